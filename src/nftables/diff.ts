@@ -1,0 +1,209 @@
+import { isObject, onlyField } from './json.ts';
+import { keptElements, normalChain, normalMap, normalSet } from './normal.ts';
+import { dataKeyOf, keyOf, normalData, normalValue } from './normal-value.ts';
+import { referencesOf } from './reference.ts';
+import type {
+  Chain,
+  MapElement,
+  NamedMap,
+  NamedSet,
+  Rule,
+  RulesetChange,
+  RulesetObject,
+  SetElement,
+  Table,
+} from './ruleset.ts';
+import { signatureOf } from './signature.ts';
+
+/**
+ * What leads from one table to another, by their normal forms: named sets and maps element by element, chains whole.
+ * The order carries no meaning, printTransaction finds its own. Empty if they are equal. Undefined is no table.
+ * Throws TypeError for tables of two names.
+ */
+export function diffTable(before: Table | undefined, after: Table | undefined): readonly RulesetChange[] {
+  const named = after ?? before;
+  if (named === undefined) return [];
+  const { family, name } = named;
+  if (before !== undefined && after !== undefined && (before.family !== family || before.name !== name)) {
+    throw new TypeError(`table ${before.family} ${before.name} does not become ${family} ${name}`);
+  }
+  const table = { family, table: name };
+  const from = before ?? { family, name, sets: [], maps: [], chains: [], opaque: [] };
+  const to = after ?? { family, name, sets: [], maps: [], chains: [], opaque: [] };
+  const stores = [...diffStores(storesOf(from), storesOf(to), table), ...diffObjects(from.opaque, to.opaque, table)];
+  // A chain that refers to a set which is removed and added has to let go of it meanwhile.
+  const replaced = new Set(
+    from.sets.length + from.maps.length === 0 ? [] : replacedNames(storesOf(from), storesOf(to)),
+  );
+  const chains = diffChains(from, to, replaced);
+  const of = { kind: 'table', ...table } as const;
+  if (before === undefined) return [{ action: 'add', after: of }, ...stores, ...chains];
+  return after === undefined ? [...chains, ...stores, { action: 'remove', before: of }] : [...stores, ...chains];
+}
+
+/** The table a part stands in. */
+type Place = Pick<RulesetObject, 'family' | 'table'>;
+
+/** Named sets and maps: nft gives them one space of names. */
+type Store =
+  | { readonly kind: 'set'; readonly of: NamedSet; readonly head: string }
+  | { readonly kind: 'map'; readonly of: NamedMap; readonly head: string };
+
+function storesOf(table: Table): ReadonlyMap<string, Store> {
+  const stores = new Map<string, Store>();
+  for (const of of table.sets) {
+    stores.set(of.name, { kind: 'set', of, head: signatureOf(normalSet({ ...of, elements: [] })) });
+  }
+  for (const of of table.maps) {
+    stores.set(of.name, { kind: 'map', of, head: signatureOf(normalMap({ ...of, elements: [] })) });
+  }
+  return stores;
+}
+
+const isSameStore = (left: Store, right: Store): boolean => left.kind === right.kind && left.head === right.head;
+
+/** The sets and maps that have to be removed and added, as nft cannot change their type or flags. */
+function replacedNames(from: ReadonlyMap<string, Store>, to: ReadonlyMap<string, Store>): readonly string[] {
+  return [...to].flatMap(([name, store]) => {
+    const old = from.get(name);
+    return old === undefined || isSameStore(old, store) ? [] : [name];
+  });
+}
+
+function diffStores(
+  from: ReadonlyMap<string, Store>,
+  to: ReadonlyMap<string, Store>,
+  place: Place,
+): readonly RulesetChange[] {
+  const changes: RulesetChange[] = [];
+  for (const [name, old] of from) {
+    const store = to.get(name);
+    if (store !== undefined && isSameStore(old, store)) continue;
+    changes.push(...elementsOf(old, place).map(({ object }): RulesetChange => ({ action: 'remove', before: object })));
+    changes.push({ action: 'remove', before: headObject(old, place) });
+  }
+  for (const [name, store] of to) {
+    const old = from.get(name);
+    if (old === undefined || !isSameStore(old, store)) {
+      changes.push({ action: 'add', after: headObject(store, place) });
+      changes.push(...elementsOf(store, place).map(({ object }): RulesetChange => ({ action: 'add', after: object })));
+    } else if (!isDynamic(old) && !isDynamic(store)) {
+      changes.push(...diffElements(elementsOf(old, place), elementsOf(store, place)));
+    }
+  }
+  return changes;
+}
+
+const isDynamic = ({ of }: Store): boolean => of.flags.includes('dynamic');
+
+const headObject = (store: Store, place: Place): RulesetObject =>
+  store.kind === 'set'
+    ? { kind: 'set', ...place, set: { ...store.of, elements: [] } }
+    : { kind: 'map', ...place, map: { ...store.of, elements: [] } };
+
+/** An element as a change carries it, beside the text of its key and of all that it says. */
+interface KeyedElement {
+  readonly key: string;
+  readonly content: string;
+  readonly object: RulesetObject;
+}
+
+function elementsOf(store: Store, place: Place): readonly KeyedElement[] {
+  if (store.kind === 'map') {
+    const { name, type, data } = store.of;
+    return keptElements<MapElement>(store.of).map((element) => ({
+      key: keyOf(normalValue(element.key, type), type),
+      content: `${contentOf(element)} ${dataKeyOf(normalData(element.data, data), data)}`,
+      object: { kind: 'mapElement', ...place, map: name, element },
+    }));
+  }
+  // Neighbours that the kernel merges are merged on both sides: they are compared, and written, as it lists them.
+  const set = store.of.extra?.['auto-merge'] === true ? normalSet(store.of) : store.of;
+  return keptElements<SetElement>(set).map((element) => ({
+    key: keyOf(normalValue(element.key, set.type), set.type),
+    content: contentOf(element),
+    object: { kind: 'setElement', ...place, set: set.name, element },
+  }));
+}
+
+const contentOf = ({ comment, extra }: SetElement): string => JSON.stringify([comment, extra?.timeout]);
+
+function diffElements(from: readonly KeyedElement[], to: readonly KeyedElement[]): readonly RulesetChange[] {
+  const changes: RulesetChange[] = [];
+  const old = new Map(from.map((element) => [element.key, element] as const));
+  const wanted = new Map(to.map((element) => [element.key, element] as const));
+  for (const [key, { object }] of old) if (!wanted.has(key)) changes.push({ action: 'remove', before: object });
+  for (const [key, { object, content }] of wanted) {
+    const before = old.get(key);
+    if (before === undefined) changes.push({ action: 'add', after: object });
+    else if (before.content !== content) changes.push({ action: 'change', before: before.object, after: object });
+  }
+  return changes;
+}
+
+function diffChains(from: Table, to: Table, replaced: ReadonlySet<string>): readonly RulesetChange[] {
+  const place = { family: to.family, table: to.name };
+  const object = (chain: Chain): RulesetObject => ({ kind: 'chain', ...place, chain: withoutHandles(chain) });
+  const old = new Map(from.chains.map((chain) => [chain.name, chain] as const));
+  const wanted = new Set(to.chains.map(({ name }) => name));
+  const changes: RulesetChange[] = [];
+  for (const chain of from.chains) {
+    if (!wanted.has(chain.name)) changes.push({ action: 'remove', before: object(chain) });
+  }
+  for (const chain of to.chains) {
+    const before = old.get(chain.name);
+    if (before === undefined) changes.push({ action: 'add', after: object(chain) });
+    else if (
+      signatureOf(normalChain(before, from)) !== signatureOf(normalChain(chain, to)) ||
+      [...referencesOf(chain)].some((name) => replaced.has(name))
+    ) {
+      changes.push({ action: 'change', before: object(before), after: object(chain) });
+    }
+  }
+  return changes;
+}
+
+const withoutHandles = (chain: Chain): Chain => ({
+  ...chain,
+  rules: chain.rules.map(
+    ({ statements, comment }): Rule => ({ statements, ...(comment === undefined ? {} : { comment }) }),
+  ),
+});
+
+/** What nft deletes by family, table and name. A rule goes with its chain. */
+const deletable: ReadonlySet<string> = new Set([
+  'table',
+  'chain',
+  'set',
+  'map',
+  'flowtable',
+  'counter',
+  'quota',
+  'limit',
+  'ct helper',
+  'ct timeout',
+  'ct expectation',
+  'secmark',
+  'synproxy',
+]);
+
+function diffObjects(from: readonly unknown[], to: readonly unknown[], place: Place): readonly RulesetChange[] {
+  const kept = new Set(to.map(signatureOf));
+  const known = new Set(from.map(signatureOf));
+  return [
+    ...from
+      .filter((json) => !kept.has(signatureOf(json)))
+      .flatMap((json) => objectOf(json, place))
+      .map((before): RulesetChange => ({ action: 'remove', before })),
+    ...to
+      .filter((json) => !known.has(signatureOf(json)))
+      .flatMap((json) => objectOf(json, place))
+      .map((after): RulesetChange => ({ action: 'add', after })),
+  ];
+}
+
+function objectOf(json: unknown, place: Place): readonly RulesetObject[] {
+  const [type, content] = onlyField(json) ?? [];
+  if (type === undefined || !deletable.has(type) || !isObject(content) || typeof content.name !== 'string') return [];
+  return [{ kind: 'object', ...place, type, name: content.name, json }];
+}

@@ -1,0 +1,295 @@
+/** Expressions as functions of a packet, made once for each rule. */
+import { type Address, addressBits } from '../net/index.ts';
+import { typeOf } from './datatype.ts';
+import type { ConnectionContext, PacketContext, Registers, Tuple } from './evaluate-packet.ts';
+import { type Find, indexElements } from './evaluate-set.ts';
+import { patternOf, type Scalar, stateBit, UNKNOWN, type Unknown } from './evaluate-value.ts';
+import { isVerdict } from './print-expression.ts';
+import type { DataType, Expression, MapElement, SetElement, Value, Verdict } from './ruleset.ts';
+
+/** One scalar a part of a concatenation; null where the packet does not have it: then the rule does not match (NFT_BREAK). */
+export type Read = (registers: Registers) => readonly Scalar[] | null | Unknown;
+
+/** The named sets and maps of a table, made ready; undefined for one whose elements are not known. */
+export interface TableSets {
+  readonly sets: ReadonlyMap<string, Find<SetElement> | undefined>;
+  readonly maps: ReadonlyMap<string, { readonly find: Find<MapElement> | undefined; readonly data: DataType }>;
+}
+
+const unknown: Read = () => UNKNOWN;
+const absent: Read = () => null;
+const constant =
+  (...parts: readonly Scalar[]): Read =>
+  () =>
+    parts;
+const field =
+  (read: (packet: PacketContext, registers: Registers) => Scalar | null | undefined | Unknown): Read =>
+  (registers) => {
+    const value = read(registers.packet, registers);
+    return value === undefined || value === null ? null : value === UNKNOWN ? UNKNOWN : [value];
+  };
+
+/** How to read an expression; `type` is what its constants are, where the place tells. */
+export function readerOf(expression: Expression, tables: TableSets, type?: DataType): Read {
+  switch (expression.kind) {
+    case 'payload':
+      return payloadReader(expression.protocol, expression.field);
+    case 'meta':
+      return metaReader(expression.key);
+    case 'ct':
+      return connectionReader(expression.key, expression.direction);
+    case 'fib':
+      return fibReader(expression.result, expression.flags);
+    case 'binary':
+      return binaryReader(expression, tables, type);
+    case 'join':
+      return joined(expression.parts.map((part, index) => readerOf(part, tables, partType(type, index))));
+    case 'lookup':
+      return lookupReader(expression, tables, type);
+    case 'number':
+    case 'symbol':
+    case 'string':
+    case 'address':
+      return valueReader(expression, type?.[0]);
+    case 'concat':
+      return joined(expression.parts.map((part, index) => valueReader(part, type?.[index])));
+    case 'rawPayload':
+    case 'rt':
+    case 'tcpOption':
+    case 'prefix':
+    case 'range':
+    case 'wildcard':
+    case 'opaque':
+    case 'setReference':
+    case 'anonymousSet':
+    case 'anonymousMap':
+      return unknown;
+  }
+}
+
+const partType = (type: DataType | undefined, index: number): DataType | undefined => {
+  const part = type?.[index];
+  return part === undefined ? undefined : [part];
+};
+
+function valueReader(value: Value, type: string | undefined): Read {
+  const pattern = patternOf(value, type);
+  return pattern.kind === 'exact' ? constant(pattern.value) : unknown;
+}
+
+function joined(reads: readonly Read[]): Read {
+  return (registers) => {
+    const parts: Scalar[] = [];
+    let doubtful = false;
+    for (const read of reads) {
+      const part = read(registers);
+      if (part === null) return null;
+      if (part === UNKNOWN) doubtful = true;
+      else parts.push(...part);
+    }
+    return doubtful ? UNKNOWN : parts;
+  };
+}
+
+const TCP = 6;
+const UDP = 17;
+const ICMP = { 4: 1, 6: 58 } as const;
+/** Protocols whose header begins with two ports. */
+const ported: Readonly<Record<string, number>> = { tcp: TCP, udp: UDP, dccp: 33, sctp: 132, udplite: 136 };
+
+/** nft puts a test for the header before each field of it, so a field of another header ends the rule. */
+function payloadReader(protocol: string, name: string): Read {
+  if (protocol === 'ip' || protocol === 'ip6') {
+    const family = protocol === 'ip' ? 4 : 6;
+    const read = addressField(name);
+    return field((packet) => (packet.family === family ? (read === undefined ? UNKNOWN : read(packet)) : null));
+  }
+  if (protocol === 'th') return field((packet) => portField(packet, name));
+  const number = ported[protocol];
+  if (number !== undefined) {
+    return field((packet) => {
+      if (packet.protocol !== number) return null;
+      return name === 'flags' && protocol === 'tcp' ? packet.tcpFlags : portField(packet, name);
+    });
+  }
+  if (protocol === 'icmp' || protocol === 'icmpv6') {
+    const family = protocol === 'icmp' ? 4 : 6;
+    return field((packet) => {
+      if (packet.family !== family || packet.protocol !== ICMP[family]) return null;
+      return name === 'type' ? packet.icmpType : UNKNOWN;
+    });
+  }
+  if (protocol === 'ether' && name === 'saddr') {
+    return field(({ hardwareSource }) => (hardwareSource === undefined ? UNKNOWN : hardwareSource));
+  }
+  return protocol === 'arp' ? absent : unknown;
+}
+
+const addressField = (name: string): ((packet: PacketContext) => Scalar) | undefined => {
+  if (name === 'saddr') return ({ source }) => source.value;
+  if (name === 'daddr') return ({ destination }) => destination.value;
+  return name === 'protocol' || name === 'nexthdr' ? ({ protocol }) => protocol : undefined;
+};
+
+const portField = (packet: PacketContext, name: string): Scalar | undefined | Unknown =>
+  name === 'sport' ? packet.sourcePort : name === 'dport' ? packet.destinationPort : UNKNOWN;
+
+function metaReader(key: string): Read {
+  switch (key) {
+    // Without a device the kernel compares with an empty name (nft_meta_store_ifname).
+    case 'iif':
+    case 'iifname':
+      return field(({ iif }) => iif ?? '');
+    case 'oif':
+    case 'oifname':
+      return field(({ oif }) => oif ?? '');
+    case 'mark':
+      return field((_, { mark }) => mark);
+    case 'nfproto':
+      return field(({ family }) => (family === 4 ? 2 : 10));
+    case 'protocol':
+      return field(({ family }) => (family === 4 ? 0x0800 : 0x86dd));
+    case 'l4proto':
+      return field(({ protocol }) => protocol);
+    case 'pkttype':
+      return constant(0);
+    default:
+      return unknown;
+  }
+}
+
+/** Without a connection all but the state ends the rule (nft_ct_get_eval). */
+function connectionReader(key: string, direction: 'original' | 'reply' | undefined): Read {
+  const of = (read: (connection: ConnectionContext, registers: Registers) => Scalar | null | Unknown): Read =>
+    field(({ connection }, registers) => (connection === undefined ? null : read(connection, registers)));
+  switch (key) {
+    case 'state':
+      return field(({ connection, untracked }) =>
+        connection === undefined ? stateBit(untracked === true ? 'untracked' : 'invalid') : stateBit(connection.state),
+      );
+    case 'direction':
+      return of((connection) => (connection.direction === 'original' ? 0 : 1));
+    case 'mark':
+      return of((_, { connectionMark }) => connectionMark ?? 0);
+    case 'status':
+      return of(({ status }) => status);
+    case 'zone':
+      return of(({ zone }) => zone[direction ?? 'original']);
+    case 'protocol':
+      return of(({ original }) => original.protocol);
+    case 'l3proto':
+      return field(({ connection, family }) => (connection === undefined ? null : family === 4 ? 2 : 10));
+    default: {
+      const read = direction === undefined ? undefined : tupleField(key);
+      return direction === undefined || read === undefined ? unknown : of((connection) => read(connection[direction]));
+    }
+  }
+}
+
+function tupleField(key: string): ((tuple: Tuple) => Scalar | null) | undefined {
+  const address = (family: number | undefined, read: (tuple: Tuple) => Address) => (tuple: Tuple) => {
+    const found = read(tuple);
+    return family === undefined || found.family === family ? found.value : null;
+  };
+  const family = key.startsWith('ip6 ') ? 6 : key.startsWith('ip ') ? 4 : undefined;
+  switch (key.slice(key.indexOf(' ') + 1)) {
+    case 'saddr':
+      return address(family, ({ source }) => source);
+    case 'daddr':
+      return address(family, ({ destination }) => destination);
+    case 'proto-src':
+      return ({ sourcePort }) => sourcePort;
+    case 'proto-dst':
+      return ({ destinationPort }) => destinationPort;
+    default:
+      return undefined;
+  }
+}
+
+/** RTN_UNICAST and RTN_LOCAL of rtnetlink.h. */
+const ADDRESS_TYPES = { unicast: 1, local: 2 } as const;
+
+function fibReader(result: 'oif' | 'oifname' | 'type', flags: readonly string[]): Read {
+  const [flag] = flags;
+  if (result !== 'type' || flags.length !== 1 || (flag !== 'daddr' && flag !== 'saddr')) return unknown;
+  return field((packet) => {
+    const type = packet.addressType(flag === 'daddr' ? packet.destination : packet.source);
+    return type === undefined ? UNKNOWN : ADDRESS_TYPES[type];
+  });
+}
+
+type Binary = Extract<Expression, { readonly kind: 'binary' }>;
+
+function binaryReader({ operator, left, right }: Binary, tables: TableSets, type: DataType | undefined): Read {
+  const isShift = operator === '<<' || operator === '>>';
+  const leftType = typeOf(left) ?? type;
+  const readLeft = readerOf(left, tables, leftType);
+  const readRight = readerOf(right, tables, isShift ? undefined : leftType);
+  return (registers) => {
+    const a = readLeft(registers);
+    const b = readRight(registers);
+    if (a === null || b === null) return null;
+    if (a === UNKNOWN || b === UNKNOWN || a.length !== 1 || b.length !== 1) return UNKNOWN;
+    const result = combine(operator, a[0], b[0]);
+    return result === undefined ? UNKNOWN : [result];
+  };
+}
+
+/** 32 bits wide for numbers; addresses with addresses. */
+function combine(operator: Binary['operator'], a: Scalar | undefined, b: Scalar | undefined): Scalar | undefined {
+  if (typeof a === 'bigint' && typeof b === 'bigint') {
+    if (operator === '&') return a & b;
+    if (operator === '|') return a | b;
+    return operator === '^' ? a ^ b : undefined;
+  }
+  if (typeof a !== 'number' || typeof b !== 'number' || a > 0xffffffff || b > 0xffffffff) return undefined;
+  switch (operator) {
+    case '&':
+      return (a & b) >>> 0;
+    case '|':
+      return (a | b) >>> 0;
+    case '^':
+      return (a ^ b) >>> 0;
+    case '<<':
+      return b > 31 ? 0 : (a << b) >>> 0;
+    case '>>':
+      return b > 31 ? 0 : a >>> b;
+  }
+}
+
+/** Finds in the map that stands right of `map` or `vmap`; undefined where its elements are not known. */
+export function mapFinder(map: Expression, key: Expression, tables: TableSets): Find<MapElement> | undefined {
+  if (map.kind === 'setReference') return tables.maps.get(map.name)?.find;
+  return map.kind === 'anonymousMap' ? indexElements(map.elements, typeOf(key)) : undefined;
+}
+
+type Lookup = Extract<Expression, { readonly kind: 'lookup' }>;
+
+function lookupReader({ key, map }: Lookup, tables: TableSets, type: DataType | undefined): Read {
+  const readKey = readerOf(key, tables, typeOf(key));
+  const find = mapFinder(map, key, tables);
+  const data = map.kind === 'setReference' ? tables.maps.get(map.name)?.data : type;
+  if (find === undefined) return unknown;
+  return (registers) => {
+    const parts = readKey(registers);
+    if (parts === null || parts === UNKNOWN) return parts;
+    const element = find(parts);
+    if (element === undefined) return null;
+    return element === UNKNOWN ? UNKNOWN : (dataOf(element.data, data) ?? UNKNOWN);
+  };
+}
+
+function dataOf(data: Value | Verdict, type: DataType | undefined): readonly Scalar[] | undefined {
+  if (isVerdict(data)) return undefined;
+  const parts: Scalar[] = [];
+  for (const [index, part] of (data.kind === 'concat' ? data.parts : [data]).entries()) {
+    const pattern = patternOf(part, type?.[index]);
+    if (pattern.kind !== 'exact') return undefined;
+    parts.push(pattern.value);
+  }
+  return parts;
+}
+
+/** The address that a register holds, for a packet of this family. */
+export const addressOf = (value: Scalar | undefined, family: 4 | 6): Address | undefined =>
+  typeof value === 'bigint' && value >> BigInt(addressBits(family)) === 0n ? { family, value } : undefined;

@@ -1,0 +1,107 @@
+/** What a ruleset sees of a packet, and what it may change. */
+import type { Address, Family } from '../net/index.ts';
+import type { BaseChain, Rule, Table } from './ruleset.ts';
+
+/** One packet at one hook. Numbers are IANA's; absent is what the packet does not have. */
+export interface PacketContext {
+  readonly family: Family;
+  readonly source: Address;
+  readonly destination: Address;
+  /** 6 TCP, 17 UDP, 1 ICMP, 58 ICMPv6. */
+  readonly protocol: number;
+  readonly sourcePort?: number;
+  readonly destinationPort?: number;
+  /** fin 1, syn 2, rst 4, psh 8, ack 16. */
+  readonly tcpFlags?: number;
+  readonly icmpType?: number;
+  /** Of the sender on the last link; null where the link has none (a tunnel), absent where it is not known. */
+  readonly hardwareSource?: string | null;
+  readonly iif?: string;
+  readonly oif?: string;
+  readonly mark: number;
+  /** Absent before conntrack, and where it does not look. */
+  readonly connection?: ConnectionContext;
+  /** `notrack` was said. */
+  readonly untracked?: boolean;
+  /** `fib daddr type` without further flags; undefined where the model does not know. */
+  readonly addressType: (address: Address) => 'local' | 'unicast' | undefined;
+}
+
+export interface ConnectionContext {
+  readonly state: 'new' | 'established' | 'related' | 'invalid';
+  readonly direction: 'original' | 'reply';
+  readonly mark: number;
+  /** IPS_* of nf_conntrack_common.h: 0x02 seen reply, 0x08 confirmed, 0x10 source NAT, 0x20 destination NAT. */
+  readonly status: number;
+  /** By direction. */
+  readonly zone: Readonly<Record<'original' | 'reply', number>>;
+  readonly original: Tuple;
+  readonly reply: Tuple;
+}
+
+export interface Tuple {
+  readonly source: Address;
+  readonly destination: Address;
+  readonly protocol: number;
+  readonly sourcePort: number;
+  readonly destinationPort: number;
+}
+
+/** A rule, or where `rule` is absent the policy of a base chain. */
+export interface RuleReference {
+  readonly table: Pick<Table, 'family' | 'name'>;
+  readonly chain: string;
+  readonly rule?: Rule;
+  readonly policy?: BaseChain['policy'];
+}
+
+/** What the rules did to the packet and its connection; absent is untouched. */
+export interface PacketChanges {
+  readonly mark?: number;
+  readonly connectionMark?: number;
+  /** `ct zone set`: for both directions where none is named. */
+  readonly zone?: { readonly id: number; readonly direction?: 'original' | 'reply' };
+  readonly notrack?: true;
+  /** `tcp option maxseg size set`, in bytes. */
+  readonly maxseg?: number;
+  /** The mark was changed in a chain of type `route`: the kernel looks the route up again. */
+  readonly reroute?: true;
+  readonly translation?: Translation;
+}
+
+/** What a nat chain asks for. `masquerade` takes the address of the way out, `redirect` that of the host. */
+export type Translation =
+  | { readonly kind: 'dnat' | 'snat'; readonly address?: Address; readonly port?: number }
+  | { readonly kind: 'masquerade' | 'redirect'; readonly port?: number };
+
+export type Evaluation =
+  | {
+      readonly verdict: 'accept' | 'drop' | 'reject';
+      /** The rule or policy that dropped, or the rule that accepted last; absent where no chain stood there. */
+      readonly decidedBy?: RuleReference;
+      readonly changes: PacketChanges;
+      /** Rules that changed something, in order. */
+      readonly changedBy: readonly RuleReference[];
+    }
+  /** The fate hangs on something that is not modelled: `why` names it. */
+  | { readonly verdict: 'undecided'; readonly why: string; readonly decidedBy?: RuleReference };
+
+/** The packet while it runs through the chains of a hook: evaluation's own, nobody else sees it. */
+export interface Registers {
+  readonly packet: PacketContext;
+  mark: number;
+  connectionMark: number | undefined;
+  zone: { readonly id: number; readonly direction?: 'original' | 'reply' } | undefined;
+  notrack: boolean;
+  maxseg: number | undefined;
+  reroute: boolean;
+  translation: Translation | undefined;
+  at: RuleReference | undefined;
+  decidedBy: RuleReference | undefined;
+  changedBy: RuleReference[];
+  /** What is taken for true of each thing not known, in the order they are met; those beyond the list are taken for false. */
+  readonly guesses: readonly boolean[];
+  readonly guessed: RuleReference[];
+  /** Set where no guess would be honest: a statement with an unknown effect. */
+  why: string | undefined;
+}

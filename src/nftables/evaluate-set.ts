@@ -1,0 +1,115 @@
+/** Sets and maps made ready for many lookups: exact keys in a hash, one interval a key by binary search, the rest in a list. */
+import { fits, type Pattern, patternOf, type Scalar, UNKNOWN, type Unknown } from './evaluate-value.ts';
+import type { DataType, SetElement, Value } from './ruleset.ts';
+
+/** Finds the element whose key holds the value (one scalar a part of a concatenation); undefined where none does. */
+export type Find<Element> = (parts: readonly Scalar[]) => Element | undefined | Unknown;
+
+interface Interval<Element> {
+  readonly first: Scalar;
+  readonly last: Scalar;
+  readonly element: Element;
+}
+
+interface Listed<Element> {
+  readonly patterns: readonly Pattern[];
+  readonly element: Element;
+}
+
+/** Elements that are exact in all parts but the one at `at`, by their exact parts. */
+interface IntervalPart<Element> {
+  readonly at: number;
+  readonly byExact: Map<string, Interval<Element>[]>;
+}
+
+const keyOf = (parts: readonly Scalar[]): string => {
+  const [only] = parts;
+  return parts.length === 1 && only !== undefined ? String(only) : parts.join('|');
+};
+
+/**
+ * Makes the lookup of a set or map. The kernel refuses intervals that overlap, so among those with the same exact parts the last
+ * to begin at or before the value is the only one that can hold it.
+ */
+export function indexElements<Element extends SetElement>(
+  elements: readonly Element[],
+  type: DataType | undefined,
+): Find<Element> {
+  const exact = new Map<string, Element>();
+  const intervals = new Map<number, IntervalPart<Element>>();
+  const listed: Listed<Element>[] = [];
+  for (const element of elements) {
+    const patterns = partsOf(element.key).map((part, index) => patternOf(part, type?.[index]));
+    const wide = patterns.findIndex(({ kind }) => kind !== 'exact');
+    if (wide === -1) {
+      exact.set(keyOf(patterns.flatMap((each) => (each.kind === 'exact' ? [each.value] : []))), element);
+      continue;
+    }
+    const pattern = patterns[wide];
+    const others = patterns.flatMap((each) => (each.kind === 'exact' ? [each.value] : []));
+    if (pattern?.kind !== 'between' || others.length !== patterns.length - 1) {
+      listed.push({ patterns, element });
+      continue;
+    }
+    const group = intervals.get(wide) ?? { at: wide, byExact: new Map<string, Interval<Element>[]>() };
+    intervals.set(wide, group);
+    const key = keyOf(others);
+    const members = group.byExact.get(key);
+    const member = { first: pattern.first, last: pattern.last, element };
+    if (members === undefined) group.byExact.set(key, [member]);
+    else members.push(member);
+  }
+  const groups = [...intervals.values()];
+  for (const { byExact } of groups) for (const members of byExact.values()) members.sort(byFirst);
+  return (parts) => {
+    const found = exact.size === 0 ? undefined : exact.get(keyOf(parts));
+    if (found !== undefined) return found;
+    for (const { at, byExact } of groups) {
+      const value = parts[at];
+      const members = byExact.get(keyOf(parts.length === 1 ? [] : parts.filter((_, index) => index !== at)));
+      const inside = value === undefined || members === undefined ? undefined : findInterval(members, value);
+      if (inside !== undefined) return inside;
+    }
+    return listed.length === 0 ? undefined : findListed(listed, parts);
+  };
+}
+
+const partsOf = (key: Value): readonly Value[] => (key.kind === 'concat' ? key.parts : [key]);
+
+const byFirst = (left: Interval<unknown>, right: Interval<unknown>): number =>
+  left.first < right.first ? -1 : left.first > right.first ? 1 : 0;
+
+function findInterval<Element>(sorted: readonly Interval<Element>[], value: Scalar): Element | undefined {
+  let low = 0;
+  let high = sorted.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    const interval = sorted[middle];
+    if (interval !== undefined && interval.first <= value) low = middle + 1;
+    else high = middle;
+  }
+  const candidate = sorted[low - 1];
+  return candidate !== undefined && value <= candidate.last ? candidate.element : undefined;
+}
+
+/** A surer element before an unknown one: only where none is sure to hold the value does an unknown key matter. */
+function findListed<Element>(
+  listed: readonly Listed<Element>[],
+  parts: readonly Scalar[],
+): Element | undefined | Unknown {
+  let doubtful = false;
+  for (const { patterns, element } of listed) {
+    if (patterns.length !== parts.length) {
+      doubtful ||= patterns.some(({ kind }) => kind === 'unknown');
+      if (patterns.every(({ kind }) => kind === 'any')) return element;
+      continue;
+    }
+    const held = patterns.map((pattern, index) => {
+      const part = parts[index];
+      return part === undefined ? false : fits(pattern, part);
+    });
+    if (held.every((each) => each === true)) return element;
+    doubtful ||= held.every((each) => each !== false);
+  }
+  return doubtful ? UNKNOWN : undefined;
+}

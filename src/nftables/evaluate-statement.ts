@@ -1,0 +1,273 @@
+/** Statements as steps over a packet's registers, made once for each rule. */
+import { typeOf } from './datatype.ts';
+import { addressOf, mapFinder, type Read, readerOf, type TableSets } from './evaluate-expression.ts';
+import type { Registers, Translation } from './evaluate-packet.ts';
+import { indexElements } from './evaluate-set.ts';
+import { fits, patternOf, type Scalar, UNKNOWN, type Unknown } from './evaluate-value.ts';
+import { isVerdict } from './print-expression.ts';
+import type { Expression, Statement, Verdict } from './ruleset.ts';
+
+/** `next`: on to the next statement. `break`: the rule does not match. Else what a verdict says. */
+export type Outcome = 'next' | 'break' | 'reject' | Verdict;
+export type Step = (registers: Registers) => Outcome;
+
+const ACCEPT: Verdict = { kind: 'accept' };
+const next: Step = () => 'next';
+
+/** What a statement does. */
+export function stepOf(statement: Statement, tables: TableSets): Step {
+  switch (statement.kind) {
+    case 'match':
+      return matchStep(statement, tables);
+    case 'verdict':
+      return () => statement.verdict;
+    case 'verdictMap':
+      return verdictMapStep(statement, tables);
+    case 'set':
+      return assignStep(statement.target, readerOf(statement.value, tables, typeOf(statement.target)));
+    case 'counter':
+      return next;
+    case 'dnat':
+    case 'snat':
+      return translationStep(statement, tables);
+    case 'masquerade':
+    case 'redirect':
+      return localTranslationStep(statement, tables);
+    case 'reject':
+      return () => 'reject';
+    case 'notrack':
+      return (registers) => {
+        registers.notrack = true;
+        return 'next';
+      };
+    case 'opaque':
+      return opaqueStep(statement.json);
+  }
+}
+
+/** Takes what is not known for true or false, as this run is told to. */
+function guess(registers: Registers): boolean {
+  const answer = registers.guesses[registers.guessed.length] ?? false;
+  if (registers.at !== undefined) registers.guessed.push(registers.at);
+  return answer;
+}
+
+/** Ends the evaluation: whatever was said now would be a guess. */
+function giveUp(registers: Registers, why: string): Outcome {
+  registers.why = why;
+  return 'break';
+}
+
+const note = (registers: Registers): void => {
+  if (registers.at !== undefined && registers.changedBy.at(-1) !== registers.at) registers.changedBy.push(registers.at);
+};
+
+type Match = Extract<Statement, { readonly kind: 'match' }>;
+
+function matchStep({ left, op, right }: Match, tables: TableSets): Step {
+  const read = readerOf(left, tables, typeOf(left));
+  const test = testOf(left, op, right, tables);
+  return (registers) => {
+    const parts = read(registers);
+    if (parts === null) return 'break';
+    const held = parts === UNKNOWN ? UNKNOWN : test(parts, registers);
+    if (held === UNKNOWN) return guess(registers) ? 'next' : 'break';
+    return held ? 'next' : 'break';
+  };
+}
+
+type Test = (parts: readonly Scalar[], registers: Registers) => boolean | Unknown;
+
+function testOf(left: Expression, op: Match['op'], right: Expression, tables: TableSets): Test {
+  const isNot = op === '!=';
+  const turned = (held: boolean | Unknown): boolean | Unknown => (held === UNKNOWN ? UNKNOWN : held !== isNot);
+  const type = typeOf(left);
+  switch (right.kind) {
+    case 'setReference':
+    case 'anonymousSet': {
+      const find = right.kind === 'setReference' ? tables.sets.get(right.name) : indexElements(right.elements, type);
+      return (parts) => {
+        const element = find === undefined ? UNKNOWN : find(parts);
+        return element === UNKNOWN ? UNKNOWN : turned(element !== undefined);
+      };
+    }
+    case 'prefix':
+    case 'range':
+    case 'wildcard':
+    case 'string': {
+      const pattern = patternOf(right, type?.[0]);
+      return ([value]) => (value === undefined ? UNKNOWN : turned(fits(pattern, value)));
+    }
+    default: {
+      const read = readerOf(right, tables, type);
+      return (parts, registers) => {
+        const wanted = read(registers);
+        if (wanted === null || wanted === UNKNOWN || wanted.length !== parts.length) return UNKNOWN;
+        return compare(op, parts, wanted);
+      };
+    }
+  }
+}
+
+function compare(op: Match['op'], parts: readonly Scalar[], wanted: readonly Scalar[]): boolean | Unknown {
+  const [value] = parts;
+  const [other] = wanted;
+  if (value === undefined || other === undefined) return UNKNOWN;
+  switch (op) {
+    case '==':
+      return parts.every((part, index) => part === wanted[index]);
+    case '!=':
+      return parts.some((part, index) => part !== wanted[index]);
+    case '<':
+      return value < other;
+    case '>':
+      return value > other;
+    case '<=':
+      return value <= other;
+    case '>=':
+      return value >= other;
+    case 'in':
+      // Of a field of flags: any of them.
+      return typeof value === 'number' && typeof other === 'number' ? (value & other) !== 0 : UNKNOWN;
+  }
+}
+
+type VerdictMap = Extract<Statement, { readonly kind: 'verdictMap' }>;
+
+function verdictMapStep({ key, map }: VerdictMap, tables: TableSets): Step {
+  const read = readerOf(key, tables, typeOf(key));
+  const find = mapFinder(map, key, tables);
+  return (registers) => {
+    const parts = read(registers);
+    if (parts === null) return 'break';
+    const element = parts === UNKNOWN || find === undefined ? UNKNOWN : find(parts);
+    if (element === UNKNOWN) return giveUp(registers, 'what the verdict map says is not known');
+    if (element === undefined) return 'break';
+    return isVerdict(element.data) ? element.data : giveUp(registers, 'the verdict is not known');
+  };
+}
+
+/** Keys of `meta` and `ct` that decide nothing here where they are set. */
+const harmlessKeys = new Set(['priority', 'nftrace', 'pkttype', 'broute', 'secmark', 'event', 'helper', 'label']);
+
+function assignStep(target: Expression, read: Read): Step {
+  if (target.kind === 'meta' && target.key === 'mark') {
+    return assignNumber(read, (registers, mark) => {
+      registers.mark = mark;
+    });
+  }
+  if (target.kind === 'ct' && target.key === 'mark') {
+    return assignNumber(read, (registers, mark) => {
+      // Without a connection there is nothing to mark (nft_ct_set_eval).
+      if (registers.packet.connection !== undefined) registers.connectionMark = mark;
+    });
+  }
+  if (target.kind === 'ct' && target.key === 'zone') {
+    const { direction } = target;
+    return assignNumber(read, (registers, id) => {
+      registers.zone = direction === undefined ? { id } : { id, direction };
+    });
+  }
+  if (target.kind === 'tcpOption' && target.option === 'maxseg') {
+    return (registers) => (registers.packet.protocol === 6 ? clamp(registers) : 'break');
+  }
+  const isHarmless =
+    ((target.kind === 'meta' || target.kind === 'ct') && harmlessKeys.has(target.key)) ||
+    (target.kind === 'payload' && (target.field === 'dscp' || target.field === 'ecn'));
+  if (isHarmless) return next;
+  return (registers) => giveUp(registers, 'what it changes is not modelled');
+
+  function clamp(registers: Registers): Outcome {
+    const parts = read(registers);
+    const size = parts === null || parts === UNKNOWN ? undefined : parts[0];
+    if (typeof size === 'number') registers.maxseg = Math.min(size, registers.maxseg ?? size);
+    return 'next';
+  }
+}
+
+function assignNumber(read: Read, write: (registers: Registers, value: number) => void): Step {
+  return (registers) => {
+    const parts = read(registers);
+    if (parts === null) return 'break';
+    const value = parts === UNKNOWN ? undefined : parts[0];
+    if (typeof value !== 'number') return giveUp(registers, 'the value it sets is not known');
+    write(registers, value);
+    note(registers);
+    return 'next';
+  };
+}
+
+type AddressTranslation = Extract<Statement, { readonly kind: 'dnat' | 'snat' }>;
+
+/** An address, or address and port together from a map; a range of either is for the kernel to choose from. */
+function translationStep({ kind, family, address, port }: AddressTranslation, tables: TableSets): Step {
+  const type = family === undefined ? undefined : [family === 'ip' ? 'ipv4_addr' : 'ipv6_addr', 'inet_service'];
+  const readAddress = address === undefined ? undefined : readerOf(address, tables, type);
+  const readPort = port === undefined ? undefined : readerOf(port, tables, ['inet_service']);
+  const wanted = family === undefined ? undefined : family === 'ip' ? 4 : 6;
+  return (registers) => {
+    const { packet } = registers;
+    if (wanted !== undefined && wanted !== packet.family) return 'break';
+    const to = readAddress?.(registers);
+    const toPort = readPort?.(registers);
+    if (to === null || toPort === null) return 'break';
+    if (to === UNKNOWN || toPort === UNKNOWN) return giveUp(registers, 'where it translates to is not known');
+    const found = to === undefined ? undefined : addressOf(to[0], packet.family);
+    if (to !== undefined && found === undefined) return giveUp(registers, 'where it translates to is not known');
+    const number = toPort?.[0] ?? to?.[1];
+    return translate(registers, {
+      kind,
+      ...(found !== undefined && { address: found }),
+      ...(typeof number === 'number' && { port: number }),
+    });
+  };
+}
+
+type LocalTranslation = Extract<Statement, { readonly kind: 'masquerade' | 'redirect' }>;
+
+function localTranslationStep({ kind, port }: LocalTranslation, tables: TableSets): Step {
+  const readPort = port === undefined ? undefined : readerOf(port, tables, ['inet_service']);
+  return (registers) => {
+    const toPort = readPort?.(registers);
+    if (toPort === null) return 'break';
+    if (toPort === UNKNOWN) {
+      // A range of source ports: which one is chosen harms nobody. A destination port that is not known does.
+      return kind === 'masquerade' ? translate(registers, { kind }) : giveUp(registers, 'the port is not known');
+    }
+    const number = toPort?.[0];
+    return translate(registers, { kind, ...(typeof number === 'number' && { port: number }) });
+  };
+}
+
+function translate(registers: Registers, translation: Translation): Outcome {
+  registers.translation = translation;
+  note(registers);
+  return ACCEPT;
+}
+
+/** Statements by nft's JSON name that change nothing we follow. */
+const harmless = new Set([
+  'log',
+  'counter',
+  'last',
+  'ct helper',
+  'ct timeout',
+  'ct expectation',
+  'flow',
+  'dup',
+  'comment',
+]);
+/** Those that let the packet on or end the rule, we cannot tell which. */
+const conditions = new Set(['match', 'limit', 'quota', 'ct count', 'meter']);
+
+function opaqueStep(json: unknown): Step {
+  const [name, content] = typeof json === 'object' && json !== null ? (Object.entries(json)[0] ?? []) : [];
+  if (name === undefined) return (registers) => giveUp(registers, 'the statement is not modelled');
+  const hasStatement = typeof content === 'object' && content !== null && 'stmt' in content;
+  const isXtMatch =
+    name === 'xt' && typeof content === 'object' && content !== null && 'type' in content && content.type === 'match';
+  const isUpdate = name === 'set' || name === 'map';
+  if (harmless.has(name) || (isUpdate && !hasStatement)) return next;
+  if (conditions.has(name) || isXtMatch || isUpdate) return (registers) => (guess(registers) ? 'next' : 'break');
+  return (registers) => giveUp(registers, `"${name}" is not modelled`);
+}

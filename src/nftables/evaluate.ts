@@ -1,0 +1,260 @@
+/**
+ * What the chains of a hook do to a packet: a pure function of tables and packet. A test whose answer is not known is taken both ways;
+ * only where the fate differs is the result undecided.
+ */
+import type { Family } from '../net/index.ts';
+import type { TableSets } from './evaluate-expression.ts';
+import type { Evaluation, PacketChanges, PacketContext, Registers, RuleReference } from './evaluate-packet.ts';
+import { indexElements } from './evaluate-set.ts';
+import { type Step, stepOf } from './evaluate-statement.ts';
+import { printStatement } from './print-statement.ts';
+import type { BaseChain, Chain, Hook, Rule, Table, TableFamily } from './ruleset.ts';
+
+/** Tables made ready for many packets. */
+export interface PreparedRuleset {
+  /** By hook, in the order they run. */
+  readonly chains: ReadonlyMap<Hook, readonly PreparedBase[]>;
+  /** What stands at a hook, or may, and cannot be read. */
+  readonly unreadable: readonly { readonly family: TableFamily; readonly hook?: string; readonly what: string }[];
+}
+
+interface PreparedChain {
+  readonly rules: readonly { readonly steps: readonly Step[]; readonly reference: RuleReference }[];
+}
+
+interface PreparedBase extends PreparedChain {
+  readonly base: BaseChain;
+  readonly table: Table;
+  readonly chains: ReadonlyMap<string, PreparedChain>;
+  readonly policy: RuleReference;
+}
+
+/** Which chains of a hook to run: by type, and from a priority up to before another. */
+export interface ChainSelection {
+  readonly hook: Hook;
+  /** `filter` means those of type `route` too. */
+  readonly type: 'filter' | 'nat';
+  readonly from?: number;
+  readonly below?: number;
+  /** For ingress and egress. */
+  readonly device?: string;
+}
+
+/** Indexes sets and maps and puts base chains in the kernel's order: by priority; of equals the one registered last comes first (nf_hook_entries_grow). */
+export function prepareRuleset(tables: readonly Table[]): PreparedRuleset {
+  const chains = new Map<Hook, PreparedBase[]>();
+  const unreadable: { family: TableFamily; hook?: string; what: string }[] = [];
+  for (const table of tables) {
+    unreadable.push(...unreadableParts(table));
+    const sets = tableSets(table);
+    const prepared = new Map(table.chains.map((chain) => [chain.name, prepareChain(table, chain, sets)]));
+    for (const base of table.chains) {
+      if (base.kind !== 'base') continue;
+      const policy: RuleReference = { table, chain: base.name, policy: base.policy };
+      const list = chains.get(base.hook) ?? [];
+      chains.set(base.hook, list);
+      list.unshift({ base, table, chains: prepared, policy, rules: prepared.get(base.name)?.rules ?? [] });
+    }
+  }
+  for (const list of chains.values()) list.sort((left, right) => left.base.priority - right.base.priority);
+  return { chains, unreadable };
+}
+
+/** A base chain of an unknown kind, or a table that could not be listed. Sets, flowtables and objects matter only where a rule asks for them. */
+function unreadableParts(table: Table): PreparedRuleset['unreadable'] {
+  const { family, name } = table;
+  return table.opaque.flatMap((json) => {
+    if (typeof json !== 'object' || json === null) return [];
+    if ('unlisted' in json) return [{ family, what: `table ${family} ${name}: ${String(json.unlisted)}` }];
+    if (!('chain' in json) || typeof json.chain !== 'object' || json.chain === null) return [];
+    const hook = 'hook' in json.chain && typeof json.chain.hook === 'string' ? { hook: json.chain.hook } : {};
+    return [{ family, ...hook, what: `a chain of table ${family} ${name}: ${JSON.stringify(json.chain)}` }];
+  });
+}
+
+/** What rules add to while packets pass is not known beforehand. */
+function tableSets(table: Table): TableSets {
+  return {
+    sets: new Map(
+      table.sets.map((set) => [
+        set.name,
+        set.flags.includes('dynamic') ? undefined : indexElements(set.elements, set.type),
+      ]),
+    ),
+    maps: new Map(
+      table.maps.map((map) => [
+        map.name,
+        { data: map.data, find: map.flags.includes('dynamic') ? undefined : indexElements(map.elements, map.type) },
+      ]),
+    ),
+  };
+}
+
+const prepareChain = (table: Table, chain: Chain, sets: TableSets): PreparedChain => ({
+  rules: chain.rules.map((rule) => ({
+    steps: rule.statements.map((statement) => stepOf(statement, sets)),
+    reference: { table, chain: chain.name, rule },
+  })),
+});
+
+/** Runs a packet through the chains. Chains of type nat end with the first that translates; the caller asks them for new connections alone. */
+export function evaluate(ruleset: PreparedRuleset, selection: ChainSelection, packet: PacketContext): Evaluation {
+  const unread = ruleset.unreadable.find(
+    ({ family, hook }) => seesFamily(family, packet.family) && (hook === undefined || hook === selection.hook),
+  );
+  if (unread !== undefined) return { verdict: 'undecided', why: `cannot be read: ${unread.what}` };
+  const chains = ruleset.chains.get(selection.hook)?.filter((chain) => isSelected(chain, selection, packet.family));
+  if (chains === undefined || chains.length === 0) return { verdict: 'accept', changes: {}, changedBy: [] };
+  const first = runAll(chains, packet, []);
+  return first.guessed.length === 0 ? resultOf(first) : evaluateBothWays(chains, packet, first);
+}
+
+const seesFamily = (table: TableFamily, family: Family): boolean =>
+  table === 'inet' || table === 'netdev' || table === (family === 4 ? 'ip' : 'ip6');
+
+function isSelected({ base, table }: PreparedBase, selection: ChainSelection, family: Family): boolean {
+  const { from, below, device } = selection;
+  return (
+    seesFamily(table.family, family) &&
+    (base.type === 'nat') === (selection.type === 'nat') &&
+    (from === undefined || base.priority >= from) &&
+    (below === undefined || base.priority < below) &&
+    (device === undefined || base.devices?.includes(device) === true)
+  );
+}
+
+interface Run extends Registers {
+  verdict: 'accept' | 'drop' | 'reject';
+}
+
+/** More ways than this are not tried: six tests not known, all on one path. */
+const MOST_RUNS = 64;
+
+function evaluateBothWays(chains: readonly PreparedBase[], packet: PacketContext, first: Run): Evaluation {
+  const result = resultOf(first);
+  const doubt = first.guessed[0];
+  const undecided: Evaluation = {
+    verdict: 'undecided',
+    why: `not modelled, and the fate depends on it: ${doubt === undefined ? '' : printReference(doubt)}`,
+    ...(doubt !== undefined && { decidedBy: doubt }),
+  };
+  const wanted = fateOf(result);
+  const pending = alternatives(first, 0);
+  for (let runs = 1; pending.length > 0; runs++) {
+    const guesses = pending.pop();
+    if (guesses === undefined || runs > MOST_RUNS) return undecided;
+    const run = runAll(chains, packet, guesses);
+    if (fateOf(resultOf(run)) !== wanted) return undecided;
+    pending.push(...alternatives(run, guesses.length));
+  }
+  return result;
+}
+
+/** For each test after the first `given` that was taken for false: the same way up to it, then true. */
+const alternatives = ({ guessed, guesses }: Run, given: number): boolean[][] =>
+  guessed
+    .slice(given)
+    .map((_, index) => [...guesses.slice(0, given), ...Array.from({ length: index }, () => false), true]);
+
+/** Two fates that are the same give the same text. */
+function fateOf(evaluation: Evaluation): string {
+  if (evaluation.verdict === 'undecided') return `undecided ${evaluation.why}`;
+  const { changes, verdict } = evaluation;
+  return JSON.stringify([verdict, changes], (_, value: unknown) => (typeof value === 'bigint' ? `${value}n` : value));
+}
+
+function runAll(chains: readonly PreparedBase[], packet: PacketContext, guesses: readonly boolean[]): Run {
+  const run: Run = {
+    ...{ packet, guesses, guessed: [], changedBy: [], verdict: 'accept' },
+    ...{ mark: packet.mark, connectionMark: packet.connection?.mark },
+    ...{ zone: undefined, notrack: false, maxseg: undefined, reroute: false, translation: undefined },
+    ...{ at: undefined, decidedBy: undefined, why: undefined },
+  };
+  for (const chain of chains) {
+    const before = run.mark;
+    const verdict = runChain(chain, chain, run, 0);
+    if (run.why !== undefined) return run;
+    if (chain.base.type === 'route' && run.mark !== before) run.reroute = true;
+    run.verdict = verdict === 'return' ? chain.base.policy : verdict;
+    if (verdict === 'return' && run.verdict === 'drop') run.decidedBy = chain.policy;
+    if (run.verdict !== 'accept' || run.translation !== undefined) return run;
+  }
+  return run;
+}
+
+/** The kernel's NFT_JUMP_STACK_SIZE; it refuses to load a deeper nest, or a ring. */
+const DEEPEST = 16;
+
+/** `return`: nothing in the chain decided. */
+function runChain(
+  chain: PreparedChain,
+  base: PreparedBase,
+  run: Run,
+  depth: number,
+): 'accept' | 'drop' | 'reject' | 'return' {
+  for (const { steps, reference } of chain.rules) {
+    run.at = reference;
+    for (const step of steps) {
+      const outcome = step(run);
+      if (outcome === 'next') continue;
+      if (outcome === 'break') break;
+      if (outcome === 'reject' || outcome.kind === 'accept' || outcome.kind === 'drop') {
+        run.decidedBy = reference;
+        return outcome === 'reject' ? 'reject' : outcome.kind;
+      }
+      if (outcome.kind === 'continue') continue;
+      if (outcome.kind === 'return') return 'return';
+      const target = base.chains.get(outcome.chain);
+      if (target === undefined || depth === DEEPEST) {
+        run.why = target === undefined ? `there is no chain ${outcome.chain}` : 'chains nest too deep';
+        return 'accept';
+      }
+      const inner = runChain(target, base, run, depth + 1);
+      if (inner !== 'return' || run.why !== undefined || outcome.kind === 'goto') return inner;
+      run.at = reference;
+    }
+    if (run.why !== undefined) return 'accept';
+  }
+  return 'return';
+}
+
+function resultOf(run: Run): Evaluation {
+  const { packet, why, at } = run;
+  if (why !== undefined) {
+    const where = at === undefined ? '' : `: ${printReference(at)}`;
+    return { verdict: 'undecided', why: `${why}${where}`, ...(at !== undefined && { decidedBy: at }) };
+  }
+  const changes: PacketChanges = {
+    ...(run.mark !== packet.mark && { mark: run.mark }),
+    ...(run.connectionMark !== packet.connection?.mark &&
+      run.connectionMark !== undefined && { connectionMark: run.connectionMark }),
+    ...(run.zone !== undefined && { zone: run.zone }),
+    ...(run.notrack && { notrack: true }),
+    ...(run.maxseg !== undefined && { maxseg: run.maxseg }),
+    ...(run.reroute && { reroute: true }),
+    ...(run.translation !== undefined && { translation: run.translation }),
+  };
+  const { verdict, decidedBy, changedBy } = run;
+  return { verdict, ...(decidedBy !== undefined && { decidedBy }), changes, changedBy };
+}
+
+/** `inet sallyport sp_into: counter drop` or `ip filter FORWARD: policy drop`: where a packet's fate was decided. */
+export function printReference({ table, chain, rule, policy }: RuleReference): string {
+  const what = rule === undefined ? `policy ${policy ?? 'accept'}` : printAnyRule(rule);
+  return `${table.family} ${table.name} ${chain}: ${what}`;
+}
+
+/** For reading, never for nft: what is not modelled stands as its JSON. */
+function printAnyRule(rule: Rule): string {
+  const parts = rule.statements.map((statement) => {
+    if (statement.kind === 'opaque') return JSON.stringify(statement.json);
+    try {
+      return printStatement(statement);
+    } catch (error) {
+      // Names that nft's scanner would not take back.
+      if (error instanceof TypeError) return JSON.stringify(statement);
+      throw error;
+    }
+  });
+  return rule.comment === undefined ? parts.join(' ') : `${parts.join(' ')} comment "${rule.comment}"`;
+}

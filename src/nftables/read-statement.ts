@@ -1,0 +1,122 @@
+import { typeOf } from './datatype.ts';
+import { hasOnly, isObject, type JsonObject, onlyField, textsOf } from './json.ts';
+import { isWord } from './name.ts';
+import { readExpression, readMapOf } from './read-expression.ts';
+import { readValue, readVerdict } from './read-value.ts';
+import type { CompareOperator, Expression, Statement } from './ruleset.ts';
+
+/** One statement of a rule in nft's JSON. What is not modelled, wholly or in a part, is opaque. */
+export const readStatement = (json: unknown): Statement => readModelled(json) ?? { kind: 'opaque', json };
+
+function readModelled(json: unknown): Statement | undefined {
+  const verdict = readVerdict(json);
+  if (verdict !== undefined) return { kind: 'verdict', verdict };
+  const [name, content] = onlyField(json) ?? [];
+  switch (name) {
+    case 'match':
+      return isObject(content) ? readMatch(content) : undefined;
+    case 'vmap': {
+      if (!isObject(content) || !hasOnly(content, 'key', 'data')) return undefined;
+      const key = readExpression(content.key);
+      const map = key === undefined ? undefined : readMapOf(content.data, key);
+      return key === undefined || map === undefined ? undefined : { kind: 'verdictMap', key, map };
+    }
+    case 'mangle': {
+      if (!isObject(content) || !hasOnly(content, 'key', 'value')) return undefined;
+      const target = readExpression(content.key);
+      const value = target === undefined ? undefined : readExpression(content.value, typeOf(target));
+      return target === undefined || value === undefined ? undefined : { kind: 'set', target, value };
+    }
+    case 'counter':
+      return readCounter(content);
+    case 'dnat':
+    case 'snat':
+      return isObject(content) ? readTranslation(name, content) : undefined;
+    case 'masquerade':
+    case 'redirect':
+      return readLocalTranslation(name, content);
+    case 'reject':
+      return readReject(content);
+    case 'notrack':
+      return content === null ? { kind: 'notrack' } : undefined;
+    default:
+      return undefined;
+  }
+}
+
+const operators: Readonly<Record<CompareOperator, true>> = {
+  '==': true,
+  '!=': true,
+  '<': true,
+  '>': true,
+  '<=': true,
+  '>=': true,
+  in: true,
+};
+const isOperator = (op: unknown): op is CompareOperator => typeof op === 'string' && Object.hasOwn(operators, op);
+
+function readMatch(json: JsonObject): Statement | undefined {
+  const left = readExpression(json.left);
+  if (left === undefined || !hasOnly(json, 'op', 'left', 'right')) return undefined;
+  const right = readExpression(json.right, typeOf(left));
+  if (right === undefined) return undefined;
+  // `tcp flags ! syn`: none of them is set.
+  if (json.op === '!') {
+    const tested: Expression = { kind: 'binary', operator: '&', left, right };
+    return { kind: 'match', left: tested, op: '==', right: { kind: 'number', value: 0 } };
+  }
+  return isOperator(json.op) ? { kind: 'match', left, op: json.op, right } : undefined;
+}
+
+/** A text names a counter of the table, which is another statement. */
+function readCounter(json: unknown): Statement | undefined {
+  if (json === null) return { kind: 'counter' };
+  if (!isObject(json) || !hasOnly(json, 'packets', 'bytes')) return undefined;
+  const { packets, bytes } = json;
+  return {
+    kind: 'counter',
+    ...(typeof packets === 'number' ? { packets } : {}),
+    ...(typeof bytes === 'number' ? { bytes } : {}),
+  };
+}
+
+function readTranslation(kind: 'dnat' | 'snat', json: JsonObject): Statement | undefined {
+  const { family, addr, port } = json;
+  const flags = readFlags(json.flags);
+  if (flags === undefined || !hasOnly(json, 'family', 'addr', 'port', 'flags')) return undefined;
+  if (family !== undefined && family !== 'ip' && family !== 'ip6') return undefined;
+  const address = addr === undefined ? undefined : readExpression(addr, addressType(family));
+  const readPort = port === undefined ? undefined : readExpression(port, ['inet_service']);
+  if ((addr !== undefined && address === undefined) || (port !== undefined && readPort === undefined)) return undefined;
+  return {
+    kind,
+    ...(family === undefined ? {} : { family }),
+    ...(address === undefined ? {} : { address }),
+    ...(readPort === undefined ? {} : { port: readPort }),
+    flags,
+  };
+}
+
+const addressType = (family: 'ip' | 'ip6' | undefined): readonly string[] | undefined =>
+  family === undefined ? undefined : [family === 'ip' ? 'ipv4_addr' : 'ipv6_addr', 'inet_service'];
+
+const readFlags = (json: unknown): readonly string[] | undefined => (json === undefined ? [] : textsOf(json));
+
+function readLocalTranslation(kind: 'masquerade' | 'redirect', json: unknown): Statement | undefined {
+  if (json === null) return { kind, flags: [] };
+  if (!isObject(json) || !hasOnly(json, 'port', 'flags')) return undefined;
+  const flags = readFlags(json.flags);
+  const port = json.port === undefined ? undefined : readExpression(json.port, ['inet_service']);
+  if (flags === undefined || (json.port !== undefined && port === undefined)) return undefined;
+  return { kind, ...(port === undefined ? {} : { port }), flags };
+}
+
+function readReject(json: unknown): Statement | undefined {
+  if (json === null) return { kind: 'reject' };
+  if (!isObject(json) || !hasOnly(json, 'type', 'expr')) return undefined;
+  const { type, expr } = json;
+  if (typeof type !== 'string' || !type.split(' ').every(isWord)) return undefined;
+  if (expr === undefined) return { kind: 'reject', type };
+  const answer = readValue(expr);
+  return answer === undefined ? undefined : { kind: 'reject', type, with: answer };
+}

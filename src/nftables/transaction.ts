@@ -1,0 +1,177 @@
+import { printName, printWords } from './name.ts';
+import { normalRule } from './normal-rule.ts';
+import { printChainHeader, printMapElement, printMapHeader, printSetElement, printSetHeader } from './print.ts';
+import { cannotWrite, printValue } from './print-expression.ts';
+import { printRule } from './print-statement.ts';
+import type { BaseChain, Chain, RulesetChange, RulesetObject } from './ruleset.ts';
+import { signatureOf } from './signature.ts';
+
+/** Elements in one command: many make nft fast, and no more than this keep its error messages readable. */
+const elementsPerCommand = 500;
+
+type ObjectOf<Kind extends RulesetObject['kind']> = Extract<RulesetObject, { readonly kind: Kind }>;
+type ElementObject = ObjectOf<'setElement'> | ObjectOf<'mapElement'>;
+
+/**
+ * The changes as one input of `nft -f -`, which the kernel takes whole or not at all. Their order does not matter: what holds on to
+ * something lets go of it first, and what is referred to stands before who refers to it. Empty for no changes.
+ * Throws TypeError for what was only observed and would have to be written.
+ */
+export function printTransaction(changes: readonly RulesetChange[]): string {
+  const gone = new Set(removedOf(changes, 'table').map(printPlace));
+  const stays = ({ family, table }: RulesetObject): boolean => !gone.has(printPlace({ family, table }));
+  const kept = changes.filter((change) => stays(change.action === 'add' ? change.after : change.before));
+  const commands = [
+    ...addedOf(kept, 'table').map((table) => `add table ${printPlace(table)}`),
+    ...removals(kept),
+    ...additions(kept),
+    ...[...gone].map((table) => `delete table ${table}`),
+  ];
+  return commands.map((command) => `${command}\n`).join('');
+}
+
+/** `inet sallyport`. */
+const printPlace = ({ family, table }: Pick<RulesetObject, 'family' | 'table'>): string =>
+  `${family} ${printName(table)}`;
+
+const isOf = <Kind extends RulesetObject['kind']>(object: RulesetObject, kind: Kind): object is ObjectOf<Kind> =>
+  object.kind === kind;
+
+/** What a change takes away: a changed object is removed and added. */
+const removedOf = <Kind extends RulesetObject['kind']>(
+  changes: readonly RulesetChange[],
+  kind: Kind,
+): readonly ObjectOf<Kind>[] =>
+  changes.flatMap((change) => (change.action !== 'add' && isOf(change.before, kind) ? [change.before] : ([] as const)));
+
+const addedOf = <Kind extends RulesetObject['kind']>(
+  changes: readonly RulesetChange[],
+  kind: Kind,
+): readonly ObjectOf<Kind>[] =>
+  changes.flatMap((change) =>
+    change.action !== 'remove' && isOf(change.after, kind) ? [change.after] : ([] as const),
+  );
+
+/** How a chain that stands before and after gets from one to the other. */
+function chainStep(before: Chain, after: Chain, family: RulesetObject['family']): 'replace' | 'policy' | 'rules' {
+  if (hookOf(before) !== hookOf(after)) return 'replace';
+  const rules = [before, after].map((chain) => signatureOf(chain.rules.map((rule) => normalRule(rule, family))));
+  const policies = [before, after].map((chain) => (chain.kind === 'base' ? chain.policy : ''));
+  return rules[0] === rules[1] && policies[0] !== policies[1] ? 'policy' : 'rules';
+}
+
+/** What the kernel cannot change in a chain that stands. */
+const hookOf = (chain: Chain): string =>
+  chain.kind === 'regular'
+    ? ''
+    : signatureOf([chain.type, chain.hook, chain.priority, [...(chain.devices ?? [])].sort()]);
+
+/** One chain's way through a transaction; `before` and `after` may be missing. */
+interface ChainMove {
+  readonly at: string;
+  readonly before?: Chain;
+  readonly after?: Chain;
+  readonly step: 'add' | 'remove' | 'replace' | 'policy' | 'rules';
+}
+
+function chainMoves(changes: readonly RulesetChange[]): readonly ChainMove[] {
+  return changes.flatMap((change): readonly ChainMove[] => {
+    const object = change.action === 'remove' ? change.before : change.after;
+    if (object.kind !== 'chain') return [];
+    const at = `${printPlace(object)} ${printName(object.chain.name)}`;
+    if (change.action === 'add') return [{ at, after: object.chain, step: 'add' }];
+    if (change.action === 'remove') return [{ at, before: object.chain, step: 'remove' }];
+    if (change.before.kind !== 'chain') return [];
+    const before = change.before.chain;
+    return [{ at, before, after: object.chain, step: chainStep(before, object.chain, object.family) }];
+  });
+}
+
+/** Rules let go of sets and chains, elements of chains, sets of each other; then each can be deleted. */
+function removals(changes: readonly RulesetChange[]): readonly string[] {
+  const moves = chainMoves(changes);
+  const sets = removedOf(changes, 'set').map(printStoreName);
+  const maps = removedOf(changes, 'map').map(printStoreName);
+  const objects = removedOf(changes, 'object');
+  const elements = [...removedOf(changes, 'setElement'), ...removedOf(changes, 'mapElement')];
+  const deleted = new Set([...sets, ...maps]);
+  const flushed = [
+    ...moves.filter(({ step }) => step === 'remove' || step === 'replace' || step === 'rules').map(({ at }) => at),
+    ...objects
+      .filter(({ type }) => type === 'chain')
+      .map((object) => `${printPlace(object)} ${printName(object.name)}`),
+  ];
+  return [
+    ...flushed.map((at) => `flush chain ${at}`),
+    ...elementCommands(
+      'delete',
+      elements.filter((element) => !deleted.has(printElementStore(element))),
+    ),
+    ...sets.map((set) => `delete set ${set}`),
+    ...maps.map((map) => `delete map ${map}`),
+    ...moves.filter(({ step }) => step === 'remove' || step === 'replace').map(({ at }) => `delete chain ${at}`),
+    ...objects.map(printObjectRemoval),
+  ];
+}
+
+function additions(changes: readonly RulesetChange[]): readonly string[] {
+  const moves = chainMoves(changes);
+  const [unmodelled] = addedOf(changes, 'object');
+  if (unmodelled !== undefined) throw cannotWrite(unmodelled.json);
+  return [
+    ...moves.flatMap(({ at, step, before, after }) =>
+      after === undefined || (step === 'rules' && policyOf(before) === policyOf(after))
+        ? []
+        : [`add chain ${at}${block([printChainHeader(after)].filter(Boolean))}`],
+    ),
+    ...addedOf(changes, 'set').map(
+      (object) => `add set ${printStoreName(object)}${storeBlock(printSetHeader(object.set))}`,
+    ),
+    ...addedOf(changes, 'map').map(
+      (object) => `add map ${printStoreName(object)}${storeBlock(printMapHeader(object.map))}`,
+    ),
+    ...elementCommands('add', [...addedOf(changes, 'setElement'), ...addedOf(changes, 'mapElement')]),
+    ...moves.flatMap(({ at, step, after }) =>
+      after === undefined || step === 'policy' ? [] : after.rules.map((rule) => `add rule ${at} ${printRule(rule)}`),
+    ),
+  ];
+}
+
+const policyOf = (chain: Chain | undefined): BaseChain['policy'] | undefined =>
+  chain?.kind === 'base' ? chain.policy : undefined;
+
+const block = (lines: readonly string[]): string => (lines.length === 0 ? '' : ` { ${lines.join(' ')} }`);
+const storeBlock = (lines: readonly string[]): string => ` { ${lines.map((line) => `${line};`).join(' ')} }`;
+
+const printStoreName = (object: ObjectOf<'set'> | ObjectOf<'map'>): string =>
+  `${printPlace(object)} ${printName(object.kind === 'set' ? object.set.name : object.map.name)}`;
+const printElementStore = (object: ElementObject): string =>
+  `${printPlace(object)} ${printName(object.kind === 'setElement' ? object.set : object.map)}`;
+
+/** A table's flags go by adding it again: that wakes a dormant one. */
+function printObjectRemoval(object: ObjectOf<'object'>): string {
+  if (object.type === 'table') return `add table ${printPlace(object)}`;
+  return `delete ${printWords(object.type)} ${printPlace(object)} ${printName(object.name)}`;
+}
+
+/** Elements of one set in as few commands as is sensible: nft is slow with a command for each. */
+function elementCommands(verb: 'add' | 'delete', elements: readonly ElementObject[]): readonly string[] {
+  const byStore = new Map<string, string[]>();
+  for (const element of elements) {
+    const store = printElementStore(element);
+    const printed = verb === 'add' ? printElement(element) : printElementKey(element);
+    const members = byStore.get(store);
+    if (members === undefined) byStore.set(store, [printed]);
+    else members.push(printed);
+  }
+  return [...byStore].flatMap(([store, members]) =>
+    chunksOf(members, elementsPerCommand).map((chunk) => `${verb} element ${store} { ${chunk.join(',\n  ')} }`),
+  );
+}
+
+const chunksOf = <T>(items: readonly T[], size: number): readonly (readonly T[])[] =>
+  Array.from({ length: Math.ceil(items.length / size) }, (_, index) => items.slice(index * size, (index + 1) * size));
+
+const printElement = (object: ElementObject): string =>
+  object.kind === 'setElement' ? printSetElement(object.element) : printMapElement(object.element);
+const printElementKey = ({ element }: ElementObject): string => printValue(element.key);
