@@ -1,0 +1,28 @@
+export {
+  addAddressArguments,
+  addLinkArguments,
+  addRouteArguments,
+  addRuleArguments,
+  changeLinkArguments,
+  removeAddressArguments,
+  removeLinkArguments,
+  removeRouteArguments,
+  removeRuleArguments,
+} from './arguments.ts';
+export type { IpBatch } from './batch.ts';
+export { printBatches, printBatchLine } from './batch.ts';
+export type { Flow, RouteResult } from './lookup.ts';
+export { lookupRoute } from './lookup.ts';
+export { leastMtu, vxlanMtu } from './mtu.ts';
+export { ownRoutes, ownRules } from './own.ts';
+export { printLink, printLinkAddress, printRoute, printRule } from './print.ts';
+export { ADDRESSES_COMMAND, LINKS_COMMAND, readAddresses, readLinks } from './read-links.ts';
+export { readRoutes, routesCommand } from './read-routes.ts';
+export { readRules, rulesCommand } from './read-rules.ts';
+export type { ReversePath } from './reverse-path.ts';
+export { checkReversePath, REVERSE_PATH_SYSCTLS } from './reverse-path.ts';
+export type { RouteIndex, RoutingTables } from './route-index.ts';
+export { indexRoutes } from './route-index.ts';
+export type { Link, LinkAddress, Nexthop, Route, RouteType, RoutingRule, RuleAction, Sysctls, Vxlan } from './state.ts';
+export { LOCAL_TABLE, MAIN_TABLE, SALLYPORT_PROTOCOL, WORST_METRIC } from './state.ts';
+export { readSysctls, sysctlCommand } from './sysctls.ts';

@@ -1,0 +1,122 @@
+import { addressBits, type Family, type Prefix, parseAddress, parsePrefix, wholeFamily } from '../net/index.ts';
+import {
+  addressField,
+  type Entry,
+  flagsOf,
+  listField,
+  numberField,
+  objectField,
+  otherFields,
+  readEntries,
+  required,
+  textField,
+  wrong,
+} from './json.ts';
+import { protocolField, routeTypeField, scopeField, tableField } from './numbers.ts';
+import { leadsNowhere, MAIN_TABLE, type Nexthop, type Route, type RouteType } from './state.ts';
+
+/** Its output is for readRoutes. `-N`: numbers, as the names of tables and protocols are each host's own. */
+export const routesCommand = (family: Family): readonly string[] => [
+  ...['ip', '-j', '-N', '-d', `-${family}`],
+  ...['route', 'show', 'table', 'all'],
+];
+
+/** Modelled, or no part of what a route does: how long it lives, what its cache counts, what is said of its next hop twice. */
+const KNOWN = new Set([
+  ...['type', 'dst', 'table', 'protocol', 'scope', 'prefsrc', 'metric', 'flags', 'gateway', 'via', 'dev', 'nexthops'],
+  ...['metrics', 'pref', 'expires', 'error', 'nh_info', 'cache', 'users', 'used', 'age', 'ipid', 'ts', 'tsage'],
+]);
+const KNOWN_OF_NEXTHOP = new Set(['gateway', 'via', 'dev', 'weight', 'flags']);
+
+/** The routes of all tables, from routesCommand(family). Throws an Error where the text is not its output. */
+export const readRoutes = (jsonText: string, family: Family): readonly Route[] =>
+  readEntries(routesCommand(family), jsonText).map((entry) => readRoute(entry, family));
+
+function readRoute(entry: Entry, family: Family): Route {
+  const type = routeTypeField(entry);
+  const nexthops = listField(entry, 'nexthops');
+  const only = nexthops.length === 0 ? readNexthop(entry) : {};
+  // IPv6 hangs a route that leads nowhere on lo (net/ipv6/route.c, ip6_route_info_create); nobody asked for that.
+  const { link, ...withoutLink } = only;
+  const nexthop = type !== undefined && leadsNowhere(type) && link === 'lo' ? withoutLink : only;
+  const source = addressField(entry, 'prefsrc');
+  const { mtu, opaque } = readOpaque(entry, family, type, nexthops);
+  return {
+    table: tableField(entry) ?? MAIN_TABLE,
+    destination: readDestination(entry, family),
+    type: type ?? 'unicast',
+    ...nexthop,
+    ...(nexthops.length > 0 && { nexthops: nexthops.map(readNexthop) }),
+    metric: numberField(entry, 'metric') ?? (family === 4 ? 0 : 1024),
+    ...(source !== undefined && { source }),
+    protocol: protocolField(entry),
+    ...(mtu !== undefined && { mtu }),
+    ...(opaque !== undefined && { opaque }),
+  };
+}
+
+function readDestination(entry: Entry, family: Family): Prefix {
+  const text = required(entry, 'dst', textField(entry, 'dst'));
+  if (text === 'default') return wholeFamily(family);
+  const prefix = parsePrefix(text.includes('/') ? text : `${text}/${addressBits(family)}`);
+  if (prefix === undefined || prefix.address.family !== family) throw wrong(entry, 'dst', `an IPv${family} prefix`);
+  return prefix;
+}
+
+function readNexthop(entry: Entry): Nexthop {
+  const gateway = addressField(entry, 'gateway') ?? readVia(entry);
+  const link = textField(entry, 'dev');
+  const weight = numberField(entry, 'weight');
+  return {
+    ...(gateway !== undefined && { gateway }),
+    ...(link !== undefined && { link }),
+    ...(weight !== undefined && weight !== 1 && { weight }),
+    ...(flagsOf(entry).has('onlink') && { onlink: true }),
+  };
+}
+
+/** A gateway of the other family: IPv4 over an IPv6 next hop (RFC 5549). */
+function readVia(entry: Entry): Nexthop['gateway'] {
+  const via = objectField(entry, 'via');
+  if (via === undefined) return undefined;
+  const address = parseAddress(required(via, 'host', textField(via, 'host')));
+  if (address === undefined) throw wrong(via, 'host', 'an address');
+  return address;
+}
+
+/** The MTU, and what is not modelled: unknown fields, a scope that `ip` would not choose by itself, a router preference, other metrics. */
+function readOpaque(
+  entry: Entry,
+  family: Family,
+  type: RouteType | undefined,
+  nexthops: readonly Entry[],
+): { readonly mtu?: number; readonly opaque?: Readonly<Record<string, unknown>> } {
+  let mtu: number | undefined;
+  const metrics: Record<string, unknown> = {};
+  for (const metric of listField(entry, 'metrics')) {
+    mtu ??= numberField(metric, 'mtu');
+    Object.assign(metrics, otherFields(metric, new Set(['mtu'])));
+  }
+  const scope = scopeField(entry);
+  const pref = textField(entry, 'pref') ?? 'medium';
+  const opaque: Record<string, unknown> = {
+    ...otherFields(entry, KNOWN),
+    ...(type === undefined && { type: entry.fields.type }),
+    ...(scope !== usualScope(entry, family, type, nexthops.length > 0) && { scope }),
+    ...(pref !== 'medium' && { pref }),
+    ...(Object.keys(metrics).length > 0 && { metrics }),
+    ...(nexthops.some((nexthop) => otherFields(nexthop, KNOWN_OF_NEXTHOP) !== undefined) && {
+      nexthops: nexthops.map(({ fields }) => fields),
+    }),
+  };
+  return { ...(mtu !== undefined && { mtu }), ...(Object.keys(opaque).length > 0 && { opaque }) };
+}
+
+/** The scope that `ip route add` gives where none is named (iproute.c, iproute_modify). */
+function usualScope(entry: Entry, family: Family, type: RouteType | undefined, multipath: boolean): number {
+  if (family === 6) return 0;
+  if (type === 'local') return 254;
+  if (type === 'broadcast' || type === 'multicast' || type === 'anycast') return 253;
+  const { gateway, via, nhid } = entry.fields;
+  return type === 'unicast' && !multipath && (gateway ?? via ?? nhid) === undefined ? 253 : 0;
+}
