@@ -1,0 +1,241 @@
+/** A HostRecord as the text of `record.json`, and back. */
+import {
+  type Address,
+  type Family,
+  parseAddress,
+  parseEndpoint,
+  parseInterfaceAddress,
+  parsePortRange,
+  parsePrefix,
+  printAddress,
+  printEndpoint,
+  printInterfaceAddress,
+  printPortRange,
+  printPrefix,
+} from '../net/index.ts';
+import type { Vxlan } from '../routing/index.ts';
+import { isPendingKey, parsePublicKey } from '../wireguard/index.ts';
+import { fields, flag, JsonError, list, oneOf, optional, parsed, type Reader, table, text, whole } from './json.ts';
+import { type HostNumbers, type HostRecord, RECORD_FORMAT } from './record.ts';
+import type { AcceptShare, ForwardShare, HostShare, TunnelPeer, TunnelShare } from './share.ts';
+
+/** The record as text, the same for equal records: one line for each tunnel, forward and accepted target. */
+export function encodeRecord(record: HostRecord): string {
+  const lines = (items: readonly unknown[]): string =>
+    items.length === 0
+      ? '[]'
+      : `[\n${items.map((item) => `      ${JSON.stringify(canonical(item))}`).join(',\n')}\n    ]`;
+  const sets = [...record.sets]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, share]) => {
+      const parts = [
+        `    "tunnels": ${lines(share.tunnels.map(encodeTunnel))}`,
+        `    "forwards": ${lines(share.forwards.map(encodeForward))}`,
+        `    "accepts": ${lines(share.accepts.map(encodeAccept))}`,
+      ];
+      return `  ${JSON.stringify(name)}: {\n${parts.join(',\n')}\n  }`;
+    });
+  const numbers = canonical({ ...record.numbers, tunnels: sorted(record.numbers.tunnels) });
+  return [
+    '{',
+    `"format": ${record.format},`,
+    `"version": ${JSON.stringify(record.version)},`,
+    `"numbers": ${JSON.stringify(numbers)},`,
+    `"sysctlsBefore": ${JSON.stringify(sorted(record.sysctlsBefore), undefined, 1)},`,
+    `"sets": {\n${sets.join(',\n')}\n}`,
+    '}\n',
+  ].join('\n');
+}
+
+/** Reads the text of a record; a problem in words where it is newer than this Sallyport knows, or damaged. */
+export function decodeRecord(content: string): { readonly record: HostRecord } | { readonly problem: string } {
+  try {
+    const json = fields(JSON.parse(content), 'record.json');
+    const format = whole(json.format, 'format');
+    const version = text(json.version, 'version');
+    if (format > RECORD_FORMAT)
+      return {
+        problem: `its record has format ${format}, written by Sallyport ${version}; this one knows format ${RECORD_FORMAT}: use that version or a newer one`,
+      };
+    return {
+      record: {
+        format,
+        version,
+        sets: table(readShare)(json.sets, 'sets'),
+        numbers: readNumbers(json.numbers, 'numbers'),
+        sysctlsBefore: table(text)(json.sysctlsBefore, 'sysctlsBefore'),
+      },
+    };
+  } catch (error) {
+    if (error instanceof JsonError || error instanceof SyntaxError)
+      return { problem: `its record cannot be read: ${error.message}` };
+    throw error;
+  }
+}
+
+/** The same value with the fields of every object in one order, whoever made it. */
+function canonical(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(canonical);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, item]) => [key, canonical(item)]),
+  );
+}
+
+const sorted = <T>(map: ReadonlyMap<string, T>): Readonly<Record<string, T>> =>
+  Object.fromEntries([...map].sort(([a], [b]) => (a < b ? -1 : 1)));
+
+const readAddress = parsed(parseAddress, 'an address');
+const readPrefix = parsed(parsePrefix, 'a prefix');
+const readInterfaceAddress = parsed(parseInterfaceAddress, 'an address with its prefix length');
+const readPorts = parsed((value) => parsePortRange(value), 'a port or port range');
+const readEndpoint = parsed(parseEndpoint, 'an endpoint');
+const readKey = parsed(parsePublicKey, 'a public key');
+const readFamily: Reader<Family> = oneOf<Family>(4, 6);
+const readProtocol = oneOf('tcp', 'udp');
+
+const encodeVxlan = ({ vni, local, remote, port }: Vxlan): unknown => ({
+  vni,
+  port,
+  ...(local && { local: printAddress(local) }),
+  ...(remote && { remote: printAddress(remote) }),
+});
+
+const readVxlan: Reader<Vxlan> = (json, path) => {
+  const from = fields(json, path);
+  return {
+    vni: whole(from.vni, `${path}.vni`),
+    port: whole(from.port, `${path}.port`),
+    ...optional(from, 'local', readAddress, path),
+    ...optional(from, 'remote', readAddress, path),
+  };
+};
+
+const encodePeer = (peer: TunnelPeer): unknown => ({
+  host: peer.host,
+  ...(peer.publicKey && !isPendingKey(peer.publicKey) && { publicKey: peer.publicKey }),
+  ...(peer.endpoint && { endpoint: printEndpoint(peer.endpoint) }),
+  ...(peer.keepaliveSeconds !== undefined && { keepaliveSeconds: peer.keepaliveSeconds }),
+  allowedIps: peer.allowedIps.map(printPrefix),
+  addresses: peer.addresses.map(printAddress),
+  ...(peer.mac !== undefined && { mac: peer.mac }),
+});
+
+const readPeer: Reader<TunnelPeer> = (json, path) => {
+  const from = fields(json, path);
+  return {
+    host: text(from.host, `${path}.host`),
+    ...optional(from, 'publicKey', readKey, path),
+    ...optional(from, 'endpoint', readEndpoint, path),
+    ...optional(from, 'keepaliveSeconds', whole, path),
+    allowedIps: list(readPrefix)(from.allowedIps, `${path}.allowedIps`),
+    addresses: list(readAddress)(from.addresses, `${path}.addresses`),
+    ...optional(from, 'mac', text, path),
+  };
+};
+
+const encodeTunnel = (tunnel: TunnelShare): unknown => ({
+  ...tunnel,
+  addresses: tunnel.addresses.map(printInterfaceAddress),
+  ...(tunnel.vxlan && { vxlan: encodeVxlan(tunnel.vxlan) }),
+  peer: encodePeer(tunnel.peer),
+  routes: tunnel.routes.map(printPrefix),
+});
+
+const readTunnel: Reader<TunnelShare> = (json, path) => {
+  const from = fields(json, path);
+  return {
+    name: text(from.name, `${path}.name`),
+    type: oneOf('WireGuard', 'VXLAN', 'Direct')(from.type, `${path}.type`),
+    link: text(from.link, `${path}.link`),
+    addresses: list(readInterfaceAddress)(from.addresses, `${path}.addresses`),
+    mtu: whole(from.mtu, `${path}.mtu`),
+    ...optional(from, 'listenPort', whole, path),
+    ...optional(from, 'vxlan', readVxlan, path),
+    peer: readPeer(from.peer, `${path}.peer`),
+    routes: list(readPrefix)(from.routes, `${path}.routes`),
+    returns: list(readFamily)(from.returns, `${path}.returns`),
+  };
+};
+
+const encodeForward = (forward: ForwardShare): unknown => ({
+  ...forward,
+  match: 'address' in forward.match ? { address: printAddress(forward.match.address) } : forward.match,
+  ports: printPortRange(forward.ports),
+  to: printAddress(forward.to),
+  targetPorts: printPortRange(forward.targetPorts),
+});
+
+const readMatch: Reader<ForwardShare['match']> = (json, path) => {
+  const from = fields(json, path);
+  const address: Address | undefined = optional(from, 'address', readAddress, path).address;
+  if (address !== undefined) return { address };
+  return {
+    interface: text(from.interface, `${path}.interface`),
+    family: readFamily(from.family, `${path}.family`),
+  };
+};
+
+const readForward: Reader<ForwardShare> = (json, path) => {
+  const from = fields(json, path);
+  return {
+    name: text(from.name, `${path}.name`),
+    match: readMatch(from.match, `${path}.match`),
+    protocol: readProtocol(from.protocol, `${path}.protocol`),
+    ports: readPorts(from.ports, `${path}.ports`),
+    to: readAddress(from.to, `${path}.to`),
+    targetPorts: readPorts(from.targetPorts, `${path}.targetPorts`),
+    masquerade: flag(from.masquerade, `${path}.masquerade`),
+    ...optional(from, 'link', text, path),
+    publicLinks: list(text)(from.publicLinks, `${path}.publicLinks`),
+  };
+};
+
+const encodeAccept = (accept: AcceptShare): unknown => ({
+  ...accept,
+  address: printAddress(accept.address),
+  ports: printPortRange(accept.ports),
+  ...(accept.moveTo && { moveTo: printAddress(accept.moveTo) }),
+});
+
+const readAccept: Reader<AcceptShare> = (json, path) => {
+  const from = fields(json, path);
+  return {
+    name: text(from.name, `${path}.name`),
+    tunnel: text(from.tunnel, `${path}.tunnel`),
+    protocol: readProtocol(from.protocol, `${path}.protocol`),
+    address: readAddress(from.address, `${path}.address`),
+    ports: readPorts(from.ports, `${path}.ports`),
+    ...optional(from, 'moveTo', readAddress, path),
+    masquerade: flag(from.masquerade, `${path}.masquerade`),
+    ...optional(from, 'behind', text, path),
+  };
+};
+
+const readShare: Reader<HostShare> = (json, path) => {
+  const from = fields(json, path);
+  return {
+    tunnels: list(readTunnel)(from.tunnels, `${path}.tunnels`),
+    forwards: list(readForward)(from.forwards, `${path}.forwards`),
+    accepts: list(readAccept)(from.accepts, `${path}.accepts`),
+  };
+};
+
+const readNumbers: Reader<HostNumbers> = (json, path) => {
+  const from = fields(json, path);
+  const mark = fields(from.mark, `${path}.mark`);
+  return {
+    mark: { value: whole(mark.value, `${path}.mark.value`), mask: whole(mark.mask, `${path}.mark.mask`) },
+    suppressPriority: whole(from.suppressPriority, `${path}.suppressPriority`),
+    tunnels: table((item, at) => {
+      const tunnel = fields(item, at);
+      return {
+        index: whole(tunnel.index, `${at}.index`),
+        table: whole(tunnel.table, `${at}.table`),
+        priority: whole(tunnel.priority, `${at}.priority`),
+      };
+    })(from.tunnels, `${path}.tunnels`),
+  };
+};

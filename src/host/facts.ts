@@ -1,0 +1,30 @@
+/** What is known of a host when resources are compiled for it. */
+import type { PublicKey } from '../wireguard/index.ts';
+import type { HostRecord } from './record.ts';
+import type { HostState } from './state.ts';
+
+/** How the host can make a WireGuard link; `absent`: neither the kernel nor wireguard-go; `unknown`: nobody looked. */
+export type WireGuardSupport = 'kernel' | 'userspace' | 'absent' | 'unknown';
+
+export interface HostFacts {
+  /** `declared`: made from the resource alone (`plan --offline`), nobody looked at the host. */
+  readonly source: 'observed' | 'declared';
+  /** Everything that stands on the host, other people's included. */
+  readonly state: HostState;
+  /** What an earlier apply left in the host's state folder; absent on a fresh host. */
+  readonly record?: HostRecord;
+  /** Why the record cannot be used: written by a newer Sallyport, or damaged. Every write is refused then. */
+  readonly recordProblem?: string;
+  /** Public keys of the key files in the state folder, by link name. */
+  readonly keys: ReadonlyMap<string, PublicKey>;
+  /** Absent where nobody looked. `nft` and `iproute2` as [major, minor, patch]. */
+  readonly versions?: {
+    readonly kernel: string;
+    readonly nft?: readonly number[];
+    readonly iproute2?: readonly number[];
+  };
+  readonly wireguard: WireGuardSupport;
+  readonly vxlan: 'kernel' | 'absent' | 'unknown';
+  /** /etc/sallyport, or /run/sallyport/netns/INODE (design.md, State). Absent where nobody looked. */
+  readonly stateFolder?: string;
+}

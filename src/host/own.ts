@@ -1,0 +1,22 @@
+/** What is ours on a host is known by its name, its protocol number or its table, never by a range of numbers. */
+import { ownRoutes, ownRules } from '../routing/index.ts';
+import type { HostState } from './state.ts';
+
+/** Whether a link is one that Sallyport made: every one of ours is named so, and none of others. */
+export const isOwnLink = (name: string): boolean => name.startsWith('sp-');
+
+/**
+ * The part of `state` that is ours. IPv6 link-local addresses on our links are the kernel's. Sysctls are nobody's: which of
+ * them we changed stands in the host's record.
+ */
+export const ownState = (state: HostState): HostState => ({
+  links: state.links.filter(({ name }) => isOwnLink(name)),
+  addresses: state.addresses.filter(
+    ({ link, scope, address }) => isOwnLink(link) && !(scope === 'link' && address.address.family === 6),
+  ),
+  routes: ownRoutes(state.routes),
+  rules: ownRules(state.rules),
+  sysctls: new Map(),
+  devices: state.devices.filter(({ link }) => isOwnLink(link)),
+  tables: state.tables.filter(({ family, name }) => family === 'inet' && name === 'sallyport'),
+});

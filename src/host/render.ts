@@ -1,0 +1,42 @@
+/** A HostState as the text a host would be given, in the words of its own tools. */
+import { printTable } from '../nftables/index.ts';
+import { addAddressArguments, addLinkArguments, addRouteArguments, addRuleArguments } from '../routing/index.ts';
+import { isPendingKey, printKey, wgSetPeerArguments } from '../wireguard/index.ts';
+import type { HostState } from './state.ts';
+
+/** `nft -f` text, `ip` and `wg` commands and sysctls, in the order they are made. The same state gives the same text. */
+export function renderState(state: HostState): string {
+  const ip = (commands: readonly (readonly string[])[]): string =>
+    commands.map((command) => `ip ${command.join(' ')}\n`).join('');
+  const sections: readonly (readonly [string, string])[] = [
+    ['nft -f -', state.tables.map(printTable).join('\n')],
+    ['links', ip(state.links.map(addLinkArguments))],
+    ['wg', state.devices.map(renderDevice).join('')],
+    ['addresses', ip(state.addresses.map(addAddressArguments))],
+    ['sysctl', [...state.sysctls].map(([path, value]) => `${path} = ${value}\n`).join('')],
+    ['routes', ip(state.routes.map(addRouteArguments))],
+    ['rules', ip(state.rules.map(addRuleArguments))],
+  ];
+  return sections
+    .filter(([, text]) => text !== '')
+    .map(([title, text]) => `# ${title}\n${text}`)
+    .join('\n');
+}
+
+function renderDevice({ link, publicKey, listenPort, peers }: HostState['devices'][number]): string {
+  const own = publicKey === undefined ? '' : `# public key ${printKey(publicKey)}\n`;
+  const lines = peers.map((peer) => {
+    const known = isPendingKey(peer.publicKey) ? undefined : wgSetPeerArguments(link, peer);
+    return `wg ${(known ?? pendingArguments(link, peer)).join(' ')}\n`;
+  });
+  return `${own}wg set ${link}${listenPort === undefined ? '' : ` listen-port ${listenPort}`} private-key ${link}.key\n${lines.join('')}`;
+}
+
+/** The same words with the placeholder where the key will stand: nothing a shell would take. */
+function pendingArguments(link: string, peer: HostState['devices'][number]['peers'][number]): readonly string[] {
+  const placeholder = printKey(peer.publicKey);
+  const stand = { ...peer, publicKey: STAND_IN };
+  return wgSetPeerArguments(link, stand).map((word) => (word === STAND_IN ? placeholder : word));
+}
+
+const STAND_IN = 'PUBLIC-KEY' as Parameters<typeof wgSetPeerArguments>[1]['publicKey'] & string;

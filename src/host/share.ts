@@ -1,0 +1,77 @@
+/** What one set of resources asks of one host. The shares of all sets on a host together make its HostState. */
+import type { Address, Endpoint, Family, InterfaceAddress, PortRange, Prefix, Transport } from '../net/index.ts';
+import type { Vxlan } from '../routing/index.ts';
+import type { PendingKey, PublicKey } from '../wireguard/index.ts';
+
+export interface HostShare {
+  readonly tunnels: readonly TunnelShare[];
+  readonly forwards: readonly ForwardShare[];
+  readonly accepts: readonly AcceptShare[];
+}
+
+/** One end of a tunnel, on the host that has it. */
+export interface TunnelShare {
+  readonly name: string;
+  readonly type: 'WireGuard' | 'VXLAN' | 'Direct';
+  /** `sp-wg51820`, `sp-NAME`; for Direct the existing interface. */
+  readonly link: string;
+  /** What we put on the link; none for Direct. */
+  readonly addresses: readonly InterfaceAddress[];
+  /** Bytes. */
+  readonly mtu: number;
+  readonly listenPort?: number;
+  readonly vxlan?: Vxlan;
+  readonly peer: TunnelPeer;
+  /** What lies behind the peer and is routed into the tunnel: the aims of forwards. */
+  readonly routes: readonly Prefix[];
+  /** Families in which connections come in by this tunnel and must return by it. */
+  readonly returns: readonly Family[];
+}
+
+export interface TunnelPeer {
+  readonly host: string;
+  readonly publicKey?: PublicKey | PendingKey;
+  readonly endpoint?: Endpoint;
+  readonly keepaliveSeconds?: number;
+  /** WireGuard's cryptokey routing: what this peer may send, and what is sent to it. */
+  readonly allowedIps: readonly Prefix[];
+  /** The peer's own addresses in the tunnel: its end of each family. */
+  readonly addresses: readonly Address[];
+  /** Direct: the hardware address behind them, where it is known. */
+  readonly mac?: string;
+}
+
+/** A public port and where it goes, on an edge. */
+export interface ForwardShare {
+  /** The PortForward's name. */
+  readonly name: string;
+  /** The public address as it stands on the edge, or the interface whose present (dynamic) addresses count. */
+  readonly match: { readonly address: Address } | { readonly interface: string; readonly family: Family };
+  readonly protocol: Transport;
+  readonly ports: PortRange;
+  readonly to: Address;
+  readonly targetPorts: PortRange;
+  /** Our DNAT hides the client behind the edge's own address on the way out. */
+  readonly masquerade: boolean;
+  /** The link by which the target is reached, where it is known: our tunnel's, or an existing one. */
+  readonly link?: string;
+  /** The public interface the forward listens behind, where it is known: forwarding is switched on there. */
+  readonly publicLinks: readonly string[];
+}
+
+/** What a tunnel may bring to this host: everything else from it is dropped. */
+export interface AcceptShare {
+  /** The PortForward's name. */
+  readonly name: string;
+  /** The tunnel's name. */
+  readonly tunnel: string;
+  readonly protocol: Transport;
+  readonly address: Address;
+  readonly ports: PortRange;
+  /** Aimed at the tunnel address, and moved to this address of the host after everybody else's DNAT. */
+  readonly moveTo?: Address;
+  /** The target lies behind this host, by this link, and sees this host as its client. */
+  readonly masquerade: boolean;
+  /** The link towards a target behind this host; forwarding is switched on there. */
+  readonly behind?: string;
+}

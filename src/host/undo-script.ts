@@ -1,0 +1,69 @@
+/** The way back without Sallyport: a text for a POSIX shell that lies in the host's state folder, kept current by each apply. */
+import { SALLYPORT_PROTOCOL } from '../routing/index.ts';
+import type { HostRecord } from './record.ts';
+
+/**
+ * The text of `undo.sh`: takes from the host everything that is ours, and its state folder last. What is gone already is passed
+ * over; where a step fails it goes on, keeps the folder, and ends with status 1. The tunnels go first: the rules that guard them
+ * must not go before them. `namespace` is the name of a netns host's namespace: run elsewhere, the script enters it, or refuses.
+ */
+export function undoScript(record: HostRecord, stateFolder: string, namespace?: string): string {
+  const sysctls = [...record.sysctlsBefore].sort(([a], [b]) => rank(a) - rank(b) || (a < b ? -1 : 1));
+  const protocol = String(SALLYPORT_PROTOCOL);
+  return `#!/bin/sh
+# Takes back what Sallyport ${oneLine(record.version)} put on this host, without Sallyport: sh ${oneLine(stateFolder)}/undo.sh
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:$PATH
+export LC_ALL=C
+${guard(stateFolder, namespace)}
+failed=0
+try() { "$@" || { echo "undo: failed: $*" >&2; failed=1; }; }
+# A sysctl that is gone went with its interface.
+put() {
+  [ -e "/proc/sys/$1" ] || return 0
+  printf '%s\\n' "$2" >"/proc/sys/$1"
+}
+for link in $(ip -o link show | sed -n 's/^[0-9]*: \\(sp-[^:@ ]*\\)[:@].*/\\1/p'); do
+  try ip link delete dev "$link"
+done
+for family in -4 -6; do
+  [ "$family" = -4 ] || [ -d /proc/sys/net/ipv6 ] || continue
+  try ip "$family" rule flush protocol ${protocol}
+  try ip "$family" route flush table all proto ${protocol}
+done
+if nft list table inet sallyport >/dev/null 2>&1; then try nft delete table inet sallyport; fi
+${sysctls.map(([path, value]) => `try put ${quote(path)} ${quote(value)}\n`).join('')}[ "$failed" -eq 0 ] || exit 1
+rm -rf ${quote(stateFolder)}
+`;
+}
+
+/** What is written for all interfaces at once changes the single ones too, so it is put back before them. */
+const rank = (path: string): number => {
+  if (!path.includes('/conf/') || path.includes('/conf/all/')) return 0;
+  return path.includes('/conf/default/') ? 1 : 2;
+};
+
+/** Run in another network namespace than its own, the script would take from the wrong host. */
+function guard(stateFolder: string, namespace: string | undefined): string {
+  const inode = /^\/run\/sallyport\/netns\/(\d+)$/.exec(stateFolder)?.[1];
+  const here = 'here=$(stat -L -c %i /proc/self/ns/net)';
+  if (inode === undefined) {
+    return `${here}
+if [ "$here" != "$(stat -L -c %i /proc/1/ns/net)" ]; then
+  echo "undo: run this in the network namespace of process 1" >&2
+  exit 1
+fi`;
+  }
+  const name = namespace === undefined ? '' : quote(`/run/netns/${namespace}`);
+  const enter = `if [ "$(stat -L -c %i ${name} 2>/dev/null)" = ${inode} ]; then exec nsenter --net=${name} -- sh "$0"; fi`;
+  return `${here}
+if [ "$here" != ${inode} ]; then
+  ${name === '' ? '' : `${enter}\n  `}echo "undo: run this in the network namespace with inode ${inode}" >&2
+  exit 1
+fi`;
+}
+
+/** One word of a shell, whatever is in it. */
+const quote = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
+
+/** For a comment. */
+const oneLine = (text: string): string => text.replaceAll(/[\n\r]/g, ' ');
