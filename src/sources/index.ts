@@ -1,0 +1,2 @@
+export type { Source, SourceStreams } from './files.ts';
+export { readSource } from './files.ts';
