@@ -1,0 +1,187 @@
+/** The shares of all sets on a host, and its numbers, as one HostState: everything of ours that should stand there. */
+import { type HostFacts, type HostRecord, type HostShare, type HostState, isOwnLink } from '../host/index.ts';
+import { type Address, type Family, printInterfaceAddress, wholeFamily } from '../net/index.ts';
+import {
+  type Link,
+  type LinkAddress,
+  MAIN_TABLE,
+  type Route,
+  type RoutingRule,
+  SALLYPORT_PROTOCOL,
+  WORST_METRIC,
+} from '../routing/index.ts';
+import type { WireGuardDevice, WireGuardPeer } from '../wireguard/index.ts';
+import { desiredSysctls, guardedLinks } from './sysctl.ts';
+import { sallyportTable } from './table.ts';
+import type { TunnelInTable } from './table-words.ts';
+import { defaultRoute } from './view.ts';
+
+/** What should stand on the host under these shares; its name is for keys not made yet. `record` gives the numbers and how sysctls were before us. */
+export function assemble(host: string, record: HostRecord, facts: HostFacts): HostState {
+  const tunnels = tunnelsOf(record.sets);
+  const forwards = [...record.sets.values()].flatMap((share) => share.forwards);
+  const links = linksOf(tunnels, facts);
+  const table = sallyportTable({
+    tunnels,
+    forwards,
+    numbers: record.numbers,
+    guarded: guardedLinks(forwards, facts, record.sysctlsBefore),
+  });
+  return {
+    links,
+    addresses: addressesOf(tunnels),
+    routes: routesOf(tunnels, record, facts),
+    rules: rulesOf(tunnels, record),
+    sysctls: desiredSysctls(tunnels, forwards, facts, record.sysctlsBefore),
+    devices: devicesOf(host, tunnels, facts),
+    tables: table === undefined ? [] : [table],
+  };
+}
+
+/** All tunnels of all sets in a fixed order, each with what it may bring. */
+export function tunnelsOf(sets: ReadonlyMap<string, HostShare>): readonly TunnelInTable[] {
+  return [...sets]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .flatMap(([set, share]) =>
+      share.tunnels.map((tunnel) => ({
+        ...tunnel,
+        key: `${set}/${tunnel.name}`,
+        accepts: share.accepts.filter((accept) => accept.tunnel === tunnel.name),
+      })),
+    );
+}
+
+const ownTunnels = (tunnels: readonly TunnelInTable[]): readonly TunnelInTable[] =>
+  tunnels.filter(({ link }) => isOwnLink(link));
+
+function linksOf(tunnels: readonly TunnelInTable[], facts: HostFacts): readonly Link[] {
+  const links = new Map<string, Link>();
+  for (const { link: name, type, mtu, vxlan } of ownTunnels(tunnels)) {
+    const shared = links.get(name);
+    const kind = type === 'VXLAN' ? 'vxlan' : 'wireguard';
+    links.set(name, {
+      name,
+      kind,
+      mtu: Math.min(mtu, shared?.mtu ?? mtu),
+      up: true,
+      ...(vxlan !== undefined && { vxlan }),
+    });
+  }
+  // Whatever the kernel is, the link is WireGuard's: the driver knows how this host makes one.
+  return [...links.values()]
+    .filter(({ kind }) => kind !== 'wireguard' || facts.wireguard !== 'absent')
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+function addressesOf(tunnels: readonly TunnelInTable[]): readonly LinkAddress[] {
+  const all = ownTunnels(tunnels).flatMap(({ link, addresses }) =>
+    addresses.map((address): LinkAddress => ({ link, address, scope: 'global' })),
+  );
+  return [...new Map(all.map((each) => [`${each.link} ${printInterfaceAddress(each.address)}`, each])).values()];
+}
+
+function devicesOf(host: string, tunnels: readonly TunnelInTable[], facts: HostFacts): readonly WireGuardDevice[] {
+  const devices = new Map<
+    string,
+    { readonly device: Omit<WireGuardDevice, 'peers'>; readonly peers: WireGuardPeer[] }
+  >();
+  for (const { name, type, link, listenPort, peer } of tunnels) {
+    if (type !== 'WireGuard') continue;
+    const own = facts.keys.get(link) ?? { pendingHost: host, pendingTunnel: name };
+    const device = devices.get(link) ?? {
+      device: { link, publicKey: own, ...(listenPort !== undefined && { listenPort }) },
+      peers: [],
+    };
+    devices.set(link, device);
+    if (peer.publicKey === undefined) continue;
+    device.peers.push({
+      publicKey: peer.publicKey,
+      allowedIps: peer.allowedIps,
+      ...(peer.endpoint !== undefined && { endpoint: peer.endpoint }),
+      ...(peer.keepaliveSeconds !== undefined && { keepaliveSeconds: peer.keepaliveSeconds }),
+    });
+  }
+  return [...devices.values()].map(({ device, peers }) => ({ ...device, peers }));
+}
+
+// ---- routes and rules
+
+/** `ip route` gives IPv6 routes metric 1024 where none is named, IPv4 ones 0. */
+const usualMetric = (family: Family): number => (family === 4 ? 0 : 1024);
+
+/** WireGuard finds the peer by its allowed IPs; every other link needs the neighbour named. */
+const through = (
+  { type, peer, link }: TunnelInTable,
+  family: Family,
+): { readonly link: string; readonly gateway?: Address } => {
+  const gateway = type === 'WireGuard' ? undefined : peer.addresses.find((each) => each.family === family);
+  return { link, ...(gateway !== undefined && { gateway }) };
+};
+
+function routesOf(tunnels: readonly TunnelInTable[], record: HostRecord, facts: HostFacts): readonly Route[] {
+  const routes: Route[] = [];
+  const ours = { type: 'unicast', protocol: SALLYPORT_PROTOCOL } as const;
+  const unanswered = new Map<Family, Address | undefined>();
+  for (const tunnel of tunnels) {
+    for (const destination of tunnel.routes) {
+      const family = destination.address.family;
+      routes.push({ ...ours, table: MAIN_TABLE, destination, ...through(tunnel, family), metric: usualMetric(family) });
+    }
+    const numbers = record.numbers.tunnels.get(tunnel.key);
+    if (numbers === undefined) continue;
+    for (const family of tunnel.returns) {
+      routes.push({
+        ...ours,
+        table: numbers.table,
+        destination: wholeFamily(family),
+        ...through(tunnel, family),
+        metric: usualMetric(family),
+      });
+      if (defaultRoute(facts, family) === undefined) unanswered.set(family, answersFrom(tunnel, family));
+    }
+  }
+  // A reply is looked up before the mark sends it into the tunnel: without any default route that first look-up fails (dataplane.md, section 5).
+  for (const [family, source] of unanswered)
+    routes.push({
+      ...ours,
+      table: MAIN_TABLE,
+      destination: wholeFamily(family),
+      link: 'lo',
+      metric: WORST_METRIC,
+      ...(source !== undefined && { source }),
+    });
+  return routes;
+}
+
+/** The host's own address that clients of the tunnel reach: a UDP server on the wildcard address must answer from it. */
+function answersFrom({ accepts }: TunnelInTable, family: Family): Address | undefined {
+  const local = accepts.find(({ address, behind }) => address.family === family && behind === undefined);
+  return local?.moveTo ?? local?.address;
+}
+
+function rulesOf(tunnels: readonly TunnelInTable[], { numbers }: HostRecord): readonly RoutingRule[] {
+  const families = ([4, 6] as const).filter((family) => tunnels.some(({ returns }) => returns.includes(family)));
+  return families.flatMap((family): readonly RoutingRule[] => [
+    // What has a route of its own, on-link neighbours and pods among it, goes there whatever its mark.
+    {
+      family,
+      priority: numbers.suppressPriority,
+      protocol: SALLYPORT_PROTOCOL,
+      action: { kind: 'lookup', table: MAIN_TABLE, suppressPrefixLength: 0 },
+    },
+    ...tunnels.flatMap(({ key, returns }): readonly RoutingRule[] => {
+      const chosen = numbers.tunnels.get(key);
+      if (chosen === undefined || !returns.includes(family)) return [];
+      const step = (numbers.mark.mask & -numbers.mark.mask) >>> 0;
+      return [
+        {
+          family,
+          priority: chosen.priority,
+          protocol: SALLYPORT_PROTOCOL,
+          mark: { value: (chosen.index * step) >>> 0, mask: numbers.mark.mask },
+          action: { kind: 'lookup', table: chosen.table },
+        },
+      ];
+    }),
+  ]);
+}

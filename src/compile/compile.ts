@@ -1,0 +1,182 @@
+/** Resources and facts → what should stand on each host. */
+import {
+  EMPTY_STATE,
+  type HostFacts,
+  type HostNumbers,
+  type HostRecord,
+  type HostShare,
+  type HostState,
+  isOwnLink,
+  RECORD_FORMAT,
+} from '../host/index.ts';
+import { type Address, printAddress } from '../net/index.ts';
+import type { HostResource, Problem, ResourceSet } from '../resources/index.ts';
+import { type Aim, chooseAims, waysOf } from './aim.ts';
+import { assemble, tunnelsOf } from './assemble.ts';
+import { claimProblems } from './claim.ts';
+import { declaredDiffers } from './declared.ts';
+import { compileForwards } from './forward.ts';
+import { chooseNumbers } from './numbers.ts';
+import { desiredSysctls, sysctlsBefore } from './sysctl.ts';
+import { compileEnd } from './tunnel.ts';
+import { type HostView, type PublicAddress, viewHost } from './view.ts';
+
+export interface Compiled {
+  readonly hosts: ReadonlyMap<string, CompiledHost>;
+  /** What cannot be, with the place in the resources; then the hosts are not to be used. */
+  readonly problems: readonly Problem[];
+}
+
+export interface CompiledHost {
+  readonly name: string;
+  readonly share: HostShare;
+  /** What to keep on the host; absent where nothing of ours is left on it. */
+  readonly record?: HostRecord;
+  readonly state: HostState;
+  /** WireGuard links whose private key must be on the host before it is armed. */
+  readonly keyLinks: readonly string[];
+  readonly publicAddresses: readonly PublicAddress[];
+  /** Plain sentences for the plan: main addresses, families left out. */
+  readonly notes: readonly string[];
+}
+
+/** The version written into records; for messages alone. */
+export interface CompileOptions {
+  readonly setName: string;
+  readonly version: string;
+}
+
+/** Compiles a set for all of its hosts. Every host of the set must have facts: observed, or declaredFacts. */
+export function compile(
+  set: ResourceSet,
+  facts: ReadonlyMap<string, HostFacts>,
+  { setName, version }: CompileOptions,
+): Compiled {
+  const views = new Map<string, HostView>();
+  const problems: Problem[] = [];
+  for (const [name, resource] of set.hosts) {
+    const known = facts.get(name);
+    if (known === undefined) throw new TypeError(`no facts of host ${name}`);
+    views.set(name, viewHost(resource, known));
+    problems.push(...declaredDiffers(resource, known));
+  }
+  const aims = chooseAims(waysOf(set, views), setName);
+  const forwards = compileForwards(set, views, aims);
+  problems.push(...forwards.problems);
+  const hosts = new Map<string, CompiledHost>();
+  for (const view of views.values()) {
+    const tunnels = [...set.tunnels.values()].flatMap((tunnel) => {
+      const far = tunnel.ends.find(({ host }) => host !== view.name);
+      const peer = far === undefined ? undefined : views.get(far.host);
+      if (!tunnel.ends.some(({ host }) => host === view.name) || peer === undefined) return [];
+      const accepts = (forwards.accepts.get(view.name) ?? []).filter((accept) => accept.tunnel === tunnel.name);
+      const farAccepts = (forwards.accepts.get(peer.name) ?? []).filter((accept) => accept.tunnel === tunnel.name);
+      const { share, problems: found } = compileEnd(tunnel, view, peer, {
+        accepts,
+        aims: distinct(farAccepts.map(({ address }) => address)),
+      });
+      problems.push(...found);
+      return share === undefined ? [] : [share];
+    });
+    const share: HostShare = {
+      tunnels,
+      forwards: forwards.forwards.get(view.name) ?? [],
+      accepts: forwards.accepts.get(view.name) ?? [],
+    };
+    const notes = [
+      ...forwards.notes.filter(({ host }) => host === view.name).map(({ text }) => text),
+      ...aimNotes(aims, view.name),
+    ];
+    const settled = settle(view.resource, view.facts, setName, share, version);
+    problems.push(...settled.problems, ...claimProblems(set, view, settled.sets, setName));
+    hosts.set(view.name, { name: view.name, share, ...settled.host, publicAddresses: view.publicAddresses, notes });
+  }
+  return { hosts, problems };
+}
+
+/** What is left on a host when a set is taken from it, or every set. Needs no resources: the host's record tells. */
+export function compileRemoval(
+  name: string,
+  facts: HostFacts,
+  setName: string | undefined,
+  version: string,
+): CompiledHost {
+  const sets = new Map(setName === undefined ? [] : [...(facts.record?.sets ?? [])].filter(([set]) => set !== setName));
+  const share: HostShare = { tunnels: [], forwards: [], accepts: [] };
+  if (sets.size === 0) return { name, share, state: EMPTY_STATE, keyLinks: [], publicAddresses: [], notes: [] };
+  const numbers = facts.record?.numbers ?? chooseNumbers(facts, {}, []).numbers;
+  return {
+    name,
+    share,
+    ...finish(name, facts, sets, keepUsed(numbers, sets), version),
+    publicAddresses: [],
+    notes: [],
+  };
+}
+
+interface Settled {
+  readonly host: Pick<CompiledHost, 'record' | 'state' | 'keyLinks'>;
+  readonly sets: ReadonlyMap<string, HostShare>;
+  readonly problems: readonly Problem[];
+}
+
+/** Puts the share beside those of other sets on the host, gives its tunnels their numbers, and assembles all of them. */
+function settle(resource: HostResource, facts: HostFacts, setName: string, share: HostShare, version: string): Settled {
+  const sets = new Map(facts.record?.sets ?? []);
+  if (share.tunnels.length + share.forwards.length + share.accepts.length > 0) sets.set(setName, share);
+  else sets.delete(setName);
+  if (sets.size === 0) return { host: { state: EMPTY_STATE, keyLinks: [] }, sets, problems: [] };
+  const returning = tunnelsOf(sets).filter(({ returns }) => returns.length > 0);
+  const { numbers, clashes } = chooseNumbers(
+    facts,
+    resource.forwarding,
+    returning.map(({ key }) => key),
+  );
+  const problems = clashes.map(
+    ({ path, what }): Problem => ({
+      code: 'cannotBe',
+      at: resource.positionOf(path),
+      path,
+      what: `${resource.name}: ${what}`,
+    }),
+  );
+  return { host: finish(resource.name, facts, sets, numbers, version), sets, problems };
+}
+
+function finish(
+  host: string,
+  facts: HostFacts,
+  sets: ReadonlyMap<string, HostShare>,
+  numbers: HostNumbers,
+  version: string,
+): Settled['host'] {
+  const noted = facts.record?.sysctlsBefore ?? new Map<string, string>();
+  const tunnels = tunnelsOf(sets);
+  const forwards = [...sets.values()].flatMap((share) => share.forwards);
+  const before = sysctlsBefore(desiredSysctls(tunnels, forwards, facts, noted), facts, noted);
+  const record: HostRecord = { format: RECORD_FORMAT, version, sets, numbers, sysctlsBefore: before };
+  const keyLinks = [...new Set(tunnels.filter(({ type }) => type === 'WireGuard').map(({ link }) => link))].filter(
+    isOwnLink,
+  );
+  return { record, state: assemble(host, record, facts), keyLinks };
+}
+
+const keepUsed = (numbers: HostNumbers, sets: ReadonlyMap<string, HostShare>): HostNumbers => {
+  const used = new Set(tunnelsOf(sets).map(({ key }) => key));
+  return { ...numbers, tunnels: new Map([...numbers.tunnels].filter(([key]) => used.has(key))) };
+};
+
+const distinct = (addresses: readonly Address[]): readonly Address[] => [
+  ...new Map(addresses.map((each) => [printAddress(each), each])).values(),
+];
+
+/** Which address a forward aims at, and why where that is not the obvious one. */
+function aimNotes(aims: ReadonlyMap<string, Aim>, edge: string): readonly string[] {
+  return [...aims].flatMap(([key, { address, why }]) => {
+    const [at, tunnel, node] = key.split(' ');
+    if (at !== edge) return [];
+    return [
+      `forwards to ${node} by ${tunnel} aim at ${printAddress(address)}${why === undefined ? ', its main address' : `, its tunnel address: ${why}`}`,
+    ];
+  });
+}

@@ -1,0 +1,121 @@
+/** The kernel settings a path needs, per interface where the kernel allows it; and what they were before us. */
+import { type AcceptShare, type ForwardShare, type HostFacts, isOwnLink } from '../host/index.ts';
+import type { Family } from '../net/index.ts';
+import type { Sysctls } from '../routing/index.ts';
+import type { TunnelInTable } from './table-words.ts';
+
+const FORWARDING_6 = 'net/ipv6/conf/all/forwarding';
+/** rtnetlink(7): learnt from router advertisements. */
+const PROTOCOL_RA = 9;
+
+const setting = (family: Family, link: string, name: string): string => `net/ipv${family}/conf/${link}/${name}`;
+
+/** Whether a link lives on router advertisements: a route from them, or an IPv6 address with a lifetime. */
+const learnsFromRouters = ({ state }: HostFacts, link: string): boolean =>
+  state.routes.some((route) => route.link === link && route.protocol === PROTOCOL_RA) ||
+  state.addresses.some((each) => each.link === link && each.dynamic === true && each.address.address.family === 6);
+
+/** The value before us: what the record kept, else what stands now. */
+const originally = (facts: HostFacts, before: ReadonlyMap<string, string>, path: string): string | undefined =>
+  before.get(path) ?? facts.state.sysctls.get(path);
+
+/** The links whose forwarding a host's forwards need, by family: where clients come in, and where the target's replies do. */
+function forwardingLinks(
+  forwards: readonly ForwardShare[],
+  tunnels: readonly TunnelInTable[],
+): ReadonlyMap<Family, ReadonlySet<string>> {
+  const links = new Map<Family, Set<string>>([
+    [4, new Set()],
+    [6, new Set()],
+  ]);
+  for (const { to, publicLinks, link } of forwards) {
+    const wanted = links.get(to.family);
+    for (const each of publicLinks) wanted?.add(each);
+    if (link !== undefined) wanted?.add(link);
+    for (const tunnel of tunnels)
+      if (tunnel.routes.some((route) => route.address.family === to.family && route.address.value === to.value))
+        wanted?.add(tunnel.link);
+  }
+  for (const { link, accepts } of tunnels)
+    for (const { address, behind } of accepts as readonly AcceptShare[]) {
+      if (behind === undefined) continue;
+      links.get(address.family)?.add(link).add(behind);
+    }
+  for (const wanted of links.values()) wanted.delete('lo');
+  return links;
+}
+
+/**
+ * IPv4 forwards what comes in by a link whose `forwarding` is set (route.c, ip_route_input_slow): so per link, and `ip_forward` stays.
+ * IPv6 asks `all` (ip6_output.c, ip6_forward), which turns router advertisements off unless accept_ra is 2: that comes first.
+ * rp_filter is 2 on links that bring strangers' addresses, never raised from 0 on a link that is not ours.
+ */
+export function desiredSysctls(
+  tunnels: readonly TunnelInTable[],
+  forwards: readonly ForwardShare[],
+  facts: HostFacts,
+  before: ReadonlyMap<string, string>,
+): Sysctls {
+  const wanted = new Map<string, string>();
+  const forwarding = forwardingLinks(forwards, tunnels);
+  for (const link of [...(forwarding.get(4) ?? [])].sort()) wanted.set(setting(4, link, 'forwarding'), '1');
+  if ((forwarding.get(6)?.size ?? 0) > 0) {
+    for (const { name } of facts.state.links) {
+      const path = setting(6, name, 'accept_ra');
+      if (originally(facts, before, path) === '1' && learnsFromRouters(facts, name)) wanted.set(path, '2');
+    }
+    wanted.set(FORWARDING_6, '1');
+  }
+  for (const { link, returns, addresses } of tunnels) {
+    if (returns.includes(4)) {
+      const path = setting(4, link, 'rp_filter');
+      const effective = Math.max(
+        Number(facts.state.sysctls.get('net/ipv4/conf/all/rp_filter') ?? 0),
+        Number(originally(facts, before, path) ?? 0),
+      );
+      if (isOwnLink(link) || effective === 1) wanted.set(path, '2');
+    }
+    const off = facts.state.sysctls.get('net/ipv6/conf/default/disable_ipv6') === '1';
+    if (isOwnLink(link) && off && addresses.some(({ address }) => address.family === 6))
+      wanted.set(setting(6, link, 'disable_ipv6'), '0');
+  }
+  return wanted;
+}
+
+/**
+ * What to note before the first write, beside what is noted already: the present value of each setting that will change, its side effects included.
+ * Writing net.ipv6.conf.all.forwarding sets it on every link (addrconf.c, addrconf_forward_change). Links of ours go, and their settings with them.
+ */
+export function sysctlsBefore(
+  wanted: Sysctls,
+  facts: HostFacts,
+  noted: ReadonlyMap<string, string>,
+): ReadonlyMap<string, string> {
+  const before = new Map<string, string>();
+  const note = (path: string): void => {
+    const value = noted.get(path) ?? facts.state.sysctls.get(path);
+    if (value !== undefined && !isOwnLink(path.split('/')[3] ?? '')) before.set(path, value);
+  };
+  for (const [path, value] of wanted) {
+    if (noted.has(path) || facts.state.sysctls.get(path) !== value) note(path);
+  }
+  if (before.has(FORWARDING_6))
+    for (const path of facts.state.sysctls.keys())
+      if (path.startsWith('net/ipv6/conf/') && path.endsWith('/forwarding')) note(path);
+  return before;
+}
+
+/** Public links on which nothing was forwarded before us: nothing of others may pass there because of us. */
+export function guardedLinks(
+  forwards: readonly ForwardShare[],
+  facts: HostFacts,
+  before: ReadonlyMap<string, string>,
+): { readonly 4: readonly string[]; readonly 6: readonly string[] } {
+  const open = (family: Family): readonly string[] =>
+    [...new Set(forwards.filter(({ to }) => to.family === family).flatMap(({ publicLinks }) => publicLinks))].sort();
+  const routesAlready = facts.state.sysctls.get('net/ipv4/ip_forward') === '1';
+  return {
+    4: routesAlready ? [] : open(4).filter((link) => originally(facts, before, setting(4, link, 'forwarding')) !== '1'),
+    6: originally(facts, before, FORWARDING_6) === '1' ? [] : open(6),
+  };
+}

@@ -1,0 +1,216 @@
+/** The table's part for tunnels: what one may bring, and how what came by it goes back by it. */
+import { type HostNumbers, isOwnLink } from '../host/index.ts';
+import { printAddress } from '../net/index.ts';
+import {
+  address,
+  and,
+  anonymousMap,
+  anonymousSet,
+  assign,
+  type Chain,
+  counter,
+  ct,
+  dnat,
+  drop,
+  flags,
+  type MapElement,
+  match,
+  meta,
+  type NamedSet,
+  number,
+  payload,
+  type Rule,
+  rule,
+  setReference,
+  symbol,
+  tcpOption,
+  text,
+  verdictMap,
+} from '../nftables/index.ts';
+import {
+  ADDRESS_TYPE,
+  acceptSets,
+  FAMILIES,
+  goBack,
+  IP,
+  indexOf,
+  isIcmp,
+  isNew,
+  isPorts,
+  jumpTo,
+  type Part,
+  regular,
+  setMark,
+  type TunnelInTable,
+  target,
+  tunnelMark,
+} from './table-words.ts';
+
+/** A TCP segment's headers: IPv4 20 or IPv6 40, TCP 20 (RFC 9293). */
+export const SEGMENT_HEADERS = { 4: 40, 6: 60 } as const;
+
+export interface OwnLink {
+  readonly name: string;
+  readonly mtu: number;
+  readonly tunnels: readonly TunnelInTable[];
+}
+
+export function ownLinks(tunnels: readonly TunnelInTable[]): readonly OwnLink[] {
+  const links = new Map<string, TunnelInTable[]>();
+  for (const tunnel of tunnels) {
+    if (!isOwnLink(tunnel.link)) continue;
+    const list = links.get(tunnel.link);
+    if (list === undefined) links.set(tunnel.link, [tunnel]);
+    else list.push(tunnel);
+  }
+  return [...links]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, list]) => ({ name, mtu: Math.min(...list.map(({ mtu }) => mtu)), tunnels: list }));
+}
+
+/** Link names hold dashes and no underscores, so no two become one. */
+export const identifier = (link: string): string => link.replace(/^sp-/, '').replace(/[^A-Za-z0-9]/g, '_');
+export const fromName = (link: string): string => `sp_from_${identifier(link)}`;
+
+export function clamp(link: OwnLink, direction: 'iifname' | 'oifname'): readonly Rule[] {
+  return FAMILIES.map((family) =>
+    rule(
+      ...(direction === 'oifname' ? [match(meta('oifname'), '==', text(link.name))] : []),
+      match(meta('nfproto'), '==', symbol(`ipv${family}`)),
+      match(and(payload('tcp', 'flags'), flags('syn', 'rst')), '==', symbol('syn')),
+      assign(tcpOption('maxseg', 'size'), number(link.mtu - SEGMENT_HEADERS[family])),
+    ),
+  );
+}
+
+/** What a link of ours may bring, judged before anybody's DNAT: the declared targets, replies of the far end, ICMP errors. */
+export function fromTunnel(link: OwnLink, numbers: HostNumbers): Part {
+  const id = identifier(link.name);
+  const accepts = link.tunnels.flatMap((tunnel) => tunnel.accepts);
+  const far = FAMILIES.flatMap((family): NamedSet[] => {
+    const all = link.tunnels
+      .flatMap(({ peer, routes }) => [...peer.addresses, ...routes.map((route) => route.address)])
+      .filter((each) => each.family === family);
+    const elements = [...new Map(all.map((each) => [printAddress(each), { key: address(each) }])).values()];
+    return elements.length === 0
+      ? []
+      : [{ name: `sp_far${family}_${id}`, type: [ADDRESS_TYPE[family]], flags: [], elements }];
+  });
+  const sets = acceptSets(accepts, `sp_in`, id);
+  const mark = link.tunnels.find(({ returns }) => returns.length > 0);
+  const admit =
+    mark === undefined
+      ? []
+      : [setMark(ct('mark'), tunnelMark(indexOf(mark, numbers), numbers), ~numbers.mark.mask >>> 0)];
+  const rules: Rule[] = [
+    ...clamp(link, 'iifname'),
+    rule(match(ct('state'), '==', symbol('established')), match(ct('direction'), '==', symbol('original')), goBack),
+    ...far.map(({ name }) =>
+      rule(
+        match(ct('state'), '==', symbol('established')),
+        match(payload(name.startsWith('sp_far4') ? 'ip' : 'ip6', 'saddr'), '==', setReference(name)),
+        goBack,
+      ),
+    ),
+    rule(match(ct('state'), '==', symbol('related')), isIcmp, goBack),
+    ...sets.map(({ set, family }) =>
+      rule(isNew, isPorts, match(target(family), '==', setReference(set.name)), ...admit, goBack),
+    ),
+    // Neighbour discovery is untracked; only a link with hardware addresses needs it.
+    ...(link.tunnels.some(({ type }) => type === 'VXLAN')
+      ? [
+          rule(
+            match(
+              payload('icmpv6', 'type'),
+              '==',
+              anonymousSet(symbol('nd-neighbor-solicit'), symbol('nd-neighbor-advert')),
+            ),
+            goBack,
+          ),
+        ]
+      : []),
+    rule(counter, drop),
+  ];
+  return { sets: [...far, ...sets.map(({ set }) => set)], chains: [regular(fromName(link.name), rules)] };
+}
+
+/** Each tunnel counts its connections in a zone of its own, so that two edges may carry one 5-tuple. Replies stay in zone 0. */
+export const zoneRules = (returning: readonly TunnelInTable[], numbers: HostNumbers): readonly Rule[] =>
+  returning
+    .filter(({ link }) => isOwnLink(link))
+    .map((tunnel) =>
+      rule(
+        match(meta('iifname'), '==', text(tunnel.link)),
+        assign(ct('zone', 'original'), number(indexOf(tunnel, numbers))),
+      ),
+    );
+
+/** Direct: the link is not ours and carries others' traffic too, so only the declared targets are marked, by the peer's hardware address where it is known. */
+export function directReturns(returning: readonly TunnelInTable[], numbers: HostNumbers): readonly Part[] {
+  return returning
+    .filter(({ link }) => !isOwnLink(link))
+    .map((tunnel) => {
+      const sets = acceptSets(tunnel.accepts, 'sp_in', `direct${indexOf(tunnel, numbers)}`);
+      return {
+        sets: sets.map(({ set }) => set),
+        chains: [],
+        pre: sets.map(({ set, family }) =>
+          rule(
+            match(meta('iifname'), '==', text(tunnel.link)),
+            match(ct('direction'), '==', symbol('original')),
+            isNew,
+            isPorts,
+            // nft lists it here, next to the other header, wherever it was written.
+            ...(tunnel.peer.mac === undefined ? [] : [match(payload('ether', 'saddr'), '==', symbol(tunnel.peer.mac))]),
+            match(target(family), '==', setReference(set.name)),
+            setMark(ct('mark'), tunnelMark(indexOf(tunnel, numbers), numbers), ~numbers.mark.mask >>> 0),
+          ),
+        ),
+      };
+    });
+}
+
+/** Replies take the connection's mark, and a routing rule sends them into its tunnel. The forward direction must not: it is on its way in. */
+export function restore(returning: readonly TunnelInTable[], numbers: HostNumbers): readonly Rule[] {
+  if (returning.length === 0) return [];
+  const byMark = returning.map(
+    (tunnel): MapElement => ({
+      key: number(tunnelMark(indexOf(tunnel, numbers), numbers)),
+      data: jumpTo(backName(tunnel, numbers)),
+    }),
+  );
+  return [
+    rule(
+      match(ct('direction'), '==', symbol('reply')),
+      verdictMap(and(ct('mark'), number(numbers.mark.mask)), anonymousMap(...byMark)),
+    ),
+  ];
+}
+
+export const backName = (tunnel: TunnelInTable, numbers: HostNumbers): string => `sp_back_${indexOf(tunnel, numbers)}`;
+
+export const backChain = (tunnel: TunnelInTable, numbers: HostNumbers): Chain =>
+  regular(backName(tunnel, numbers), [
+    rule(setMark(meta('mark'), tunnelMark(indexOf(tunnel, numbers), numbers), ~numbers.mark.mask >>> 0)),
+  ]);
+
+/** Only where a forward aims at the tunnel address: moved to the main one, from which UDP servers on the wildcard address answer. */
+export function moveRules(tunnels: readonly TunnelInTable[], numbers: HostNumbers): readonly Rule[] {
+  const moves = new Map<string, Rule>();
+  for (const tunnel of tunnels)
+    for (const { address: from, moveTo } of tunnel.accepts)
+      if (moveTo !== undefined)
+        moves.set(
+          `${tunnel.key} ${printAddress(from)}`,
+          rule(
+            match(
+              and(ct('mark'), number(numbers.mark.mask)),
+              '==',
+              number(tunnelMark(indexOf(tunnel, numbers), numbers)),
+            ),
+            match(payload(IP[from.family], 'daddr'), '==', address(from)),
+            dnat(IP[from.family], address(moveTo)),
+          ),
+        );
+  return [...moves.values()];
+}

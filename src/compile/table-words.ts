@@ -1,0 +1,128 @@
+/** What the parts of the table share: marks, families, sets of accepted targets. */
+import type { AcceptShare, HostNumbers, TunnelShare } from '../host/index.ts';
+import { type Family, type PortRange, printAddress } from '../net/index.ts';
+import {
+  address,
+  and,
+  anonymousSet,
+  assign,
+  type Chain,
+  concat,
+  ct,
+  type Expression,
+  join,
+  match,
+  meta,
+  type NamedMap,
+  type NamedSet,
+  number,
+  or,
+  payload,
+  type Rule,
+  range,
+  returnVerdict,
+  type SetElement,
+  type Statement,
+  symbol,
+  type Value,
+} from '../nftables/index.ts';
+import { markRoom, markStep } from './numbers.ts';
+
+export const FAMILIES = [4, 6] as const;
+export const IP = { 4: 'ip', 6: 'ip6' } as const;
+export const ADDRESS_TYPE = { 4: 'ipv4_addr', 6: 'ipv6_addr' } as const;
+
+/** A tunnel with the key of its numbers, `SET/TUNNEL`, and what it may bring. */
+export interface TunnelInTable extends TunnelShare {
+  readonly key: string;
+  readonly accepts: readonly AcceptShare[];
+}
+
+export interface Part {
+  readonly sets?: readonly NamedSet[];
+  readonly maps?: readonly NamedMap[];
+  readonly pre?: readonly Rule[];
+  readonly chains: readonly Chain[];
+}
+
+export const regular = (name: string, rules: readonly Rule[]): Chain => ({ kind: 'regular', name, rules });
+export const jumpTo = (chain: string) => ({ kind: 'jump', chain }) as const;
+
+export interface Marks {
+  /** A connection that our DNAT made; and one that is masqueraded on its way out besides. */
+  readonly forwarded: number;
+  readonly masqueraded: number;
+  readonly keep: number;
+}
+
+/** The two highest values of the mask are the edge's; the lower ones the node's tunnels, by index. */
+export function marksOf({ mark }: HostNumbers): Marks {
+  const step = markStep(mark.mask);
+  const room = markRoom(mark.mask);
+  return { forwarded: (room * step) >>> 0, masqueraded: ((room - 1) * step) >>> 0, keep: ~mark.mask >>> 0 };
+}
+
+export const tunnelMark = (index: number, { mark }: HostNumbers): number => (index * markStep(mark.mask)) >>> 0;
+
+/** Sets our bits of a mark and leaves the others': 1.0.6 takes only constants here. */
+export const setMark = (target: Expression, value: number, keep: number): Statement =>
+  assign(target, value === 0 ? and(target, number(keep)) : or(and(target, number(keep)), number(value)));
+
+export const indexOf = (tunnel: TunnelInTable, numbers: HostNumbers): number =>
+  numbers.tunnels.get(tunnel.key)?.index ?? 0;
+
+export const isIcmp = match(meta('l4proto'), '==', anonymousSet(symbol('icmp'), symbol('ipv6-icmp')));
+export const isPorts = match(meta('l4proto'), '==', anonymousSet(symbol('tcp'), symbol('udp')));
+export const isNew = match(ct('state'), '==', symbol('new'));
+export const goBack = returnVerdict;
+
+export const target = (family: Family): Expression =>
+  join(payload(IP[family], 'daddr'), meta('l4proto'), payload('th', 'dport'));
+
+/** Sets of (address, protocol, port), exact ones and ranges apart: one interval makes a whole set slow. */
+export function acceptSets(
+  accepts: readonly AcceptShare[],
+  prefix: string,
+  id: string,
+): readonly { readonly set: NamedSet; readonly family: Family }[] {
+  return FAMILIES.flatMap((family) =>
+    ([false, true] as const).flatMap((ranges) => {
+      const wanted = accepts.filter(({ address: each, ports }) => each.family === family && isRange(ports) === ranges);
+      if (wanted.length === 0) return [];
+      const elements = new Map<string, SetElement>();
+      for (const { address: each, protocol, ports } of ranges ? mergeRanges(wanted) : wanted)
+        elements.set(`${printAddress(each)} ${protocol} ${ports.first}`, {
+          key: concat(address(each), symbol(protocol), portValue(ports)),
+        });
+      const set: NamedSet = {
+        name: `${prefix}${family}${ranges ? 'r' : ''}_${id}`,
+        type: [ADDRESS_TYPE[family], 'inet_proto', 'inet_service'],
+        flags: ranges ? ['interval'] : [],
+        elements: [...elements.values()],
+      };
+      return [{ set, family }];
+    }),
+  );
+}
+
+/** Overlapping ranges of one address and protocol as one: the kernel refuses elements that overlap. */
+export function mergeRanges(accepts: readonly AcceptShare[]): readonly AcceptShare[] {
+  const merged: AcceptShare[] = [];
+  const key = ({ address: each, protocol }: AcceptShare): string => `${printAddress(each)} ${protocol}`;
+  for (const next of [...accepts].sort((a, b) =>
+    key(a) < key(b) ? -1 : key(a) > key(b) ? 1 : a.ports.first - b.ports.first,
+  )) {
+    const last = merged.at(-1);
+    if (last !== undefined && key(last) === key(next) && next.ports.first <= last.ports.last + 1)
+      merged[merged.length - 1] = {
+        ...last,
+        ports: { first: last.ports.first, last: Math.max(last.ports.last, next.ports.last) },
+      };
+    else merged.push(next);
+  }
+  return merged;
+}
+
+export const isRange = ({ first, last }: PortRange): boolean => first !== last;
+export const portValue = ({ first, last }: PortRange): Value =>
+  first === last ? number(first) : range(number(first), number(last));

@@ -1,0 +1,152 @@
+/**
+ * The table `inet sallyport` of a host. Forwards and accepted targets are elements of maps and sets, so a packet costs the same with one of
+ * them or fifty thousand, and a change is an element. What each statement is for was measured: dataplane.md, section 5.
+ */
+import type { ForwardShare, HostNumbers } from '../host/index.ts';
+import {
+  and,
+  anonymousMap,
+  type BaseChain,
+  type Chain,
+  ct,
+  jump,
+  match,
+  meta,
+  number,
+  type Rule,
+  rule,
+  type Table,
+  text,
+  verdictMap,
+} from '../nftables/index.ts';
+import {
+  forwardParts,
+  forwardRules,
+  guardChain,
+  intoTunnels,
+  masqueradeRules,
+  masqueradeSets,
+} from './table-forward.ts';
+import {
+  backChain,
+  clamp,
+  directReturns,
+  fromName,
+  fromTunnel,
+  moveRules,
+  ownLinks,
+  restore,
+  zoneRules,
+} from './table-tunnel.ts';
+import { jumpTo, marksOf, type TunnelInTable } from './table-words.ts';
+
+export interface TableInput {
+  readonly tunnels: readonly TunnelInTable[];
+  readonly forwards: readonly ForwardShare[];
+  readonly numbers: HostNumbers;
+  /** Links on which we switched forwarding on: they carried nothing of others before, and still must not. */
+  readonly guarded: { readonly 4: readonly string[]; readonly 6: readonly string[] };
+}
+
+// netfilter_ipv4.h: raw -300, conntrack -200, mangle -150, dstnat -100, filter 0, srcnat 100.
+const RAW = -300;
+const MANGLE = -150;
+/** Before other tables' DNAT (Docker's published ports, kube-proxy): the first to match wins. */
+const BEFORE_DSTNAT = -110;
+/** After kube-proxy's DNAT: at the same priority the Service's would be lost (dataplane.md, section 6). */
+const AFTER_DSTNAT = -90;
+const FILTER = 0;
+const SRCNAT = 100;
+
+/** The whole table, or undefined where nothing is asked. */
+export function sallyportTable(input: TableInput): Table | undefined {
+  if (input.tunnels.length === 0 && input.forwards.length === 0) return undefined;
+  const marks = marksOf(input.numbers);
+  const links = ownLinks(input.tunnels);
+  const returning = input.tunnels.filter(({ returns }) => returns.length > 0);
+  const parts = [
+    ...links.map((link) => fromTunnel(link, input.numbers)),
+    ...directReturns(returning, input.numbers),
+    ...forwardParts(input.forwards, marks),
+  ];
+  const back = returning.map((tunnel) => backChain(tunnel, input.numbers));
+  const chains: Chain[] = [
+    ...base('sp_zone', 'filter', 'prerouting', RAW, zoneRules(returning, input.numbers)),
+    ...base('sp_pre', 'filter', 'prerouting', MANGLE, [
+      ...(links.length === 0
+        ? []
+        : [
+            rule(
+              verdictMap(
+                meta('iifname'),
+                anonymousMap(...links.map(({ name }) => ({ key: text(name), data: jumpTo(fromName(name)) }))),
+              ),
+            ),
+          ]),
+      ...parts.flatMap(({ pre }) => pre ?? []),
+      ...restore(returning, input.numbers),
+    ]),
+    ...base('sp_out', 'route', 'output', MANGLE, restore(returning, input.numbers)),
+    ...base(
+      'sp_dnat',
+      'nat',
+      'prerouting',
+      BEFORE_DSTNAT,
+      input.forwards.length === 0
+        ? []
+        : [rule(match(and(ct('mark'), number(input.numbers.mark.mask)), '==', number(0)), jump('sp_forwards'))],
+    ),
+    ...base(
+      'sp_dnat_own',
+      'nat',
+      'output',
+      BEFORE_DSTNAT,
+      input.forwards.length === 0 ? [] : [rule(jump('sp_forwards'))],
+    ),
+    ...base('sp_move', 'nat', 'prerouting', AFTER_DSTNAT, moveRules(input.tunnels, input.numbers)),
+    ...base('sp_forward', 'filter', 'forward', FILTER, forwardRules(links, input.guarded)),
+    ...base(
+      'sp_clamp',
+      'filter',
+      'postrouting',
+      MANGLE,
+      links.flatMap((link) => clamp(link, 'oifname')),
+    ),
+    // Empty on purpose: with zones, replies share one zone, and the kernel makes their tuples unique only where NAT is on (dataplane.md, section 5).
+    ...(returning.length === 0 ? [] : [baseChain('sp_clash', 'nat', 'input', SRCNAT, [])]),
+    ...base('sp_masquerade', 'nat', 'postrouting', SRCNAT, masqueradeRules(input, marks)),
+    ...parts.flatMap(({ chains: regular }) => regular),
+    ...back,
+    ...(links.length === 0 ? [] : [intoTunnels(marks, input.numbers.mark.mask)]),
+    ...(input.guarded[4].length + input.guarded[6].length === 0 ? [] : [guardChain()]),
+  ];
+  const masqueraded = masqueradeSets(input.tunnels);
+  return {
+    family: 'inet',
+    name: 'sallyport',
+    sets: [...parts.flatMap(({ sets }) => sets ?? []), ...masqueraded],
+    maps: parts.flatMap(({ maps }) => maps ?? []),
+    chains,
+    opaque: [],
+  };
+}
+
+const baseChain = (
+  name: string,
+  type: BaseChain['type'],
+  hook: BaseChain['hook'],
+  priority: number,
+  rules: readonly Rule[],
+): BaseChain => ({
+  kind: 'base',
+  name,
+  type,
+  hook,
+  priority,
+  policy: 'accept',
+  rules,
+});
+
+/** A base chain where it has rules: an empty one would cost each packet a call. */
+const base = (...args: Parameters<typeof baseChain>): readonly BaseChain[] =>
+  args[4].length === 0 ? [] : [baseChain(...args)];

@@ -1,0 +1,180 @@
+/** Tunnels: what each end puts on its host. */
+import type { AcceptShare, HostFacts, TunnelPeer, TunnelShare } from '../host/index.ts';
+import {
+  type Address,
+  type Family,
+  hostPrefix,
+  isAddress,
+  type Prefix,
+  printAddress,
+  printPrefix,
+  sameAddress,
+  wholeFamily,
+} from '../net/index.ts';
+import type { Problem, TunnelEnd, TunnelResource } from '../resources/index.ts';
+import { type Vxlan, vxlanMtu } from '../routing/index.ts';
+import type { PendingKey, PublicKey } from '../wireguard/index.ts';
+import { wireguardMtu } from '../wireguard/index.ts';
+import { chooseVni, ownLinkName, sharedLinkName } from './names.ts';
+import { type HostView, linkOf, underlayMtu } from './view.ts';
+
+/** IANA's port for VXLAN (RFC 7348). */
+const VXLAN_PORT = 4789;
+/** Seconds; holds a mapping open in nearly every NAT (wg(8), PersistentKeepalive). */
+const KEEPALIVE_SECONDS = 25;
+/** RFC 8200, section 5: IPv6 needs links that carry 1,280 bytes. */
+const IPV6_LEAST_MTU = 1280;
+/** What a path has where nobody looked. */
+const ETHERNET_MTU = 1500;
+
+export interface TunnelUse {
+  /** Addresses behind the far end that this end sends into the tunnel. */
+  readonly aims: readonly Address[];
+  /** What this end takes from the tunnel. */
+  readonly accepts: readonly AcceptShare[];
+}
+
+/** The name of the link of one end; undefined for Direct where no interface of the host bears the address. */
+export function linkName(tunnel: TunnelResource, end: TunnelEnd, facts: HostFacts): string | undefined {
+  switch (tunnel.type) {
+    case 'WireGuard':
+      return end.endpoint === undefined
+        ? ownLinkName(tunnel.name)
+        : sharedLinkName(end.listenPort ?? end.endpoint.port);
+    case 'Direct':
+      return end.addresses.map(({ address }) => linkOf(facts, address)?.name).find((name) => name !== undefined);
+    case 'VXLAN':
+    case 'IPIP':
+    case 'GRE':
+      return ownLinkName(tunnel.name);
+  }
+}
+
+/** Compiles one end of a tunnel for its host. */
+export function compileEnd(
+  tunnel: TunnelResource,
+  view: HostView,
+  peer: HostView,
+  use: TunnelUse,
+): { readonly share?: TunnelShare; readonly problems: readonly Problem[] } {
+  const index = tunnel.ends[0].host === view.name ? 0 : 1;
+  const [end, far] = [tunnel.ends[index], tunnel.ends[1 - index] ?? tunnel.ends[0]];
+  const at = (path: string, what: string): Problem => ({ code: 'cannotBe', at: tunnel.positionOf(path), path, what });
+  const link = linkName(tunnel, end, view.facts);
+  const type = tunnel.type;
+  if (type === 'IPIP' || type === 'GRE') return { problems: [at('spec.type', `not yet supported: type ${type}`)] };
+  if (link === undefined) {
+    const addresses = end.addresses.map(({ address }) => printAddress(address)).join(', ');
+    return {
+      problems: [
+        at(
+          `spec.ends[${index}].addresses`,
+          `no interface of ${view.name} has ${addresses}; a Direct tunnel uses addresses that are there`,
+        ),
+      ],
+    };
+  }
+  const problems: Problem[] = [];
+  const mtu = chooseMtu(tunnel, view, peer, (what) => problems.push(at('spec.mtu', what)));
+  const returns = new Set(use.accepts.map(({ address }) => address.family));
+  const farAddresses = far.addresses.map(({ address }) => address);
+  const share: TunnelShare = {
+    name: tunnel.name,
+    type,
+    link,
+    addresses: type === 'Direct' ? [] : end.addresses,
+    mtu,
+    ...(type === 'WireGuard' && end.listenPort !== undefined && { listenPort: end.listenPort }),
+    ...(type === 'VXLAN' && { vxlan: vxlan(tunnel, end, far, view, peer) }),
+    peer: {
+      host: far.host,
+      addresses: farAddresses,
+      allowedIps: type === 'WireGuard' ? allowedIps(farAddresses, use, returns) : [],
+      ...(type === 'WireGuard' && wireguardPeer(tunnel, end, far, peer, returns.size > 0)),
+      ...(type === 'Direct' && macOf(peer.facts, farAddresses)),
+    },
+    routes:
+      type === 'Direct'
+        ? use.aims.filter((aim) => !farAddresses.some((each) => sameAddress(each, aim))).map(hostPrefix)
+        : use.aims.map(hostPrefix),
+    returns: ([4, 6] as const).filter((family) => returns.has(family)),
+  };
+  return { share, problems };
+}
+
+/** What the peer may send and what is sent to it: its own addresses and our aims, or everybody where clients come in by it. */
+function allowedIps(farAddresses: readonly Address[], use: TunnelUse, returns: ReadonlySet<Family>): readonly Prefix[] {
+  const single = [...farAddresses, ...use.aims].filter(({ family }) => !returns.has(family)).map(hostPrefix);
+  const all = [...[...returns].map(wholeFamily), ...single];
+  return [...new Map(all.map((prefix) => [printPrefix(prefix), prefix])).values()];
+}
+
+function wireguardPeer(
+  tunnel: TunnelResource,
+  end: TunnelEnd,
+  far: TunnelEnd,
+  peer: HostView,
+  answers: boolean,
+): Partial<TunnelPeer> {
+  const link = linkName(tunnel, far, peer.facts);
+  const known = link === undefined ? undefined : peer.facts.keys.get(link);
+  const publicKey: PublicKey | PendingKey = known ?? { pendingHost: far.host, pendingTunnel: tunnel.name };
+  // Who has no endpoint must dial; who answers clients keeps the path open even when both could be dialled.
+  const dials = far.endpoint !== undefined && (end.endpoint === undefined || answers);
+  return {
+    publicKey,
+    ...(far.endpoint !== undefined && { endpoint: far.endpoint }),
+    ...(dials && { keepaliveSeconds: KEEPALIVE_SECONDS }),
+  };
+}
+
+function vxlan(tunnel: TunnelResource, end: TunnelEnd, far: TunnelEnd, view: HostView, peer: HostView): Vxlan {
+  const local = insideOf(view, outsideAddress(end));
+  const remote = outsideAddress(far) ?? insideOf(peer, undefined);
+  return {
+    vni: tunnel.vni ?? chooseVni(tunnel.name),
+    port: end.listenPort ?? end.endpoint?.port ?? VXLAN_PORT,
+    ...(local !== undefined && { local }),
+    ...(remote !== undefined && { remote }),
+  };
+}
+
+const outsideAddress = ({ endpoint }: TunnelEnd): Address | undefined =>
+  endpoint !== undefined && isAddress(endpoint.host) ? endpoint.host : undefined;
+
+/** The address as it stands on the host, where the provider translates it. */
+const insideOf = (view: HostView, address: Address | undefined): Address | undefined =>
+  address === undefined
+    ? undefined
+    : (view.publicAddresses.find(({ outer }) => sameAddress(outer, address))?.inner ?? address);
+
+/** The hardware address behind a Direct peer: tells its packets from those of other neighbours on the same link. */
+function macOf(facts: HostFacts, addresses: readonly Address[]): { readonly mac?: string } {
+  const mac = addresses.map((address) => linkOf(facts, address)?.mac).find((each) => each !== undefined);
+  return facts.source === 'observed' && mac !== undefined ? { mac } : {};
+}
+
+/** The tunnel's MTU from the narrower of both ends' underlay; a larger one given by the user is a problem with the sum shown. */
+function chooseMtu(tunnel: TunnelResource, view: HostView, peer: HostView, report: (what: string) => void): number {
+  const ends = tunnel.ends.map((end, index) => ({
+    view: end.host === view.name ? view : peer,
+    far: outsideAddress(tunnel.ends[1 - index] ?? end),
+  }));
+  if (tunnel.type === 'Direct') {
+    const own = tunnel.ends
+      .find(({ host }) => host === view.name)
+      ?.addresses.map(({ address }) => linkOf(view.facts, address)?.mtu);
+    return own?.find((mtu) => mtu !== undefined) ?? ETHERNET_MTU;
+  }
+  const path = Math.min(...ends.map(({ view: each, far }) => underlayMtu(each, far) ?? ETHERNET_MTU));
+  const outer = tunnel.ends.map(outsideAddress).find((address) => address !== undefined)?.family ?? 6;
+  const most = tunnel.type === 'VXLAN' ? vxlanMtu(path, outer) : wireguardMtu(path, outer);
+  if (tunnel.mtu !== undefined && tunnel.mtu > most)
+    report(
+      `${tunnel.mtu} is too large: the path carries ${path} bytes, ${tunnel.type} over IPv${outer} takes ${path - most}, which leaves ${path} - ${path - most} = ${most}`,
+    );
+  const mtu = tunnel.mtu ?? most;
+  if (tunnel.families.includes(6) && mtu < IPV6_LEAST_MTU)
+    report(`${mtu} is too small for IPv6 inside, which needs ${IPV6_LEAST_MTU} bytes (RFC 8200)`);
+  return mtu;
+}
