@@ -1,0 +1,146 @@
+/** A change in words: for people, and for `plan -o json`. */
+import { printEndpoint, printPrefix } from '../net/index.ts';
+import {
+  type Chain,
+  printChainHeader,
+  printMapElement,
+  printRule as printNftRule,
+  printSetElement,
+  type RulesetObject,
+} from '../nftables/index.ts';
+import { printLink, printLinkAddress, printRoute, printRule } from '../routing/index.ts';
+import { printKey, type WireGuardDevice, type WireGuardPeer } from '../wireguard/index.ts';
+import type { HostChange, HostObject } from './object.ts';
+
+/** design.md, `plan -o json`. */
+export interface ChangeDescription {
+  /** Part of one kernel transaction: all of them or none. */
+  readonly transactional: boolean;
+  readonly reversible: boolean;
+  readonly action: 'add' | 'change' | 'remove';
+  readonly object: 'nft' | 'link' | 'address' | 'route' | 'rule' | 'sysctl' | 'peer' | 'file';
+  readonly name: string;
+  readonly before?: string;
+  readonly after?: string;
+}
+
+/** What the change does, in the words of the tool that shows the object: nft, ip, wg, sysctl. */
+export function describeChange(change: HostChange): ChangeDescription {
+  const subject = change.action === 'remove' ? change.before : change.after;
+  const before = change.action === 'add' ? undefined : text(change.before);
+  const after = change.action === 'remove' ? undefined : text(change.after);
+  return {
+    transactional: subject.kind === 'nft',
+    reversible: true,
+    action: change.action,
+    object: subject.kind === 'device' ? 'link' : subject.kind,
+    name: nameOf(subject),
+    ...(before !== undefined && { before }),
+    ...(after !== undefined && { after }),
+  };
+}
+
+function nameOf(object: HostObject): string {
+  switch (object.kind) {
+    case 'link':
+      return object.link.name;
+    case 'device':
+      return `${object.device.link} key and port`;
+    case 'peer':
+      return `${object.link} ${printKey(object.peer.publicKey)}`;
+    case 'address':
+      return printLinkAddress(object.address);
+    case 'route':
+      return `${printPrefix(object.route.destination)}${object.route.table === 254 ? '' : ` table ${object.route.table}`}`;
+    case 'rule':
+      return `IPv${object.rule.family} ${object.rule.priority}`;
+    case 'sysctl':
+      return object.path.replaceAll('.', '/').replaceAll('/', '.');
+    case 'nft':
+      return nftName(object.object);
+    case 'file':
+      return object.path;
+  }
+}
+
+function text(object: HostObject): string {
+  switch (object.kind) {
+    case 'link':
+      return printLink(object.link);
+    case 'device':
+      return printDevice(object.device);
+    case 'peer':
+      return printPeer(object.peer);
+    case 'address':
+      return printLinkAddress(object.address);
+    case 'route':
+      return printRoute(object.route);
+    case 'rule':
+      return printRule(object.rule);
+    case 'sysctl':
+      return object.value;
+    case 'nft':
+      return nftText(object.object);
+    case 'file':
+      return `${object.content.length} bytes, mode ${object.mode.toString(8).padStart(4, '0')}`;
+  }
+}
+
+const printDevice = ({ link, publicKey, listenPort }: Omit<WireGuardDevice, 'peers'>): string =>
+  [
+    link,
+    publicKey !== undefined && `public key ${printKey(publicKey)}`,
+    listenPort !== undefined && `port ${listenPort}`,
+  ]
+    .filter((part) => part !== false)
+    .join(', ');
+
+const printPeer = ({ endpoint, allowedIps, keepaliveSeconds }: WireGuardPeer): string =>
+  [
+    `allowed IPs ${allowedIps.map(printPrefix).join(', ') || 'none'}`,
+    endpoint !== undefined && `endpoint ${printEndpoint(endpoint)}`,
+    keepaliveSeconds !== undefined && `keepalive ${keepaliveSeconds} s`,
+  ]
+    .filter((part) => part !== false)
+    .join(', ');
+
+function nftName(object: RulesetObject): string {
+  switch (object.kind) {
+    case 'table':
+      return `table ${object.family} ${object.table}`;
+    case 'chain':
+      return `chain ${object.chain.name}`;
+    case 'set':
+      return `set ${object.set.name}`;
+    case 'map':
+      return `map ${object.map.name}`;
+    case 'setElement':
+      return `element of ${object.set}`;
+    case 'mapElement':
+      return `element of ${object.map}`;
+    case 'object':
+      return `${object.type} ${object.name}`;
+  }
+}
+
+function nftText(object: RulesetObject): string {
+  switch (object.kind) {
+    case 'table':
+      return `table ${object.family} ${object.table}`;
+    case 'chain':
+      return printChain(object.chain);
+    case 'set':
+      return [object.set.type.join(' . '), ...object.set.flags].join(', ');
+    case 'map':
+      return [`${object.map.type.join(' . ')} : ${object.map.data.join(' . ')}`, ...object.map.flags].join(', ');
+    case 'setElement':
+      return printSetElement(object.element);
+    case 'mapElement':
+      return printMapElement(object.element);
+    case 'object':
+      return JSON.stringify(object.json);
+  }
+}
+
+const printChain = (chain: Chain): string =>
+  [...(chain.kind === 'base' ? [printChainHeader(chain)] : []), ...chain.rules.map(printNftRule)].join('\n');

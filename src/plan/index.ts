@@ -1,0 +1,7 @@
+export type { Change } from './change.ts';
+export { invert, undo } from './change.ts';
+export type { ChangeDescription } from './describe.ts';
+export { describeChange } from './describe.ts';
+export type { HostChange, HostObject } from './object.ts';
+export type { Desired } from './order.ts';
+export { planHost } from './order.ts';

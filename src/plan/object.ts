@@ -1,0 +1,22 @@
+/** The things on a host that a plan adds, changes or removes. */
+import type { RulesetObject } from '../nftables/index.ts';
+import type { Link, LinkAddress, Route, RoutingRule } from '../routing/index.ts';
+import type { WireGuardDevice, WireGuardPeer } from '../wireguard/index.ts';
+import type { Change } from './change.ts';
+
+export type HostObject =
+  /** A link of ours, without addresses; a WireGuard link's keys and peers are objects of their own. `change` is in place: MTU, up. */
+  | { readonly kind: 'link'; readonly link: Link }
+  /** Private key (by the key file of the link's name), listen port and mark of a WireGuard link. `remove` does nothing: the link goes next. */
+  | { readonly kind: 'device'; readonly device: Omit<WireGuardDevice, 'peers'> }
+  | { readonly kind: 'peer'; readonly link: string; readonly peer: WireGuardPeer }
+  | { readonly kind: 'address'; readonly address: LinkAddress }
+  | { readonly kind: 'route'; readonly route: Route }
+  | { readonly kind: 'rule'; readonly rule: RoutingRule }
+  /** Path below /proc/sys, and its value. `add`: of a link that is not there yet. `remove` does nothing: the link goes next. */
+  | { readonly kind: 'sysctl'; readonly path: string; readonly value: string }
+  | { readonly kind: 'nft'; readonly object: RulesetObject }
+  /** A file of ours in the host's state folder or elsewhere; `content` is text. A key file's content is never here. */
+  | { readonly kind: 'file'; readonly path: string; readonly mode: number; readonly content: string };
+
+export type HostChange = Change<HostObject>;

@@ -1,0 +1,343 @@
+/** What stands on a host and what should, as a list of changes in an order that can be carried out. */
+import {
+  EMPTY_STATE,
+  encodeRecord,
+  type HostFacts,
+  type HostRecord,
+  type HostState,
+  ownState,
+  undoScript,
+} from '../host/index.ts';
+import {
+  type Address,
+  isAddress,
+  printAddress,
+  printEndpoint,
+  printInterfaceAddress,
+  printPrefix,
+} from '../net/index.ts';
+import { diffTable, type RulesetChange, type Table } from '../nftables/index.ts';
+import { type Link, type LinkAddress, printRoute, printRule, type Route, type RoutingRule } from '../routing/index.ts';
+import { isPendingKey, printKey, type WireGuardDevice, type WireGuardPeer } from '../wireguard/index.ts';
+import type { HostChange, HostObject } from './object.ts';
+
+export interface Desired {
+  readonly state: HostState;
+  /** Absent: nothing of ours is left on the host, the record goes too. */
+  readonly record?: HostRecord;
+}
+
+/**
+ * The changes that make what is ours on the host as desired; empty where it is so already. What is not ours is never in it.
+ * The order: the record and its undo first, so that a crash at any later step can be mended; what closes before what opens;
+ * the table before links and forwarding, so that no packet passes unjudged; the record's last word at the end.
+ */
+export function planHost(facts: HostFacts, desired: Desired): readonly HostChange[] {
+  const own = ownState(facts.state);
+  const want = desired.state;
+  const links = diffLinks(own.links, want.links);
+  const gone = new Set(links.removed.map(({ name }) => name));
+  const made = new Set(links.added.map(({ name }) => name));
+  // The kernel takes a link's addresses, routes, peers and settings with it. They are named all the same: undone, the plan brings them back.
+  const addresses = diffSets(
+    own.addresses.filter(({ scope }) => scope !== 'link'),
+    want.addresses,
+    addressKey,
+    ({ link }) => gone.has(link),
+  );
+  const routes = diffSets(own.routes, want.routes, routeKey, ({ link }) => link !== undefined && gone.has(link));
+  const rules = diffSets(own.rules, want.rules, ruleKey, () => false);
+  const peers = diffDevices(own.devices, want.devices, gone, facts.record);
+  const sysctls = diffSysctls(facts, desired, made);
+  const files = diffFiles(facts, desired, sysctls.restored.length > 0);
+  return [
+    ...files.first,
+    ...sysctls.restored,
+    ...rules.removed.map((rule) => remove({ kind: 'rule', rule })),
+    ...routes.removed.map((route) => remove({ kind: 'route', route })),
+    ...addresses.removed.map((address) => remove({ kind: 'address', address })),
+    ...linkSysctls(facts, gone),
+    ...peers.removed,
+    ...links.removed.map((link) => remove({ kind: 'link', link })),
+    ...diffTables(own.tables, want.tables),
+    ...links.added.map((link) => add({ kind: 'link', link })),
+    ...links.changed.map(
+      ({ before, after }): HostChange => ({
+        action: 'change',
+        before: { kind: 'link', link: before },
+        after: { kind: 'link', link: after },
+      }),
+    ),
+    ...peers.devices,
+    ...peers.added,
+    ...addresses.added.map((address) => add({ kind: 'address', address })),
+    ...sysctls.wanted,
+    ...routes.added.map((route) => add({ kind: 'route', route })),
+    ...rules.added.map((rule) => add({ kind: 'rule', rule })),
+    ...files.last,
+  ];
+}
+
+const add = (after: HostObject): HostChange => ({ action: 'add', after });
+const remove = (before: HostObject): HostChange => ({ action: 'remove', before });
+
+/** What is on a link that goes is removed, and added again where it is wanted on its successor. */
+function diffSets<T>(
+  before: readonly T[],
+  after: readonly T[],
+  key: (each: T) => string,
+  goes: (each: T) => boolean,
+): { readonly added: readonly T[]; readonly removed: readonly T[] } {
+  const stays = new Set(before.filter((each) => !goes(each)).map(key));
+  const wanted = new Set(after.map(key));
+  return {
+    added: after.filter((each) => !stays.has(key(each))),
+    removed: before.filter((each) => goes(each) || !wanted.has(key(each))),
+  };
+}
+
+const addressKey = ({ link, address }: LinkAddress): string => `${link} ${printInterfaceAddress(address)}`;
+const routeKey = (route: Route): string => `${printPrefix(route.destination)} ${route.table} ${printRoute(route)}`;
+const ruleKey = (rule: RoutingRule): string => `${rule.family} ${rule.priority} ${printRule(rule)}`;
+
+// ---- links
+
+interface LinkDiff {
+  readonly added: readonly Link[];
+  readonly removed: readonly Link[];
+  readonly changed: readonly { readonly before: Link; readonly after: Link }[];
+}
+
+/** A link is changed in place while it is of the same kind; a VXLAN's identity cannot change, so that one is made anew. */
+function diffLinks(before: readonly Link[], after: readonly Link[]): LinkDiff {
+  const stands = new Map(before.map((link) => [link.name, link]));
+  const wanted = new Map(after.map((link) => [link.name, link]));
+  const renewed = (link: Link): boolean => {
+    const other = stands.get(link.name);
+    return other !== undefined && linkIdentity(other) !== linkIdentity(link);
+  };
+  return {
+    added: after.filter((link) => !stands.has(link.name) || renewed(link)),
+    removed: before.filter((link) => {
+      const next = wanted.get(link.name);
+      return next === undefined || renewed(next);
+    }),
+    changed: after.flatMap((link) => {
+      const other = stands.get(link.name);
+      const same = other === undefined || renewed(link) || (other.mtu === link.mtu && other.up === link.up);
+      return same ? [] : [{ before: { ...link, mtu: other.mtu, up: other.up }, after: link }];
+    }),
+  };
+}
+
+const linkIdentity = ({ kind, vxlan }: Link): string => {
+  const text = (address: Address | undefined): string => (address === undefined ? '' : printAddress(address));
+  return vxlan === undefined ? kind : `${kind} ${vxlan.vni} ${vxlan.port} ${text(vxlan.local)} ${text(vxlan.remote)}`;
+};
+
+// ---- WireGuard
+
+interface DeviceDiff {
+  readonly devices: readonly HostChange[];
+  readonly added: readonly HostChange[];
+  readonly removed: readonly HostChange[];
+}
+
+function diffDevices(
+  before: readonly WireGuardDevice[],
+  after: readonly WireGuardDevice[],
+  gone: ReadonlySet<string>,
+  record: HostRecord | undefined,
+): DeviceDiff {
+  const devices: HostChange[] = [];
+  const added: HostChange[] = [];
+  const removed: HostChange[] = [];
+  const stays = new Map(before.filter(({ link }) => !gone.has(link)).map((device) => [device.link, device]));
+  for (const device of before) {
+    if (stays.has(device.link)) continue;
+    removed.push(
+      ...device.peers.map((peer) => remove({ kind: 'peer', link: device.link, peer })),
+      remove({ kind: 'device', device: withoutPeers(device) }),
+    );
+  }
+  for (const wanted of after) {
+    const stands = stays.get(wanted.link);
+    const device = withoutPeers(wanted);
+    if (stands === undefined) devices.push(add({ kind: 'device', device }));
+    else if (!sameDevice(stands, device))
+      devices.push({
+        action: 'change',
+        before: { kind: 'device', device: withoutPeers(stands) },
+        after: { kind: 'device', device },
+      });
+    const standing = new Map((stands?.peers ?? []).map((peer) => [printKey(peer.publicKey), peer]));
+    for (const peer of wanted.peers) {
+      const old = standing.get(printKey(peer.publicKey));
+      standing.delete(printKey(peer.publicKey));
+      const after: HostObject = { kind: 'peer', link: device.link, peer };
+      if (old === undefined) added.push(add(after));
+      else if (!samePeer(old, peer, device.link, record))
+        added.push({ action: 'change', before: { kind: 'peer', link: device.link, peer: old }, after });
+    }
+    for (const peer of standing.values()) removed.push(remove({ kind: 'peer', link: device.link, peer }));
+  }
+  return { devices, added, removed };
+}
+
+const withoutPeers = ({ peers: _, ...device }: WireGuardDevice): Omit<WireGuardDevice, 'peers'> => device;
+
+/** The kernel chose the port where none is wanted. A device without a private key differs from every wanted one. */
+const sameDevice = (stands: WireGuardDevice, wanted: Omit<WireGuardDevice, 'peers'>): boolean =>
+  stands.publicKey !== undefined &&
+  wanted.publicKey !== undefined &&
+  (isPendingKey(wanted.publicKey) || stands.publicKey === wanted.publicKey) &&
+  (wanted.listenPort === undefined || stands.listenPort === wanted.listenPort) &&
+  (stands.firewallMark ?? 0) === (wanted.firewallMark ?? 0);
+
+function samePeer(stands: WireGuardPeer, wanted: WireGuardPeer, link: string, record: HostRecord | undefined): boolean {
+  const prefixes = (peer: WireGuardPeer): string => peer.allowedIps.map(printPrefix).sort().join(' ');
+  return (
+    prefixes(stands) === prefixes(wanted) &&
+    (stands.keepaliveSeconds ?? 0) === (wanted.keepaliveSeconds ?? 0) &&
+    sameEndpoint(stands, wanted, link, record)
+  );
+}
+
+/**
+ * A peer may roam: where we set this very endpoint before and it has answered since, the kernel knows better. A name was resolved on
+ * the host when it was set; only its port can be compared.
+ */
+function sameEndpoint(
+  stands: WireGuardPeer,
+  wanted: WireGuardPeer,
+  link: string,
+  record: HostRecord | undefined,
+): boolean {
+  if (wanted.endpoint === undefined) return true;
+  if (stands.endpoint === undefined) return false;
+  if (!isAddress(wanted.endpoint.host))
+    return stands.endpoint.port === wanted.endpoint.port || stands.latestHandshake !== undefined;
+  const text = printEndpoint(wanted.endpoint);
+  if (printEndpoint(stands.endpoint) === text) return true;
+  const tunnels = [...(record?.sets.values() ?? [])].flatMap((share) => share.tunnels);
+  const setBefore = tunnels.some(
+    (tunnel) =>
+      tunnel.link === link && tunnel.peer.endpoint !== undefined && printEndpoint(tunnel.peer.endpoint) === text,
+  );
+  return setBefore && stands.latestHandshake !== undefined;
+}
+
+// ---- the table
+
+const diffTables = (before: readonly Table[], after: readonly Table[]): readonly HostChange[] =>
+  diffTable(before[0], after[0]).map(ofNft);
+
+function ofNft(change: RulesetChange): HostChange {
+  switch (change.action) {
+    case 'add':
+      return add({ kind: 'nft', object: change.after });
+    case 'change':
+      return {
+        action: 'change',
+        before: { kind: 'nft', object: change.before },
+        after: { kind: 'nft', object: change.after },
+      };
+    case 'remove':
+      return remove({ kind: 'nft', object: change.before });
+  }
+}
+
+// ---- sysctls
+
+const ALL_FORWARDING_6 = 'net/ipv6/conf/all/forwarding';
+const isForwarding6 = (path: string): boolean => path.startsWith('net/ipv6/conf/') && path.endsWith('/forwarding');
+
+function diffSysctls(
+  facts: HostFacts,
+  { state, record }: Desired,
+  made: ReadonlySet<string>,
+): { readonly restored: readonly HostChange[]; readonly wanted: readonly HostChange[] } {
+  const now = facts.state.sysctls;
+  const noted = facts.record?.sysctlsBefore ?? new Map<string, string>();
+  const back = [...noted].filter(
+    ([path]) =>
+      now.has(path) &&
+      !state.sysctls.has(path) &&
+      (record?.sysctlsBefore.get(path) === undefined || !isForwarding6(path)),
+  );
+  const all = back.find(([path]) => path === ALL_FORWARDING_6)?.[1];
+  const writesAll = all !== undefined && now.get(ALL_FORWARDING_6) !== all;
+  const restored = back
+    // `all` first: writing it sets every link's (addrconf.c), and those that were otherwise are set after it.
+    .sort(
+      ([a], [b]) =>
+        Number(isForwarding6(b)) - Number(isForwarding6(a)) ||
+        Number(b === ALL_FORWARDING_6) - Number(a === ALL_FORWARDING_6),
+    )
+    .flatMap(([path, value]) => {
+      const standing = writesAll && isForwarding6(path) && path !== ALL_FORWARDING_6 ? all : now.get(path);
+      return standing === value || standing === undefined ? [] : [sysctl(path, standing, value)];
+    });
+  const wanted = [...state.sysctls]
+    // Forwarding last: accept_ra must be 2 before it, or the default route is lost.
+    .sort(([a], [b]) => Number(a.endsWith('/forwarding')) - Number(b.endsWith('/forwarding')))
+    .flatMap(([path, value]) => {
+      const standing = made.has(path.split('/')[3] ?? '') ? undefined : now.get(path);
+      return standing === value ? [] : [sysctl(path, standing, value)];
+    });
+  return { restored, wanted };
+}
+
+/** What was set on links that go: settings other than a new link would have. */
+const linkSysctls = (facts: HostFacts, gone: ReadonlySet<string>): readonly HostChange[] =>
+  [...facts.state.sysctls].flatMap(([path, value]) => {
+    const [net, family, conf, link, name] = path.split('/');
+    const usual = facts.state.sysctls.get(`${net}/${family}/${conf}/default/${name}`);
+    return conf === 'conf' && link !== undefined && gone.has(link) && value !== usual
+      ? [remove({ kind: 'sysctl', path, value })]
+      : [];
+  });
+
+const sysctl = (path: string, before: string | undefined, value: string): HostChange =>
+  before === undefined
+    ? add({ kind: 'sysctl', path, value })
+    : { action: 'change', before: { kind: 'sysctl', path, value: before }, after: { kind: 'sysctl', path, value } };
+
+// ---- files
+
+const RECORD = 'record.json';
+const UNDO = 'undo.sh';
+
+/** The record and its undo: written before anything else, and once more at the end where the way there had to know more. */
+function diffFiles(
+  facts: HostFacts,
+  { record }: Desired,
+  restores: boolean,
+): { readonly first: readonly HostChange[]; readonly last: readonly HostChange[] } {
+  const folder = facts.stateFolder ?? '/etc/sallyport';
+  const files = (from: HostRecord): readonly HostObject[] => [
+    { kind: 'file', path: `${folder}/${RECORD}`, mode: 0o600, content: encodeRecord(from) },
+    { kind: 'file', path: `${folder}/${UNDO}`, mode: 0o700, content: undoScript(from, folder) },
+  ];
+  const stands = facts.record === undefined ? [] : files(facts.record);
+  if (record === undefined) return { first: [], last: stands.map(remove) };
+  // While sysctls are put back, the record must still tell how they were.
+  const noted = facts.record?.sysctlsBefore ?? new Map<string, string>();
+  const onTheWay: HostRecord = restores
+    ? { ...record, sysctlsBefore: new Map([...noted, ...record.sysctlsBefore]) }
+    : record;
+  return { first: change(stands, files(onTheWay)), last: change(files(onTheWay), files(record)) };
+}
+
+function change(before: readonly HostObject[], after: readonly HostObject[]): readonly HostChange[] {
+  return after.flatMap((next, index): readonly HostChange[] => {
+    const old = before[index];
+    if (old === undefined) return [add(next)];
+    return old.kind === 'file' && next.kind === 'file' && old.content === next.content
+      ? []
+      : [{ action: 'change', before: old, after: next }];
+  });
+}
+
+/** A host on which nothing of ours stands. */
+export const NOTHING: Desired = { state: EMPTY_STATE };
