@@ -1,0 +1,130 @@
+import { ProcessError, type ProcessOutput, runProcess } from './process.ts';
+import { missingProgram } from './programs.ts';
+import { READ_FILE, SEVERAL, script, WITH_WHOLE_STDIN, WRITE_FILE } from './scripts.ts';
+import { type Command, type Output, type Transport, TransportError } from './transport.ts';
+
+/** How a place is reached where commands run on this very machine. */
+export interface Reach {
+  /** The whole argument vector for `argv` there. Throws a TransportError where the place is not there. */
+  enter(argv: readonly string[], signal: AbortSignal | undefined): Promise<readonly string[]>;
+  /** Says of a failed command whether getting there is what failed, and how. */
+  explain(output: Output, signal: AbortSignal | undefined): Promise<string | undefined>;
+  readonly killWith?: (group: number) => readonly string[];
+}
+
+const DEFAULT_TIMEOUT_MS = 30_000;
+
+/** Up to here one write puts the whole of stdin into the pipe, and the reader sees all or nothing; bytes. */
+const ONE_WRITE = 16 * 1024;
+
+/** A Transport, without its stateFolder, that runs its commands by `reach`. */
+export function commandTransport(host: string, reach: Reach): Omit<Transport, 'stateFolder'> {
+  const start = async (command: Command, signal: AbortSignal | undefined): Promise<ProcessOutput> => {
+    const { argv, stdin = '' } = command;
+    const length = Buffer.byteLength(stdin);
+    const guarded = length > ONE_WRITE ? script(WITH_WHOLE_STDIN, String(length), ...argv) : argv;
+    const entered = await reach.enter(guarded, signal);
+    try {
+      return await runProcess(entered, {
+        stdin,
+        timeoutMs: command.timeoutMs ?? DEFAULT_TIMEOUT_MS,
+        ...(reach.killWith && { killWith: reach.killWith }),
+        signal,
+      });
+    } catch (error) {
+      if (!(error instanceof ProcessError)) throw error;
+      const [program = ''] = entered;
+      const what = error.missing ? missingProgram(program) : `${argv.join(' ')}: ${error.message}`;
+      throw new TransportError(host, argv, what, { cause: error });
+    }
+  };
+
+  const run = async (command: Command, signal?: AbortSignal): Promise<Output> => {
+    const { stdout, stderr, status } = await start(command, signal);
+    const output = { stdout: stdout.toString('utf8'), stderr: stderr.toString('utf8'), status };
+    if (status === 0) return output;
+    const unreached = await reach.explain(output, signal);
+    if (unreached !== undefined) throw new TransportError(host, command.argv, unreached);
+    if (isMissing(output)) throw new TransportError(host, command.argv, missingProgram(command.argv[0] ?? ''));
+    return output;
+  };
+
+  /** A script of ours whose failure is the transport's. */
+  const must = async (argv: readonly string[], what: string, stdin: string, signal?: AbortSignal): Promise<Output> => {
+    const output = await run({ argv, stdin }, signal);
+    if (output.status !== 0) throw new TransportError(host, argv, `${what}: ${said(output)}`);
+    return output;
+  };
+
+  return {
+    host,
+    run,
+    async runAll(commands, signal) {
+      const outputs = new Map<Command, Output>();
+      const silent = commands.filter(({ stdin }) => stdin === undefined);
+      const spoken = commands.filter(({ stdin }) => stdin !== undefined);
+      await Promise.all([
+        ...spoken.map(async (command) => outputs.set(command, await run(command, signal))),
+        (async () => {
+          if (silent.length === 0) return;
+          const timeoutMs = Math.max(...silent.map((command) => command.timeoutMs ?? DEFAULT_TIMEOUT_MS));
+          const words = silent.flatMap(({ argv }) => [String(argv.length), ...argv]);
+          const argv = script(SEVERAL, String(silent.length), ...words);
+          const all = await start({ argv, timeoutMs }, signal);
+          const failed = { stdout: '', stderr: all.stderr.toString('utf8'), status: all.status };
+          if (all.status !== 0) {
+            const first = silent[0]?.argv ?? [];
+            throw new TransportError(host, first, (await reach.explain(failed, signal)) ?? said(failed));
+          }
+          for (const [index, output] of takeApart(all.stdout, silent.length).entries()) {
+            const command = silent[index];
+            if (command !== undefined) outputs.set(command, output);
+          }
+        })(),
+      ]);
+      return commands.map((command) => {
+        const output = outputs.get(command);
+        if (output === undefined) throw new TransportError(host, command.argv, 'no output came back');
+        return output;
+      });
+    },
+    async readFile(path, signal) {
+      const output = await run({ argv: script(READ_FILE, path) }, signal);
+      if (output.status === 44) return undefined;
+      if (output.status !== 0) throw new TransportError(host, ['cat', path], `${path} cannot be read: ${said(output)}`);
+      return output.stdout;
+    },
+    async writeFile(path, content, mode, signal) {
+      const args = [path, mode.toString(8), String(Buffer.byteLength(content))];
+      await must(script(WRITE_FILE, ...args), `${path} cannot be written`, content, signal);
+    },
+    async removeFile(path, signal) {
+      await must(['rm', '-f', '--', path], `${path} cannot be removed`, '', signal);
+    },
+  };
+}
+
+/** The outputs that SEVERAL wrote one after the other. */
+function takeApart(all: Buffer, count: number): readonly Output[] {
+  const afterStatuses = all.indexOf('\n');
+  const afterSizes = all.indexOf('\n', afterStatuses + 1);
+  const statuses = numbers(all.toString('latin1', 0, afterStatuses));
+  const sizes = numbers(all.toString('latin1', afterStatuses + 1, afterSizes));
+  let at = afterSizes + 1;
+  const next = (size = 0): string => {
+    at += size;
+    return all.toString('utf8', at - size, at);
+  };
+  return Array.from({ length: count }, (_, index) => ({
+    stdout: next(sizes[2 * index]),
+    stderr: next(sizes[2 * index + 1]),
+    status: statuses[index] ?? 125,
+  }));
+}
+
+const numbers = (line: string): readonly number[] => line.trim().split(' ').map(Number);
+
+const said = ({ stderr, status }: Output): string => stderr.trim() || `status ${status}`;
+
+/** Status 127 of a shell, env or nsenter that found no program; the last two name it in quotes of their own. */
+const isMissing = ({ status, stderr }: Output): boolean => status === 127 && /not found|No such file/.test(stderr);

@@ -1,0 +1,100 @@
+/**
+ * The few fixed texts we give to a POSIX shell on a host. What varies reaches them as arguments or stdin alone, and is never
+ * part of the text; `sh` before the arguments is the shell's own name in its messages.
+ */
+
+/** `sh -c SCRIPT sh ARGUMENTS…` */
+export const script = (text: string, ...args: readonly string[]): readonly string[] => [
+  'sh',
+  '-c',
+  text,
+  'sh',
+  ...args,
+];
+
+/**
+ * LENGTH COMMAND…: runs COMMAND with our stdin once all LENGTH bytes of it are there. Were we killed while writing, `nft -f -`
+ * and `ip -batch -` would otherwise carry out the part that came through.
+ */
+export const WITH_WHOLE_STDIN = `
+umask 077
+f=$(mktemp) || exit 125
+cat >"$f"
+n=$(wc -c <"$f")
+exec <"$f"
+rm -f "$f"
+if [ "$n" -ne "$1" ]; then echo "only $n of $1 bytes of stdin came" >&2; exit 125; fi
+shift
+exec "$@"`;
+
+/**
+ * COUNT, then for each command its number of arguments and these: runs all at once without stdin. Gives a line of their
+ * statuses, a line with the sizes of stdout and stderr for each, and then all of that itself. 127: no such program.
+ */
+export const SEVERAL = `
+umask 077
+d=$(mktemp -d) || exit 125
+trap 'rm -rf "$d"' EXIT
+n=$1; shift; i=0; pids=
+while [ "$i" -lt "$n" ]; do
+  c=$1; shift
+  (
+    k=0; t=$#
+    while [ "$k" -lt "$c" ]; do set -- "$@" "$1"; shift; k=$((k+1)); done
+    shift "$((t-c))"
+    exec "$@"
+  ) </dev/null >"$d/$i.out" 2>"$d/$i.err" &
+  pids="$pids $!"
+  shift "$c"
+  i=$((i+1))
+done
+s=; i=0
+for p in $pids; do
+  wait "$p"; s="$s $?"
+  set -- "$@" "$d/$i.out" "$d/$i.err"
+  i=$((i+1))
+done
+echo $s
+stat -c %s "$@" | tr '\\n' ' '
+echo
+cat "$@"`;
+
+/** PATH: its text; status 44 where there is no such file. */
+export const READ_FILE = `
+[ -e "$1" ] || exit 44
+exec cat "$1"`;
+
+/**
+ * PATH MODE LENGTH: stdin becomes the file, whole or not at all. Its folder is made where missing, readable by root alone.
+ * The temporary file has a fixed name, so that what a killed run left is overwritten and not gathered.
+ */
+export const WRITE_FILE = `
+umask 077
+mkdir -p "$(dirname "$1")" || exit 1
+cat >"$1.new" || exit 1
+n=$(wc -c <"$1.new") || exit 1
+if [ "$n" -ne "$3" ]; then rm -f "$1.new"; echo "only $n of $3 bytes came" >&2; exit 1; fi
+chmod "$2" "$1.new" && sync "$1.new" && mv -f "$1.new" "$1" && sync "$(dirname "$1")"`;
+
+/**
+ * FOLDER COMMAND…: runs COMMAND with FOLDER at /run/wireguard, where the control sockets of wireguard-go lie. Without that
+ * folder no such link was made here, and an empty place hides the sockets of other namespaces. Wants a mount namespace of its own.
+ */
+export const WITH_SOCKETS = `
+if [ -d "$1" ]; then mkdir -p /run/wireguard && mount -n --bind "$1" /run/wireguard || exit 125
+elif [ -d /run/wireguard ]; then mount -n -t tmpfs tmpfs /run/wireguard || exit 125
+fi
+shift
+exec "$@"`;
+
+/**
+ * PATH of a namespace, FOLDER of states: the namespace's inode number and its birth, a line each. Inode numbers are used again: a
+ * state folder with another birth noted in it was left by a namespace that is gone, and with it goes all but a lock just taken.
+ */
+export const FIND_NAMESPACE = `
+i=$(stat -L -c %i "$1") && b=$(stat -L -c %z "$1") || exit 44
+n=$2/$i/namespace
+if [ -e "$n" ] && [ "$(cat "$n")" != "$b" ]; then
+  find "$2/$i" -mindepth 1 -maxdepth 1 ! -name 'lock*' -exec rm -rf {} + || exit 1
+fi
+printf '%s\\n' "$i" "$b"`;

@@ -1,0 +1,262 @@
+import { statSync } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { expect, test, vi } from 'vitest';
+import { isInstalled, type Namespace, startNamespace } from '../lab/index.ts';
+import { localTransport, namespaceTransport, type Transport } from './index.ts';
+
+const WEIRD = [`a 'b' "c"`, '$(touch /tmp/pwned)', '', 'back`tick`', 'new\nline', '-n', '*', 'ü€'];
+
+/** A lab with the network namespaces `edge` and `node`, and a way into it. */
+async function startPlaces() {
+  const lab = await startNamespace();
+  await lab.run(['ip', 'netns', 'add', 'edge']);
+  await lab.run(['ip', 'netns', 'add', 'node']);
+  await lab.run(['mount', '-n', '-t', 'tmpfs', 'tmpfs', '/tmp']);
+  const entry = ['nsenter', '-t', String(lab.pid), '--mount', '--pid', '--net'];
+  return { lab, entry, [Symbol.asyncDispose]: () => lab[Symbol.asyncDispose]() };
+}
+
+const sleeps = async (lab: Namespace) => (await lab.run(['pgrep', '-x', 'sleep'], { allowFailure: true })).status === 0;
+
+async function until(what: () => Promise<boolean>): Promise<void> {
+  for (const end = Date.now() + 5_000; !(await what()); await setTimeout(20)) {
+    if (Date.now() > end) throw new Error('did not come true within 5 s');
+  }
+}
+
+const kinds: Readonly<Record<string, (entry: readonly string[]) => Transport>> = {
+  local: (entry) => localTransport('edge', { entry }),
+  netns: (entry) => namespaceTransport('edge', 'edge', { entry }),
+};
+
+for (const [kind, make] of Object.entries(kinds)) {
+  test(`${kind}: arguments and stdin arrive as they are, status and both outputs come back`, async () => {
+    await using places = await startPlaces();
+    const transport = make(places.entry);
+    const argv = ['sh', '-c', 'cat; printf "%s|" "$@"; echo oops >&2; exit 7', 'sh', ...WEIRD];
+    expect(await transport.run({ argv, stdin: 'text ü' })).toEqual({
+      stdout: `text ü${WEIRD.join('|')}|`,
+      stderr: 'oops\n',
+      status: 7,
+    });
+  });
+
+  test(`${kind}: several at once give each its own output and status, in order`, async () => {
+    await using places = await startPlaces();
+    const outputs = await make(places.entry).runAll([
+      { argv: ['printf', '%s|', ...WEIRD] },
+      { argv: ['sh', '-c', 'echo late; echo err >&2; exit 3'] },
+      { argv: ['cat'], stdin: 'told' },
+      { argv: ['no-such-program'] },
+      { argv: ['cat'] },
+    ]);
+    expect(outputs.map(({ stdout, status }) => [stdout, status])).toEqual([
+      [`${WEIRD.join('|')}|`, 0],
+      ['late\n', 3],
+      ['told', 0],
+      ['', 127],
+      ['', 0],
+    ]);
+    expect(outputs[1]?.stderr).toBe('err\n');
+    expect((await places.lab.run(['ls', '-A', '/tmp'])).stdout).toBe('');
+  });
+
+  test(`${kind}: the output of a megabyte of stdin is whole, and a command may leave stdin unread`, async () => {
+    await using places = await startPlaces();
+    const transport = make(places.entry);
+    const stdin = 'x'.repeat(1 << 20);
+    expect((await transport.run({ argv: ['cat'], stdin })).stdout).toBe(stdin);
+    expect((await transport.run({ argv: ['true'], stdin })).status).toBe(0);
+  });
+
+  test(`${kind}: a missing program is named with its Debian package`, async () => {
+    await using places = await startPlaces();
+    const transport = make(places.entry);
+    await expect(transport.run({ argv: ['no-such', 'x'] })).rejects.toThrow(/^edge: no-such is missing$/);
+    await transport.stateFolder();
+    await places.lab.run(['mount', '-n', '-t', 'tmpfs', 'tmpfs', '/usr/sbin']);
+    const nft = transport.run({ argv: ['nft', '-f', '-'], stdin: ' '.repeat(20_000) });
+    await expect(nft).rejects.toThrow(/^edge: nft is missing: install the Debian package nftables$/);
+  });
+
+  test(`${kind}: over its time it is killed with all it started`, async () => {
+    await using places = await startPlaces();
+    const command = { argv: ['sh', '-c', 'sleep 1000 & sleep 1000'], timeoutMs: 300 };
+    await expect(make(places.entry).run(command)).rejects.toThrow(/^edge: sh -c .*: not done after 0.3 s$/);
+    await until(async () => !(await sleeps(places.lab)));
+  });
+
+  test(`${kind}: an abort kills it and throws the reason`, async () => {
+    await using places = await startPlaces();
+    const stop = new AbortController();
+    const running = make(places.entry).run({ argv: ['sleep', '1000'] }, stop.signal);
+    await until(() => sleeps(places.lab));
+    stop.abort(new Error('Ctrl-C'));
+    await expect(running).rejects.toThrow('Ctrl-C');
+    await until(async () => !(await sleeps(places.lab)));
+  });
+
+  test(`${kind}: a file is put whole with its mode, read back and removed; one that is not there is undefined`, async () => {
+    await using places = await startPlaces();
+    const transport = make(places.entry);
+    const path = `/run/of ours/it's "here"`;
+    expect(await transport.readFile(path)).toBeUndefined();
+    await transport.removeFile(path);
+    for (const content of ['first ü\n', '', 'x'.repeat(100_000)]) {
+      await transport.writeFile(path, content, 0o600);
+      expect(await transport.readFile(path)).toBe(content);
+    }
+    expect((await places.lab.run(['stat', '-c', '%a', '/run/of ours', path])).stdout).toBe('700\n600\n');
+    expect((await places.lab.run(['ls', '/run/of ours'])).stdout).toBe(`it's "here"\n`);
+    await transport.removeFile(path);
+    expect(await transport.readFile(path)).toBeUndefined();
+  });
+
+  test(`${kind}: state lies below /run/sallyport, by the inode of the network namespace`, async () => {
+    await using places = await startPlaces();
+    const inode = statSync(
+      kind === 'netns' ? `/proc/${places.lab.pid}/root/run/netns/edge` : `/proc/${places.lab.pid}/ns/net`,
+    ).ino;
+    // PID 1 of the lab holds the lab's own network namespace: a local host there is a machine of its own.
+    const expected = kind === 'netns' ? `/run/sallyport/netns/${inode}` : '/etc/sallyport';
+    expect(await make(places.entry).stateFolder()).toBe(expected);
+  });
+}
+
+test('a file of which not all came is not put', async () => {
+  await using places = await startPlaces();
+  const { WRITE_FILE, script } = await import('./scripts.ts');
+  await places.lab.run(['sh', '-c', 'echo old >/run/file']);
+  const cut = await places.lab.run(script(WRITE_FILE, '/run/file', '600', '9'), { stdin: 'new', allowFailure: true });
+  expect(cut).toMatchObject({ status: 1, stderr: 'only 3 of 9 bytes came\n' });
+  expect((await places.lab.run(['sh', '-c', 'cat /run/file; ls /run/file*'])).stdout).toBe('old\n/run/file\n');
+});
+
+test('stdin of which not all came starts no command', async () => {
+  await using places = await startPlaces();
+  const { WITH_WHOLE_STDIN, script } = await import('./scripts.ts');
+  const cut = await places.lab.run(script(WITH_WHOLE_STDIN, '9', 'touch', '/run/done'), {
+    stdin: 'new',
+    allowFailure: true,
+  });
+  expect(cut).toMatchObject({ status: 125, stderr: 'only 3 of 9 bytes of stdin came\n' });
+  expect((await places.lab.run(['ls', '/run'])).stdout).not.toContain('done');
+});
+
+test('netns: a namespace that is not there is named, with those that are', async () => {
+  await using places = await startPlaces();
+  const transport = namespaceTransport('edge', 'egde', { entry: places.entry });
+  await expect(transport.run({ argv: ['true'] })).rejects.toThrow(
+    'edge: no network namespace "egde": there are edge, node',
+  );
+  await places.lab.run(['ip', '-all', 'netns', 'delete']);
+  await expect(transport.stateFolder()).rejects.toThrow('edge: no network namespace "egde": there is none');
+});
+
+test('netns: one that went away while we worked is named, and a stale name too', async () => {
+  await using places = await startPlaces();
+  const transport = namespaceTransport('edge', 'edge', { entry: places.entry });
+  await transport.run({ argv: ['true'] });
+  await places.lab.run(['ip', 'netns', 'delete', 'edge']);
+  await expect(transport.run({ argv: ['true'] })).rejects.toThrow('edge: no network namespace "edge": there are node');
+  await places.lab.run(['touch', '/run/netns/edge']);
+  await expect(transport.runAll([{ argv: ['true'] }])).rejects.toThrow(
+    /^edge: the network namespace "edge" cannot be entered: nsenter/,
+  );
+});
+
+test('netns: what a namespace that is gone left is not taken for the state of its successor, but for a lock just taken', async () => {
+  await using places = await startPlaces();
+  const { lab, entry } = places;
+  const first = namespaceTransport('edge', 'edge', { entry });
+  const folder = await first.stateFolder();
+  await first.writeFile(`${folder}/record.json`, 'of the first', 0o600);
+  await first.writeFile(`${folder}/keys/sp-x.key`, 'of the first', 0o600);
+  const again = namespaceTransport('edge', 'edge', { entry });
+  expect(await again.readFile(`${folder}/record.json`)).toBe('of the first');
+  await lab.run(['ip', 'netns', 'delete', 'edge']);
+  await lab.run(['ip', 'netns', 'add', 'edge']);
+  // The kernel may give the number again or not: here it does.
+  const inode = (await lab.run(['stat', '-L', '-c', '%i', '/run/netns/edge'])).stdout.trim();
+  await lab.run(['sh', '-c', '[ "$1" = "$2" ] || mv "$1" "$2"', 'sh', folder, `/run/sallyport/netns/${inode}`]);
+  await lab.run(['touch', `/run/sallyport/netns/${inode}/lock`]);
+  const second = namespaceTransport('edge', 'edge', { entry });
+  expect(await second.readFile(`${await second.stateFolder()}/record.json`)).toBeUndefined();
+  expect((await lab.run(['ls', await second.stateFolder()])).stdout).toBe('lock\n');
+});
+
+test('netns: /run/wireguard is a folder of this namespace alone, and no mount of it is seen outside', async () => {
+  await using places = await startPlaces();
+  const { lab, entry } = places;
+  const edge = namespaceTransport('edge', 'edge', { entry });
+  const node = namespaceTransport('node', 'node', { entry });
+  const ls = { argv: ['ls', '/run/wireguard'] };
+  const before = await lab.run(['ls', '-R', '/run']);
+  expect((await edge.run(ls)).status).toBe(2); // nobody made such a link: looking makes nothing
+  expect(await lab.run(['ls', '-R', '/run'])).toEqual(before);
+  await lab.run(['mkdir', '-p', '/run/wireguard', `${await edge.stateFolder()}/wireguard`]);
+  await lab.run(['touch', '/run/wireguard/of-others']);
+  await edge.run({ argv: ['touch', '/run/wireguard/of-edge'] });
+  expect((await edge.run(ls)).stdout).toBe('of-edge\n');
+  expect((await node.run(ls)).stdout).toBe('');
+  expect((await lab.run(ls.argv)).stdout).toBe('of-others\n');
+  expect((await lab.run(['grep', '-c', 'wireguard', '/proc/self/mounts'], { allowFailure: true })).stdout).toBe('0\n');
+});
+
+test('not root: one sentence, before anything is started', async () => {
+  const root = vi.spyOn(process, 'getuid').mockReturnValue(1000);
+  try {
+    for (const transport of [localTransport('edge'), namespaceTransport('edge', 'edge')]) {
+      await expect(transport.run({ argv: ['touch', '/run/never'] })).rejects.toThrow(
+        /^edge: programming this host needs root: run as root, or set access.local with become: sudo$/,
+      );
+    }
+  } finally {
+    root.mockRestore();
+  }
+});
+
+test.skipIf(isInstalled('sudo'))(
+  'become: sudo goes by `sudo -n`, names a missing program, and says why it was refused',
+  async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'sudo-'));
+    const path = process.env.PATH ?? '';
+    const fake = (text: string) => writeFile(join(folder, 'sudo'), `#!/bin/sh\n${text}\n`, { mode: 0o755 });
+    const user = vi.spyOn(process, 'getuid').mockReturnValue(1000);
+    process.env.PATH = `${path}:${folder}`;
+    try {
+      const transport = localTransport('edge', { become: 'sudo' });
+      await expect(transport.run({ argv: ['true'] })).rejects.toThrow(
+        'edge: sudo is missing: install the Debian package sudo',
+      );
+      await fake('[ "$1 $2" = "-n --" ] || exit 9; shift 2; exec env -i "$@"');
+      expect(await transport.run({ argv: ['sh', '-c', 'cat; echo "$LC_ALL"'], stdin: 'in ' })).toMatchObject({
+        stdout: 'in C\n',
+        status: 0,
+      });
+      await expect(transport.run({ argv: ['conntrack-not-there'] })).rejects.toThrow(
+        'edge: conntrack-not-there is missing',
+      );
+      expect(
+        (await transport.runAll([{ argv: ['false'] }, { argv: ['echo', 'out'] }])).map(({ stdout, status }) => [
+          stdout,
+          status,
+        ]),
+      ).toEqual([
+        ['', 1],
+        ['out\n', 0],
+      ]);
+      await fake('echo "sudo: a password is required" >&2; exit 1');
+      await expect(transport.run({ argv: ['true'] })).rejects.toThrow(
+        /^edge: become: sudo was refused: a password is required$/,
+      );
+    } finally {
+      user.mockRestore();
+      process.env.PATH = path;
+      await rm(folder, { recursive: true });
+    }
+  },
+);

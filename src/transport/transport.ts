@@ -1,0 +1,42 @@
+/** How a command gets to a host and its output back. Commands are argument vectors and stdin, never a line for a shell. */
+export interface Command {
+  readonly argv: readonly string[];
+  readonly stdin?: string;
+  /** The whole command, in milliseconds; it and its children are killed then. Default 30,000. */
+  readonly timeoutMs?: number;
+}
+
+export interface Output {
+  readonly stdout: string;
+  readonly stderr: string;
+  /** Exit status; 128 + signal where a signal ended it. */
+  readonly status: number;
+}
+
+export interface Transport {
+  /** For messages: `edge`. */
+  readonly host: string;
+  /** Runs one command and gives its output whatever its status. Throws a TransportError where the host cannot be reached, the program does not exist, or time is up. */
+  run(command: Command, signal?: AbortSignal): Promise<Output>;
+  /** Runs several independent commands in as few round trips as the transport can; outputs in the order given. A missing program is status 127 here. */
+  runAll(commands: readonly Command[], signal?: AbortSignal): Promise<readonly Output[]>;
+  /** The whole text of a file, or undefined where there is none. */
+  readFile(path: string, signal?: AbortSignal): Promise<string | undefined>;
+  /** Puts a file whole or not at all (temporary file, fsync, rename), its folder made 0700 where missing. */
+  writeFile(path: string, content: string, mode: number, signal?: AbortSignal): Promise<void>;
+  removeFile(path: string, signal?: AbortSignal): Promise<void>;
+  /** Where state lies on this host: /etc/sallyport, or /run/sallyport/netns/INODE for a namespace that is not PID 1's. */
+  stateFolder(signal?: AbortSignal): Promise<string>;
+}
+
+/** The host did not answer, or a command could not be run there: `host: what`, with the command and its stderr. */
+export class TransportError extends Error {
+  readonly host: string;
+  readonly argv: readonly string[];
+  constructor(host: string, argv: readonly string[], what: string, options?: ErrorOptions) {
+    super(`${host}: ${what}`, options);
+    this.name = 'TransportError';
+    this.host = host;
+    this.argv = argv;
+  }
+}
