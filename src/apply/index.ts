@@ -1,0 +1,16 @@
+export { ApplyFailure, type CarryOutOptions, carryOut, needsWork } from './carry-out.ts';
+export type { ApplyOptions, Driver } from './driver.ts';
+export { ApplyError } from './driver.ts';
+export { type Lock, LockHeld, lockAll, lockHost } from './lock.ts';
+export { type ManagedHost, type Observation, observeAll } from './observe.ts';
+export {
+  type Aim,
+  type AimFor,
+  type HostAim,
+  type HostPlan,
+  type LeftHost,
+  leftHosts,
+  prepare,
+  type SetPlan,
+} from './prepare.ts';
+export type { Progress } from './progress.ts';

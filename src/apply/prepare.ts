@@ -1,0 +1,97 @@
+/** From observations to what would change on each host: for plan, status, apply and destroy alike. */
+import type { HostFacts, HostRecord, HostShare, HostState } from '../host/index.ts';
+import { type HostChange, planHost } from '../plan/index.ts';
+import type { Problem } from '../resources/index.ts';
+
+/** What one host is to become. */
+export interface HostAim {
+  readonly state: HostState;
+  /** Absent: nothing of ours is left there. */
+  readonly record?: HostRecord;
+  /** WireGuard links whose key must exist before the host is changed. */
+  readonly keyLinks: readonly string[];
+  /** Plain sentences about what was chosen. */
+  readonly notes: readonly string[];
+}
+
+/** What all hosts are to become; with problems, nothing may be carried out. */
+export interface Aim {
+  readonly hosts: ReadonlyMap<string, HostAim>;
+  readonly problems: readonly Problem[];
+}
+
+/** From what is known of the hosts to what they are to become. Pure: it is asked again once keys are made. */
+export type AimFor = (facts: ReadonlyMap<string, HostFacts>) => Aim;
+
+export interface HostPlan {
+  readonly host: string;
+  readonly facts: HostFacts;
+  readonly aim: HostAim;
+  /** In the order they are to be carried out. */
+  readonly changes: readonly HostChange[];
+}
+
+export interface SetPlan {
+  readonly problems: readonly Problem[];
+  /** In the order the hosts are to be changed. */
+  readonly hosts: readonly HostPlan[];
+}
+
+/** Plans every host of the aim, in the order that keeps traffic out of unready paths. Empty with problems. */
+export function prepare(facts: ReadonlyMap<string, HostFacts>, aimFor: AimFor, direction: 'add' | 'remove'): SetPlan {
+  const aim = aimFor(facts);
+  if (aim.problems.length > 0) return { problems: aim.problems, hosts: [] };
+  const shares = new Map<string, readonly HostShare[]>();
+  for (const [name, { record }] of aim.hosts) {
+    const before = facts.get(name)?.record?.sets.values() ?? [];
+    shares.set(name, direction === 'add' ? [...(record?.sets.values() ?? [])] : [...before]);
+  }
+  const hosts: HostPlan[] = [];
+  for (const name of orderHosts(direction, shares)) {
+    const known = facts.get(name);
+    const wanted = aim.hosts.get(name);
+    if (known === undefined || wanted === undefined) continue; // asked for a host nobody looked at
+    hosts.push({ host: name, facts: known, aim: wanted, changes: planHost(known, wanted) });
+  }
+  return { problems: [], hosts };
+}
+
+/**
+ * In which order hosts change, so that traffic never enters a path whose other end is not ready: those with the way back before
+ * those that send traffic in (forwards). `remove` turns it round: first nothing is sent in any more, then the way back goes.
+ */
+export function orderHosts(
+  direction: 'add' | 'remove',
+  shares: ReadonlyMap<string, readonly HostShare[]>,
+): readonly string[] {
+  const sends = (name: string): boolean => (shares.get(name) ?? []).some(({ forwards }) => forwards.length > 0);
+  const names = [...shares.keys()];
+  const receivers = names.filter((name) => !sends(name));
+  const senders = names.filter(sends);
+  return direction === 'add' ? [...receivers, ...senders] : [...senders, ...receivers];
+}
+
+/** A host that is no longer among the documents, and the hosts whose record still has it as a tunnel's other end. */
+export interface LeftHost {
+  readonly host: string;
+  readonly rememberedBy: readonly string[];
+}
+
+/** The hosts that left the set: named as peers in records of the set, absent from `declared`, and not in `forgotten`. */
+export function leftHosts(
+  setName: string,
+  facts: ReadonlyMap<string, HostFacts>,
+  declared: ReadonlySet<string>,
+  forgotten: ReadonlySet<string>,
+): readonly LeftHost[] {
+  const left = new Map<string, string[]>();
+  for (const [name, { record }] of facts) {
+    for (const { peer } of record?.sets.get(setName)?.tunnels ?? []) {
+      if (declared.has(peer.host) || forgotten.has(peer.host)) continue;
+      const by = left.get(peer.host) ?? [];
+      if (!by.includes(name)) by.push(name);
+      left.set(peer.host, by);
+    }
+  }
+  return [...left].map(([host, rememberedBy]) => ({ host, rememberedBy }));
+}

@@ -1,0 +1,1 @@
+export { linuxDriver } from './linux/driver.ts';

@@ -1,0 +1,169 @@
+import { ApplyError, type ApplyOptions } from '../../apply/index.ts';
+import type { HostChange } from '../../plan/index.ts';
+import { changeLinkArguments, type Link, printBatches } from '../../routing/index.ts';
+import { type Output, script, type Transport } from '../../transport/index.ts';
+import { failure } from './ask.ts';
+import type { LinkSupport } from './observe.ts';
+import { REMOVE_WIREGUARD, START_WIREGUARD_GO, WRITE_SYSCTLS } from './scripts.ts';
+import { addLinkCommands, changesOf, type IpItem, makeSteps, nameOf, type Step, type SysctlItem } from './steps.ts';
+
+/** What a step must know of its host. */
+interface Place {
+  readonly transport: Transport;
+  readonly stateFolder: string;
+  readonly support: () => Promise<LinkSupport>;
+}
+
+/** A step that the host refused, and what of it stands nevertheless. */
+interface Refusal {
+  readonly stands: readonly HostChange[];
+  readonly error: Error;
+}
+
+/** An interval map of 50,000 elements takes nft a minute (dataplane.md, section 2). */
+const TRANSACTION_TIMEOUT_MS = 180_000;
+
+/**
+ * Carries out `changes` in their order and no others; see Driver.apply. An abort counts between two steps alone: a step that began
+ * comes to its end. Throws an ApplyError whose `done` is exactly what stands.
+ */
+export async function applyChanges(
+  transport: Transport,
+  support: () => Promise<LinkSupport>,
+  changes: readonly HostChange[],
+  { signal, onStep }: ApplyOptions,
+): Promise<void> {
+  const stateFolder = await transport.stateFolder(signal);
+  const place = { transport, stateFolder, support };
+  const done: HostChange[] = [];
+  for (const step of makeSteps(changes, stateFolder)) {
+    if (signal.aborted) {
+      const message = `${transport.host}: stopped: ${done.length} of ${changes.length} changes stand`;
+      throw new ApplyError(message, done, { cause: signal.reason });
+    }
+    const refusal = await carryOut(place, step).catch((error: unknown): Refusal => {
+      if (!(error instanceof Error)) throw error;
+      return { stands: [], error };
+    });
+    if (refusal !== undefined) {
+      throw new ApplyError(refusal.error.message, [...done, ...refusal.stands], { cause: refusal.error });
+    }
+    done.push(...changesOf(step));
+    onStep?.(nameOf(step));
+  }
+}
+
+async function carryOut(place: Place, step: Step): Promise<Refusal | undefined> {
+  const { transport } = place;
+  switch (step.kind) {
+    case 'ip':
+      return runBatches(transport, step.items);
+    case 'sysctl':
+      return writeSysctls(transport, step.items);
+    case 'nft':
+      return run(transport, ['nft', '-f', '-'], step.transaction);
+    case 'wg':
+      for (const argv of step.commands) {
+        const refusal = await run(transport, ['wg', ...argv]);
+        if (refusal !== undefined) return refusal;
+      }
+      return undefined;
+    case 'addWireGuard':
+      return addWireGuard(place, step.change, step.link);
+    case 'removeWireGuard':
+      return run(transport, script(REMOVE_WIREGUARD, step.link.name));
+    case 'writeFile':
+      await transport.writeFile(step.path, step.content, step.mode);
+      return undefined;
+    case 'removeFile':
+      await transport.removeFile(step.path);
+      return undefined;
+  }
+}
+
+async function run(transport: Transport, argv: readonly string[], stdin?: string): Promise<Refusal | undefined> {
+  const output = await transport.run({
+    argv,
+    timeoutMs: TRANSACTION_TIMEOUT_MS,
+    ...(stdin !== undefined && { stdin }),
+  });
+  return output.status === 0 ? undefined : { stands: [], error: failure(transport.host, argv, output) };
+}
+
+async function addWireGuard(place: Place, change: HostChange, link: Link): Promise<Refusal | undefined> {
+  const { transport, stateFolder } = place;
+  const { wireguard } = await place.support();
+  if (wireguard === 'kernel') return runBatches(transport, [{ change, commands: addLinkCommands(link) }]);
+  if (wireguard !== 'userspace') {
+    const what =
+      'WireGuard is not supported by this host: its kernel has none, and wireguard-go (Debian package wireguard-go) or /dev/net/tun is missing';
+    return { stands: [], error: new Error(`${transport.host}: ${what}`) };
+  }
+  // The transport shows this folder to the commands of a namespace as /run/wireguard, from when it is there.
+  const sockets = await run(transport, ['mkdir', '-p', '-m', '700', `${stateFolder}/wireguard`]);
+  if (sockets !== undefined) return sockets;
+  const { alias: _, ...plain } = link;
+  const settings = changeLinkArguments({ ...plain, mtu: 0, up: false }, link);
+  return run(transport, script(START_WIREGUARD_GO, link.name, 'ip', ...settings));
+}
+
+async function writeSysctls(transport: Transport, items: readonly SysctlItem[]): Promise<Refusal | undefined> {
+  const argv = script(WRITE_SYSCTLS, ...items.flatMap(({ path, value }) => [path, value]));
+  const output = await transport.run({ argv });
+  if (output.status === 0) return undefined;
+  const stand = Number(output.stdout.trim());
+  const refused = items[stand];
+  const what = refused === undefined ? 'sysctl' : `sysctl ${refused.path} = ${refused.value}`;
+  return {
+    stands: items.slice(0, stand).map(({ change }) => change),
+    error: new Error(`${transport.host}: ${what}: ${reasonOf(output)}`),
+  };
+}
+
+/** The commands of `items` as lines of as few runs of `ip` as can be. */
+async function runBatches(transport: Transport, items: readonly IpItem[]): Promise<Refusal | undefined> {
+  const lines = items.flatMap((item, index) => item.commands.map((command, part) => ({ ...command, index, part })));
+  let from = 0;
+  for (const { argv, stdin } of printBatches(lines.map((line) => line.argv))) {
+    const output = await transport.run({ argv, stdin, timeoutMs: TRANSACTION_TIMEOUT_MS });
+    if (output.status !== 0) return refusedLine(transport, items, lines, from, output);
+    from += stdin.split('\n').length - 1;
+  }
+  return undefined;
+}
+
+type Line = IpItem['commands'][number] & { readonly index: number; readonly part: number };
+
+/** Finds the line that was refused, and takes back what its change had done before it. */
+async function refusedLine(
+  transport: Transport,
+  items: readonly IpItem[],
+  lines: readonly Line[],
+  from: number,
+  output: Output,
+): Promise<Refusal> {
+  const number = /^Command failed -:(\d+)$/m.exec(output.stderr)?.[1];
+  const refused = number === undefined ? undefined : lines[from + Number(number) - 1];
+  if (refused === undefined) {
+    const stands = items.slice(0, lines[from]?.index ?? 0).map(({ change }) => change);
+    const what = `ip -batch: ${reasonOf(output)}; which of its lines stand is not known`;
+    return { stands, error: new Error(`${transport.host}: ${what}`) };
+  }
+  let what = `ip ${refused.argv.join(' ')}: ${reasonOf(output)}`;
+  const before = items[refused.index]?.commands.slice(0, refused.part).reverse() ?? [];
+  for (const { inverse } of before) {
+    const back = await transport.run({ argv: ['ip', ...inverse] });
+    if (back.status !== 0)
+      what += `; and its first half could not be taken back: ip ${inverse.join(' ')}: ${reasonOf(back)}`;
+  }
+  return {
+    stands: items.slice(0, refused.index).map(({ change }) => change),
+    error: new Error(`${transport.host}: ${what}`),
+  };
+}
+
+const reasonOf = ({ stderr, status }: Output): string =>
+  stderr
+    .replace(/^Command failed -:\d+$/m, '')
+    .trim()
+    .replaceAll('\n', '; ') || `status ${status}`;

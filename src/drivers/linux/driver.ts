@@ -1,0 +1,35 @@
+import type { Driver } from '../../apply/index.ts';
+import { type Transport, TransportError } from '../../transport/index.ts';
+import { applyChanges } from './apply.ts';
+import { makeKeys } from './keys.ts';
+import { type LinkSupport, observe, probeLinks } from './observe.ts';
+
+/** Programs a Linux host by nft, ip, wg and /proc/sys. */
+export function linuxDriver(transport: Transport): Driver {
+  // What links the kernel can make does not change while we run.
+  let support: LinkSupport | undefined;
+  return {
+    async observe(signal) {
+      const facts = await observe(transport, support, signal);
+      support = { wireguard: facts.wireguard, vxlan: facts.vxlan };
+      return facts;
+    },
+    makeKeys: (links, signal) => makeKeys(transport, links, signal),
+    apply: (changes, options) =>
+      applyChanges(
+        transport,
+        async () => {
+          support ??= await probeLinks(transport);
+          return support;
+        },
+        changes,
+        options,
+      ),
+    async forget(signal) {
+      const folder = await transport.stateFolder(signal);
+      const argv = ['rm', '-rf', '--', folder];
+      const { status, stderr } = await transport.run({ argv }, signal);
+      if (status !== 0) throw new TransportError(transport.host, argv, `${folder} cannot be removed: ${stderr.trim()}`);
+    },
+  };
+}

@@ -1,0 +1,121 @@
+import { decodeRecord, type HostFacts, type HostState } from '../../host/index.ts';
+import {
+  ADDRESSES_COMMAND,
+  LINKS_COMMAND,
+  type Link,
+  readAddresses,
+  readLinks,
+  readRoutes,
+  readRules,
+  readSysctls,
+  routesCommand,
+  rulesCommand,
+  sysctlCommand,
+} from '../../routing/index.ts';
+import { script, type Transport, TransportError } from '../../transport/index.ts';
+import { readDump, type WireGuardDevice } from '../../wireguard/index.ts';
+import { ask, need } from './ask.ts';
+import { keyFolder, readKeys } from './keys.ts';
+import { DUMP_WIREGUARD, PROBE_LINKS, READ_IF_THERE, READ_KEYS } from './scripts.ts';
+import { OBSERVED_SYSCTLS } from './sysctls.ts';
+import { RULESET_COMMAND, readTables } from './tables.ts';
+import { readVersions, VERSION_COMMANDS } from './versions.ts';
+
+/** What links the host can make. */
+export type LinkSupport = Pick<HostFacts, 'wireguard' | 'vxlan'>;
+
+const ROUTES = { 4: routesCommand(4), 6: routesCommand(6) } as const;
+const RULES = { 4: rulesCommand(4), 6: rulesCommand(6) } as const;
+const DEVICES = script(DUMP_WIREGUARD);
+const SYSCTLS = sysctlCommand(OBSERVED_SYSCTLS);
+const PROBE = script(PROBE_LINKS);
+
+/**
+ * Looks at a Linux host in one round trip, after the one for its state folder. What links it can make is asked where `support` is
+ * not known yet. Throws a TransportError, also for what is older than we work with.
+ */
+export async function observe(
+  transport: Transport,
+  support: LinkSupport | undefined,
+  signal: AbortSignal,
+): Promise<HostFacts> {
+  const { host } = transport;
+  const stateFolder = await transport.stateFolder(signal);
+  const record = script(READ_IF_THERE, `${stateFolder}/record.json`);
+  const keys = script(READ_KEYS, keyFolder(stateFolder));
+  const argvs = [
+    RULESET_COMMAND,
+    LINKS_COMMAND,
+    ADDRESSES_COMMAND,
+    ROUTES[4],
+    ROUTES[6],
+    RULES[4],
+    RULES[6],
+    DEVICES,
+    SYSCTLS,
+  ];
+  const probes = support === undefined ? [PROBE] : [];
+  const answers = await ask(transport, [...Object.values(VERSION_COMMANDS), ...argvs, record, keys, ...probes], signal);
+  const stdout = (argv: readonly string[]): string => need(answers, argv).stdout;
+  const versions = readVersions(answers);
+  const tables = await readTables(transport, answers(RULESET_COMMAND), signal);
+  return reading(host, () => {
+    const sysctls = readSysctls(answers(SYSCTLS).stdout); // its status tells of what is missing: that is not there
+    // A kernel without IPv6 refuses to list its routes and rules, and has none.
+    const families = [...sysctls.keys()].some((path) => path.startsWith('net/ipv6/'))
+      ? ([4, 6] as const)
+      : ([4] as const);
+    const devices = readDump(answers(DEVICES).stdout);
+    const state: HostState = {
+      links: readLinks(stdout(LINKS_COMMAND)).map((link) => nameWireGuard(link, devices)),
+      addresses: readAddresses(stdout(ADDRESSES_COMMAND)),
+      routes: families.flatMap((family) => readRoutes(stdout(ROUTES[family]), family)),
+      rules: families.flatMap((family) => readRules(stdout(RULES[family]), family)),
+      sysctls,
+      devices,
+      tables,
+    };
+    return {
+      source: 'observed',
+      state,
+      keys: readKeys(answers(keys).stdout),
+      versions,
+      stateFolder,
+      ...(support ?? readSupport(stdout(PROBE))),
+      ...readRecord(stdout(record)),
+    };
+  });
+}
+
+/** Asks what links the host can make, and nothing else. */
+export async function probeLinks(transport: Transport): Promise<LinkSupport> {
+  return readSupport(need(await ask(transport, [PROBE]), PROBE).stdout);
+}
+
+function readSupport(text: string): LinkSupport {
+  const [wireguard, vxlan] = text.trim().split('\n');
+  return {
+    wireguard: wireguard === 'kernel' || wireguard === 'userspace' || wireguard === 'absent' ? wireguard : 'unknown',
+    vxlan: vxlan === 'kernel' || vxlan === 'absent' ? vxlan : 'unknown',
+  };
+}
+
+function readRecord(text: string): Pick<HostFacts, 'record' | 'recordProblem'> {
+  if (text === '') return {};
+  const decoded = decodeRecord(text);
+  return 'record' in decoded ? { record: decoded.record } : { recordProblem: decoded.problem };
+}
+
+/** A link of wireguard-go is a tun to the kernel; that `wg` knows it makes it a WireGuard link. */
+const nameWireGuard = (link: Link, devices: readonly WireGuardDevice[]): Link =>
+  link.kind === 'tun' && devices.some((device) => device.link === link.name) ? { ...link, kind: 'wireguard' } : link;
+
+/** Runs `read`; an output that is not what its command prints becomes a TransportError. */
+function reading<T>(host: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof TransportError || !(error instanceof Error)) throw error;
+    throw new TransportError(host, [], error.message, { cause: error });
+  }
+}

@@ -1,0 +1,94 @@
+/** The fixed texts the driver gives to a POSIX shell on the host. What varies reaches them as arguments alone. */
+
+/**
+ * `wg show all dump` without its secrets: no private or preshared key leaves the host. A link whose wireguard-go just ended cannot
+ * be read and makes `wg` fail; the others still count.
+ */
+export const DUMP_WIREGUARD = `
+out=$(wg show all dump) || { s=$?; [ "$s" -eq 127 ] && exit 127; }
+[ -z "$out" ] || printf '%s\\n' "$out" | awk -F '\\t' -v 'OFS=\\t' 'NF == 5 { $2 = "(hidden)" } NF == 9 && $3 != "(none)" { $3 = "(hidden)" } 1'`;
+
+/** PATH: its text; nothing where there is no such file. */
+export const READ_IF_THERE = '[ ! -e "$1" ] || exec cat "$1"';
+
+/** FOLDER: a line `LINK PUBLICKEY` for each key file in it. One that is no key counts as none. */
+export const READ_KEYS = `
+for f in "$1"/*.key; do
+  [ -s "$f" ] || continue
+  p=$(wg pubkey <"$f" 2>/dev/null) || continue
+  l=\${f##*/}
+  printf '%s %s\\n' "\${l%.key}" "$p"
+done`;
+
+/**
+ * FOLDER LINK…: makes FOLDER/LINK.key for each link that has no usable one, and gives the lines of READ_KEYS for all of them. Status
+ * 127: no wg. The key goes from `wg genkey` to the file and nowhere else; what a killed run left is written anew.
+ */
+export const MAKE_KEYS = `
+umask 077
+command -v wg >/dev/null || exit 127
+mkdir -p "$1" || exit 1
+d=$1; shift
+for l; do
+  f=$d/$l.key
+  if ! [ -s "$f" ] || ! wg pubkey <"$f" >/dev/null 2>&1; then
+    wg genkey >"$f.new" && sync "$f.new" && mv -f "$f.new" "$f" || exit 1
+  fi
+  chmod 600 "$f" || exit 1
+  p=$(wg pubkey <"$f") || exit 1
+  printf '%s %s\\n' "$l" "$p"
+done
+sync "$d"`;
+
+/**
+ * What links can be made, tried in a network namespace that is thrown away: the words kernel, userspace or absent for WireGuard, then
+ * kernel or absent for VXLAN. That may load a module, as the first real link would.
+ */
+export const PROBE_LINKS = `
+unshare --net true || exit 1
+if unshare --net ip link add sp-probe type wireguard 2>/dev/null; then echo kernel
+elif command -v wireguard-go >/dev/null && [ -c /dev/net/tun ]; then echo userspace
+else echo absent
+fi
+if unshare --net ip link add sp-probe type vxlan id 1 dstport 4789 2>/dev/null; then echo kernel; else echo absent; fi`;
+
+/**
+ * LINK COMMAND…: starts wireguard-go in a session of its own, so that no Ctrl-C of ours reaches it, waits until it answers (its
+ * socket resets the first connections), and runs COMMAND.
+ */
+export const START_WIREGUARD_GO = `
+l=$1; shift
+setsid wireguard-go "$l" </dev/null || exit
+i=0
+until wg show "$l" listen-port >/dev/null 2>&1; do
+  i=$((i+1))
+  if [ "$i" -gt 250 ]; then
+    echo 'wireguard-go was started and does not answer' >&2
+    ip link delete dev "$l"
+    exit 1
+  fi
+  sleep 0.02
+done
+"$@" || { ip link delete dev "$l"; exit 1; }`;
+
+/** LINK: deletes it, and where wireguard-go held it, waits until that is gone: its end removes the socket, which may be its successor's. */
+export const REMOVE_WIREGUARD = `
+ip link delete dev "$1" || exit
+s=/run/wireguard/$1.sock; i=0
+while [ -S "$s" ] && [ "$i" -lt 100 ]; do i=$((i+1)); sleep 0.02; done
+rm -f "$s"`;
+
+/** PATH VALUE, and again: writes each sysctl and reads it back. Stops at the first that does not take its value, and says how many stand. */
+export const WRITE_SYSCTLS = `
+set -f
+n=0
+while [ "$#" -gt 0 ]; do
+  f=/proc/sys/$1
+  if ! printf '%s\\n' "$2" >"$f" || ! v=$(cat "$f"); then echo "$n"; exit 1; fi
+  is=$(set -- $v; echo "$*")
+  wanted=$(set -- $2; echo "$*")
+  if [ "$is" != "$wanted" ]; then echo "$n"; echo "it stays $is" >&2; exit 1; fi
+  n=$((n+1))
+  shift 2
+done
+echo "$n"`;

@@ -1,0 +1,292 @@
+/** What `apply` does, as data: the changes of a plan, in their order, in as few commands as keep that order and say exactly what stands. */
+
+import { printPrefix } from '../../net/index.ts';
+import { printTransaction, type RulesetChange } from '../../nftables/index.ts';
+import type { Change, HostChange, HostObject } from '../../plan/index.ts';
+import {
+  addAddressArguments,
+  addLinkArguments,
+  addRouteArguments,
+  addRuleArguments,
+  changeLinkArguments,
+  type Link,
+  type Route,
+  removeAddressArguments,
+  removeLinkArguments,
+  removeRouteArguments,
+  removeRuleArguments,
+} from '../../routing/index.ts';
+import { sameKey, wgRemovePeerArguments, wgSetDeviceArguments, wgSetPeerArguments } from '../../wireguard/index.ts';
+import { keyFile } from './keys.ts';
+
+export type Step =
+  /** Lines for `ip -batch -`. */
+  | { readonly kind: 'ip'; readonly items: readonly IpItem[] }
+  /** One transaction for all. */
+  | { readonly kind: 'nft'; readonly changes: readonly HostChange[]; readonly transaction: string }
+  | { readonly kind: 'sysctl'; readonly items: readonly SysctlItem[] }
+  | {
+      readonly kind: 'wg';
+      readonly change: HostChange;
+      readonly link: string;
+      readonly commands: readonly (readonly string[])[];
+    }
+  /** A WireGuard link by the kernel's driver or by wireguard-go, whichever the host has. */
+  | { readonly kind: 'addWireGuard'; readonly change: HostChange; readonly link: Link }
+  | { readonly kind: 'removeWireGuard'; readonly change: HostChange; readonly link: Link }
+  | {
+      readonly kind: 'writeFile';
+      readonly change: HostChange;
+      readonly path: string;
+      readonly mode: number;
+      readonly content: string;
+    }
+  | { readonly kind: 'removeFile'; readonly change: HostChange; readonly path: string };
+
+/** A change and the `ip` commands that make it; each with the one that takes it back, should the next one of the change fail. */
+export interface IpItem {
+  readonly change: HostChange;
+  readonly commands: readonly { readonly argv: readonly string[]; readonly inverse: readonly string[] }[];
+}
+
+export interface SysctlItem {
+  readonly change: HostChange;
+  readonly path: string;
+  readonly value: string;
+}
+
+/**
+ * The steps that carry out `changes`, in their order; all nft changes are one step, at the place of the first of them.
+ * Throws a TypeError for a change that nothing can carry out, before anything is done.
+ */
+export function makeSteps(changes: readonly HostChange[], stateFolder: string): readonly Step[] {
+  const steps: Step[] = [];
+  const nft = changes.filter((change) => objectOf(change).kind === 'nft');
+  for (const change of changes) {
+    if (objectOf(change).kind === 'nft') {
+      if (change !== nft[0]) continue;
+      steps.push({ kind: 'nft', changes: nft, transaction: printTransaction(nft.map(rulesetChange)) });
+      continue;
+    }
+    const step = makeStep(change, stateFolder);
+    const last = steps.at(-1);
+    if (step.kind === 'ip' && last?.kind === 'ip')
+      steps[steps.length - 1] = { kind: 'ip', items: [...last.items, ...step.items] };
+    else if (step.kind === 'sysctl' && last?.kind === 'sysctl')
+      steps[steps.length - 1] = { kind: 'sysctl', items: [...last.items, ...step.items] };
+    else steps.push(step);
+  }
+  return steps;
+}
+
+/** The changes a step carries out, in order. */
+export function changesOf(step: Step): readonly HostChange[] {
+  switch (step.kind) {
+    case 'ip':
+    case 'sysctl':
+      return step.items.map(({ change }) => change);
+    case 'nft':
+      return step.changes;
+    case 'wg':
+    case 'addWireGuard':
+    case 'removeWireGuard':
+    case 'writeFile':
+    case 'removeFile':
+      return [step.change];
+  }
+}
+
+/** The step for people: `ip: 1 link, 2 addresses`. */
+export function nameOf(step: Step): string {
+  switch (step.kind) {
+    case 'ip':
+      return `ip: ${count(step.items.map(({ change }) => objectOf(change).kind))}`;
+    case 'sysctl':
+      return `sysctl: ${count(step.items.map(() => 'sysctl'))}`;
+    case 'nft':
+      return `nft: ${count(step.changes.map(() => 'change'))}`;
+    case 'wg':
+      return `wg: ${objectOf(step.change).kind} of ${step.link}`;
+    case 'addWireGuard':
+    case 'removeWireGuard':
+      return `link ${step.link.name}`;
+    case 'writeFile':
+    case 'removeFile':
+      return `file ${step.path}`;
+  }
+}
+
+function count(kinds: readonly string[]): string {
+  const counts = new Map<string, number>();
+  for (const kind of kinds) counts.set(kind, (counts.get(kind) ?? 0) + 1);
+  return [...counts].map(([kind, n]) => `${n} ${kind}${n === 1 ? '' : kind.endsWith('s') ? 'es' : 's'}`).join(', ');
+}
+
+/** What a change is about: both sides of a `change` are of one kind. */
+const objectOf = (change: HostChange): HostObject => (change.action === 'remove' ? change.before : change.after);
+
+function makeStep(change: HostChange, stateFolder: string): Step {
+  const object = objectOf(change);
+  switch (object.kind) {
+    case 'link':
+      return linkStep(change, of(change, 'link'));
+    case 'address':
+      return ipStep(change, addressCommands(of(change, 'address')));
+    case 'route':
+      return ipStep(change, routeCommands(of(change, 'route')));
+    case 'rule':
+      return ipStep(change, ruleCommands(of(change, 'rule')));
+    case 'device': {
+      const { device } = object;
+      // It goes with its link.
+      const commands =
+        change.action === 'remove' ? [] : [wgSetDeviceArguments(device, keyFile(stateFolder, device.link))];
+      return { kind: 'wg', change, link: device.link, commands };
+    }
+    case 'peer':
+      return { kind: 'wg', change, link: object.link, commands: [peerCommand(of(change, 'peer'))] };
+    case 'sysctl':
+      // It goes with its link: nothing to do, and done all the same.
+      if (change.action === 'remove') return { kind: 'wg', change, link: '', commands: [] };
+      return { kind: 'sysctl', items: [{ change, path: networkPath(object.path), value: object.value }] };
+    case 'file':
+      if (change.action === 'remove') return { kind: 'removeFile', change, path: object.path };
+      return { kind: 'writeFile', change, path: object.path, mode: object.mode, content: object.content };
+    case 'nft':
+      throw new TypeError('an nft change is part of the transaction');
+  }
+}
+
+type ObjectOf<Kind extends HostObject['kind']> = Extract<HostObject, { readonly kind: Kind }>;
+
+const isOf = <Kind extends HostObject['kind']>(object: HostObject, kind: Kind): object is ObjectOf<Kind> =>
+  object.kind === kind;
+
+/** The change of an object of this kind. Throws a TypeError where one side is of another. */
+function of<Kind extends HostObject['kind']>(change: HostChange, kind: Kind): Change<ObjectOf<Kind>> {
+  const side = (object: HostObject): ObjectOf<Kind> => {
+    if (!isOf(object, kind)) throw new TypeError(`a ${kind} cannot change into a ${object.kind}`);
+    return object;
+  };
+  switch (change.action) {
+    case 'add':
+      return { action: 'add', after: side(change.after) };
+    case 'remove':
+      return { action: 'remove', before: side(change.before) };
+    case 'change':
+      return { action: 'change', before: side(change.before), after: side(change.after) };
+  }
+}
+
+function rulesetChange(change: HostChange): RulesetChange {
+  const nft = of(change, 'nft');
+  switch (nft.action) {
+    case 'add':
+      return { action: 'add', after: nft.after.object };
+    case 'remove':
+      return { action: 'remove', before: nft.before.object };
+    case 'change':
+      return { action: 'change', before: nft.before.object, after: nft.after.object };
+  }
+}
+
+/** What a step of `ip` does, each command with its inverse. */
+type IpCommands = IpItem['commands'];
+
+const ipStep = (change: HostChange, commands: IpCommands): Step => ({ kind: 'ip', items: [{ change, commands }] });
+
+function linkStep(change: HostChange, link: Change<ObjectOf<'link'>>): Step {
+  switch (link.action) {
+    case 'add':
+      if (link.after.link.kind === 'wireguard') return { kind: 'addWireGuard', change, link: link.after.link };
+      return ipStep(change, addLinkCommands(link.after.link));
+    case 'remove':
+      if (link.before.link.kind === 'wireguard') return { kind: 'removeWireGuard', change, link: link.before.link };
+      return ipStep(change, inverses(addLinkCommands(link.before.link)).slice(-1));
+    case 'change': {
+      const { before, after } = link;
+      const argv = changeLinkArguments(before.link, after.link);
+      return ipStep(change, [{ argv, inverse: changeLinkArguments(after.link, before.link) }]);
+    }
+  }
+}
+
+/** Makes a link of the kernel's, with its alias, which `ip link add` does not take. */
+export function addLinkCommands(link: Link): IpCommands {
+  const add = { argv: addLinkArguments(link), inverse: removeLinkArguments(link) };
+  if (link.alias === undefined) return [add];
+  const { alias, ...plain } = link;
+  return [add, { argv: changeLinkArguments(plain, link), inverse: changeLinkArguments(link, plain) }];
+}
+
+function addressCommands(change: Change<ObjectOf<'address'>>): IpCommands {
+  const add = ({ address }: ObjectOf<'address'>): IpCommands => [
+    { argv: addAddressArguments(address), inverse: removeAddressArguments(address) },
+  ];
+  return commandsOf(change, add, (before, after) => [...inverses(add(before)), ...add(after)]);
+}
+
+function routeCommands(change: Change<ObjectOf<'route'>>): IpCommands {
+  const add = ({ route }: ObjectOf<'route'>): IpCommands => [
+    { argv: addRouteArguments(route), inverse: removeRouteArguments(route) },
+  ];
+  return commandsOf(change, add, (before, after) =>
+    samePlace(before.route, after.route)
+      ? [{ argv: replaceRoute(after.route), inverse: replaceRoute(before.route) }]
+      : [...add(after), ...inverses(add(before))],
+  );
+}
+
+/** What the kernel tells routes of a table apart by: of these, `ip route replace` exchanges one for the other at once. */
+const samePlace = (left: Route, right: Route): boolean =>
+  left.table === right.table &&
+  left.metric === right.metric &&
+  printPrefix(left.destination) === printPrefix(right.destination);
+
+const replaceRoute = (route: Route): readonly string[] => ['route', 'replace', ...addRouteArguments(route).slice(2)];
+
+function ruleCommands(change: Change<ObjectOf<'rule'>>): IpCommands {
+  const add = ({ rule }: ObjectOf<'rule'>): IpCommands => [
+    { argv: addRuleArguments(rule), inverse: removeRuleArguments(rule) },
+  ];
+  return commandsOf(change, add, (before, after) => [...add(after), ...inverses(add(before))]);
+}
+
+function commandsOf<T>(
+  change: Change<T>,
+  add: (object: T) => IpCommands,
+  exchange: (before: T, after: T) => IpCommands,
+): IpCommands {
+  switch (change.action) {
+    case 'add':
+      return add(change.after);
+    case 'remove':
+      return inverses(add(change.before));
+    case 'change':
+      return exchange(change.before, change.after);
+  }
+}
+
+const inverses = (commands: IpCommands): IpCommands =>
+  commands.map(({ argv, inverse }) => ({ argv: inverse, inverse: argv })).reverse();
+
+function peerCommand(change: Change<ObjectOf<'peer'>>): readonly string[] {
+  switch (change.action) {
+    case 'add':
+      return wgSetPeerArguments(change.after.link, change.after.peer);
+    case 'remove':
+      return wgRemovePeerArguments(change.before.link, change.before.peer);
+    case 'change': {
+      const { before, after } = change;
+      if (before.link !== after.link || !sameKey(before.peer.publicKey, after.peer.publicKey))
+        throw new TypeError(`${after.link}: a peer with another key is another peer: remove one, add one`);
+      return wgSetPeerArguments(after.link, after.peer);
+    }
+  }
+}
+
+/** Only what belongs to a network namespace: anything else would change the machine around it. */
+function networkPath(path: string): string {
+  if (/^net(?:\/[^/\0]+)+$/.test(path) && !path.split('/').includes('..')) return path;
+  throw new TypeError(`not the path of a sysctl of a network: ${path}`);
+}

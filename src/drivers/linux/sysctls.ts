@@ -1,0 +1,21 @@
+/** The sysctls that decide on a path of ours, or that change as a side effect of one that does. `*` stands for every interface, `all` and `default`. */
+export const OBSERVED_SYSCTLS: readonly string[] = [
+  'net/ipv4/ip_forward',
+  'net/ipv4/fwmark_reflect',
+  'net/ipv4/tcp_fwmark_accept',
+  ...each('net/ipv4/conf/*', [
+    'forwarding',
+    'rp_filter',
+    'src_valid_mark',
+    'accept_local',
+    'route_localnet',
+    'accept_redirects', // ip_forward turns it over
+    'send_redirects',
+  ]),
+  ...each('net/ipv6/conf/*', ['forwarding', 'accept_ra', 'accept_redirects', 'disable_ipv6']),
+  'net/netfilter/nf_conntrack_max',
+];
+
+function each(folder: string, names: readonly string[]): readonly string[] {
+  return names.map((name) => `${folder}/${name}`);
+}

@@ -1,0 +1,46 @@
+import { readRuleset, type Table, type TableFamily } from '../../nftables/index.ts';
+import type { Output, Transport } from '../../transport/index.ts';
+import { ask, failure, need } from './ask.ts';
+
+export const RULESET_COMMAND: readonly string[] = ['nft', '-j', 'list', 'ruleset'];
+const TABLES_COMMAND: readonly string[] = ['nft', '-j', 'list', 'tables'];
+
+/**
+ * The tables in the answer to RULESET_COMMAND. Where nft cannot list one of them it lists none: then each is asked for by itself,
+ * and one that cannot be listed is opaque. Throws a TransportError where not even the names come.
+ */
+export async function readTables(
+  transport: Transport,
+  ruleset: Output,
+  signal: AbortSignal,
+): Promise<readonly Table[]> {
+  if (ruleset.status === 127) throw failure(transport.host, RULESET_COMMAND, ruleset);
+  if (ruleset.status === 0) {
+    try {
+      return readRuleset(ruleset.stdout);
+    } catch (error) {
+      if (!(error instanceof Error)) throw error; // one table that we cannot read: the same way
+    }
+  }
+  const names = readRuleset(need(await ask(transport, [TABLES_COMMAND], signal), TABLES_COMMAND).stdout);
+  const commands = names.map(({ family, name }) => ['nft', '-j', 'list', 'table', family, name]);
+  const answers = await ask(transport, commands, signal);
+  return names.flatMap(({ family, name }, index) => {
+    const output = answers(commands[index] ?? []);
+    return output.status === 0 ? readOne(output.stdout, family, name) : [opaque(family, name, output.stderr.trim())];
+  });
+}
+
+function readOne(text: string, family: TableFamily, name: string): readonly Table[] {
+  try {
+    return readRuleset(text);
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    return [opaque(family, name, error.message)];
+  }
+}
+
+const opaque = (family: TableFamily, name: string, reason: string): Table => ({
+  ...{ family, name, sets: [], maps: [], chains: [] },
+  opaque: [{ unlisted: reason }],
+});
