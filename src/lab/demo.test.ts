@@ -1,0 +1,58 @@
+import { fileURLToPath } from 'node:url';
+import { expect, test } from 'vitest';
+import { asNobody, inAnotherProcess, withOpenTun } from './another-process.ts';
+import { demoSlimEdge } from './index.ts';
+
+const here = new URL('./index.ts', import.meta.url).href;
+const sallyport = [process.execPath, fileURLToPath(new URL('../cli/main.ts', import.meta.url))];
+
+test('the story of the slim edge holds, in under 30 s', async () => {
+  let text = '';
+  const began = performance.now();
+  const out = (more: string): void => {
+    text += more;
+  };
+  await demoSlimEdge({ sallyport, out, signal: new AbortController().signal });
+  expect(performance.now() - began).toBeLessThan(30_000);
+  for (const line of [
+    'client TCP to 198.51.100.10 port 80: connection refused',
+    'you are 192.0.2.10',
+    'you are 2001:db8:c::10',
+    "the node's UDP server saw 192.0.2.10 port",
+    "the node's UDP server saw 2001:db8:c::10 port",
+    "every one WireGuard's",
+    'edge is as it was',
+    'node is as it was',
+  ]) {
+    expect(text).toContain(line);
+  }
+});
+
+test('an abort ends the demo and its lab', async () => {
+  const controller = new AbortController();
+  const out = (text: string): void => {
+    if (text.startsWith('$ sallyport plan')) controller.abort();
+  };
+  await expect(demoSlimEdge({ sallyport, out, signal: controller.signal })).rejects.toThrow(/abort/);
+});
+
+test('a command line that fails ends the demo with what it said', async () => {
+  const demo = demoSlimEdge({
+    sallyport: ['sh', '-c', 'echo broken >&2; exit 1'],
+    out: () => {},
+    signal: new AbortController().signal,
+  });
+  await expect(demo).rejects.toThrow(/status 1: broken/);
+});
+
+test.runIf(process.getuid?.() === 0)('the story holds for an ordinary user', async () => {
+  const { said } = await inAnotherProcess(
+    `import { demoSlimEdge } from '${here}';
+    let text = '';
+    const signal = new AbortController().signal;
+    await demoSlimEdge({ sallyport: ${JSON.stringify(sallyport)}, out: (more) => { text += more; }, signal });
+    console.log(text.includes('node is as it was'));`,
+    [...withOpenTun, ...asNobody],
+  );
+  expect(said).toBe('true');
+});

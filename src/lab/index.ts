@@ -1,0 +1,31 @@
+export { type Activity, type Server, trafficProgram } from './agent.ts';
+export type { Capture } from './capture.ts';
+export {
+  CommandError,
+  type Runner,
+  type RunningCommand,
+  type RunOptions,
+  type RunResult,
+  type SpawnOptions,
+} from './command.ts';
+export { type DemoOptions, demoSlimEdge, examplePath } from './demo.ts';
+export { type Lab, type LabHost, startLab } from './lab.ts';
+export { type Namespace, type NamespaceOptions, startNamespace } from './namespace.ts';
+export type { Nginx, NginxOptions } from './nginx.ts';
+export { type Packet, printPacket, readPcap } from './packet.ts';
+export { labDown, labExec, labUp, storyNames, storyTopology } from './persistent.ts';
+export { showNetwork } from './show-network.ts';
+export { type SlimEdgeOptions, slimEdge } from './slim-edge.ts';
+export { isInstalled, needTools } from './tools.ts';
+export type { Cable, HostSpec, LeasedAddress, Plug, RouteSpec, SwitchSpec, Topology } from './topology.ts';
+export type {
+  ConnectOptions,
+  ConnectResult,
+  FlowsOptions,
+  FlowsReport,
+  Protocol,
+  RepeatOptions,
+  RepeatReport,
+  Seen,
+  ServeOptions,
+} from './traffic.ts';
