@@ -1,0 +1,72 @@
+/** What apply and destroy share: ask, carry out with progress, ask again, say what was done. */
+import { type AimFor, carryOut, type ManagedHost, needsWork, type Progress, type SetPlan } from '../apply/index.ts';
+import { CommandFailure, UsageError } from './exit.ts';
+import type { Interrupt } from './interrupt.ts';
+import type { Output } from './output.ts';
+import { ask, confirm, someoneIsThere } from './terminal.ts';
+
+export interface CarryFlags {
+  readonly yes?: boolean;
+  readonly file: readonly string[];
+  /** Milliseconds. */
+  readonly confirmTimeout?: number;
+}
+
+export interface Carried {
+  readonly managed: readonly ManagedHost[];
+  readonly plan: SetPlan;
+  readonly aimFor: AimFor;
+  readonly command: 'apply' | 'destroy';
+}
+
+/** Refuses to go on where --yes was not said and there is nobody to ask: before any host is looked at. */
+export function requireConsent(command: string, { yes, file }: CarryFlags): void {
+  if (yes === true || (someoneIsThere() && !file.includes('-'))) return;
+  throw new UsageError(`nobody can be asked here (stdin is no terminal): add --yes to ${command} without a question`);
+}
+
+/** Carries the plan out and gives the plan that was; undefined when the user said no. Nothing is asked where there is nothing to do. */
+export async function carry(
+  output: Output,
+  flags: CarryFlags,
+  interrupt: Interrupt,
+  what: Carried,
+): Promise<SetPlan | undefined> {
+  const { managed, plan, aimFor, command } = what;
+  if (!plan.hosts.some(needsWork)) return plan;
+  const asks = flags.yes !== true;
+  if (asks && !(await confirm(`${command === 'apply' ? 'Carry this out?' : 'Take this back?'}`, interrupt.signal))) {
+    if (interrupt.signal.aborted) throw new CommandFailure('stopped; nothing was changed');
+    output.say('Nothing was changed.');
+    return undefined;
+  }
+  return await carryOut(managed, plan, {
+    command,
+    aimFor,
+    signal: interrupt.signal,
+    agreed: asks,
+    onProgress: (progress) => output.progress(printProgress(progress)),
+    ...(asks && command === 'apply' && { confirm: () => keepOrUndo(flags.confirmTimeout ?? 30_000, interrupt.signal) }),
+  });
+}
+
+/** As `netplan try`: whoever locked himself out cannot press Enter. */
+async function keepOrUndo(timeoutMs: number, signal: AbortSignal): Promise<boolean> {
+  const question = `\nThe checks passed. Press Enter within ${timeoutMs / 1000} s to keep the change; else it is undone. `;
+  return (await ask(question, { signal, timeoutMs })) !== undefined;
+}
+
+function printProgress(progress: Progress): string {
+  switch (progress.kind) {
+    case 'keys':
+      return `${progress.host}: making WireGuard keys`;
+    case 'checking':
+      return `${progress.host}: checking`;
+    case 'undoing':
+      return `${progress.host}: undoing`;
+    case 'forgetting':
+      return `${progress.host}: removing the state folder`;
+    case 'step':
+      return `${progress.host}: ${progress.step}`;
+  }
+}

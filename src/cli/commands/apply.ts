@@ -1,0 +1,44 @@
+import { prepare } from '../../apply/index.ts';
+import { aimOfSet, requireNobodyLeft } from '../aims.ts';
+import { type CarryFlags, carry, requireConsent } from '../carry.ts';
+import { DONE, FAILED, InputProblems } from '../exit.ts';
+import { aboutHosts } from '../hosts.ts';
+import { listenForInterrupt } from '../interrupt.ts';
+import { loadSet } from '../load.ts';
+import type { Output } from '../output.ts';
+import { reportPlan } from '../plan-report.ts';
+import { printPlan, printSummary } from '../plan-text.ts';
+import { requireWritable, surveyHosts } from '../survey.ts';
+
+export interface ApplyFlags extends CarryFlags {
+  readonly set: string;
+  readonly full?: boolean;
+  readonly forget?: readonly string[];
+}
+
+/** Plans, asks, carries out. The result of `-o json` is the plan that was carried out. */
+export async function apply(output: Output, flags: ApplyFlags): Promise<number> {
+  requireConsent('apply', flags);
+  const set = await loadSet(flags.file);
+  using interrupt = listenForInterrupt(true);
+  const survey = await surveyHosts(set, interrupt.signal, output);
+  requireWritable(survey);
+  requireNobodyLeft(set, flags.set, survey.facts, flags.forget ?? []);
+  const aimFor = aimOfSet(set, flags.set);
+  const plan = prepare(survey.facts, aimFor, 'add');
+  if (plan.problems.length > 0) throw new InputProblems(plan.problems);
+  const shown = reportPlan(set.hosts.keys(), plan, survey.unreachable);
+  const about = aboutHosts(set, plan);
+  if (output.format === 'text') {
+    await output.write(
+      printPlan(shown, { color: output.color, full: flags.full === true, about, unreachable: survey.unreachable }),
+    );
+  }
+  const done = await carry(output, flags, interrupt, { managed: survey.managed, plan, aimFor, command: 'apply' });
+  if (done === undefined) return FAILED;
+  const report = reportPlan(set.hosts.keys(), done, survey.unreachable);
+  if (output.format !== 'text' || report.hosts.some(({ changes }) => changes.length > 0)) {
+    await output.result(report, () => `${printSummary(report, 'Applied')}\n`);
+  }
+  return DONE;
+}

@@ -1,0 +1,63 @@
+import { prepare } from '../../apply/index.ts';
+import type { ResourceSet } from '../../resources/index.ts';
+import { aimOfRemoval } from '../aims.ts';
+import { type CarryFlags, carry, requireConsent } from '../carry.ts';
+import { DONE, FAILED, UsageError } from '../exit.ts';
+import { aboutHosts } from '../hosts.ts';
+import { listenForInterrupt } from '../interrupt.ts';
+import { loadSet } from '../load.ts';
+import type { Output } from '../output.ts';
+import { reportPlan } from '../plan-report.ts';
+import { printPlan, printSummary } from '../plan-text.ts';
+import { requireWritable, surveyHosts } from '../survey.ts';
+
+export interface DestroyFlags extends CarryFlags {
+  readonly set: string;
+  readonly all?: boolean;
+  readonly host?: readonly string[];
+  readonly full?: boolean;
+}
+
+/** Takes back what the set put on the hosts. The result of `-o json` is the plan that was carried out. */
+export async function destroy(output: Output, flags: DestroyFlags): Promise<number> {
+  requireConsent('destroy', flags);
+  const set = onlyHosts(await loadSet(flags.file), flags.host ?? []);
+  using interrupt = listenForInterrupt(true);
+  const survey = await surveyHosts(set, interrupt.signal, output);
+  requireWritable(survey);
+  const names = [...set.hosts.keys()];
+  const aimFor = aimOfRemoval(names, flags.set, flags.all === true);
+  const plan = prepare(survey.facts, aimFor, 'remove');
+  const shown = reportPlan(names, plan, survey.unreachable);
+  if (output.format === 'text') {
+    const about = aboutHosts(set, plan);
+    await output.write(
+      printPlan(shown, {
+        color: output.color,
+        full: flags.full === true,
+        about,
+        unreachable: survey.unreachable,
+        nothing: NOTHING,
+      }),
+    );
+  }
+  const done = await carry(output, flags, interrupt, { managed: survey.managed, plan, aimFor, command: 'destroy' });
+  if (done === undefined) return FAILED;
+  const report = reportPlan(names, done, survey.unreachable);
+  if (output.format !== 'text' || report.hosts.some(({ changes }) => changes.length > 0)) {
+    await output.result(report, () => `${printSummary(report, 'Destroyed')}\n`);
+  }
+  return DONE;
+}
+
+const NOTHING = 'Nothing to take back.';
+
+/** The set with the named hosts alone; all of them where none is named. */
+function onlyHosts(set: ResourceSet, names: readonly string[]): ResourceSet {
+  for (const name of names) {
+    if (!set.hosts.has(name))
+      throw new UsageError(`no Host "${name}" in the documents: there are ${[...set.hosts.keys()].join(', ')}`);
+  }
+  if (names.length === 0) return set;
+  return { ...set, hosts: new Map([...set.hosts].filter(([name]) => names.includes(name))) };
+}

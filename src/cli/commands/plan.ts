@@ -1,0 +1,59 @@
+import { prepare } from '../../apply/index.ts';
+import { aimOfSet, requireNobodyLeft } from '../aims.ts';
+import { DONE, FAILED, InputProblems, PENDING } from '../exit.ts';
+import { reportFailure } from '../failure.ts';
+import { aboutHosts } from '../hosts.ts';
+import { listenForInterrupt } from '../interrupt.ts';
+import { loadSet } from '../load.ts';
+import type { Output } from '../output.ts';
+import { reportPlan } from '../plan-report.ts';
+import { printPlan } from '../plan-text.ts';
+import { declaredSurvey, surveyHosts } from '../survey.ts';
+
+export interface PlanFlags {
+  readonly file: readonly string[];
+  readonly set: string;
+  readonly offline?: boolean;
+  readonly detailedExitcode?: boolean;
+  readonly full?: boolean;
+  readonly forget?: readonly string[];
+}
+
+/** Shows what apply would change. With --detailed-exitcode every error is 1, as Terraform has it. */
+export async function plan(output: Output, flags: PlanFlags): Promise<number> {
+  if (flags.detailedExitcode !== true) return (await show(output, flags)).status;
+  try {
+    const { status, pending } = await show(output, flags);
+    return status === DONE && pending ? PENDING : status;
+  } catch (error) {
+    await reportFailure(output, error);
+    return FAILED;
+  }
+}
+
+async function show(output: Output, flags: PlanFlags): Promise<{ readonly status: number; readonly pending: boolean }> {
+  const set = await loadSet(flags.file);
+  using interrupt = listenForInterrupt(false);
+  const survey = flags.offline === true ? declaredSurvey(set) : await surveyHosts(set, interrupt.signal, output);
+  requireNobodyLeft(set, flags.set, survey.facts, flags.forget ?? []);
+  const planned = prepare(survey.facts, aimOfSet(set, flags.set), 'add');
+  if (planned.problems.length > 0) throw new InputProblems(planned.problems);
+  const report = reportPlan(set.hosts.keys(), planned, survey.unreachable);
+  await output.result(report, () =>
+    printPlan(report, {
+      color: output.color,
+      full: flags.full === true,
+      about: aboutHosts(set, planned),
+      unreachable: survey.unreachable,
+    }),
+  );
+  const problems = [...survey.facts].flatMap(([host, { recordProblem }]) =>
+    recordProblem === undefined ? [] : [`${host}: ${recordProblem}`],
+  );
+  for (const [host, reason] of survey.unreachable) problems.push(`${host}: ${reason}`);
+  for (const line of problems) output.say(line);
+  return {
+    status: problems.length === 0 ? DONE : FAILED,
+    pending: report.hosts.some(({ changes }) => changes.length > 0),
+  };
+}

@@ -1,0 +1,31 @@
+/** Ctrl-C: the first asks to stop at the next safe point, the second ends at once. */
+import { INTERRUPTED } from './exit.ts';
+
+/** A signal that the first SIGINT, SIGTERM or SIGHUP aborts; disposed, the process has its own ways back. */
+export interface Interrupt extends Disposable {
+  readonly signal: AbortSignal;
+}
+
+/** Listens for signals while a command runs. `writes`: whether stopping at once could leave something half done. */
+export function listenForInterrupt(writes: boolean): Interrupt {
+  const controller = new AbortController();
+  const onSignal = (signal: NodeJS.Signals): void => {
+    if (controller.signal.aborted || !writes) {
+      if (writes)
+        process.stderr.write(
+          '\nended at once: what the last step was doing is not known; the next apply or destroy sorts it out\n',
+        );
+      process.exit(signal === 'SIGTERM' ? 143 : INTERRUPTED);
+    }
+    process.stderr.write('\nstopping at the next safe point; once more ends at once\n');
+    controller.abort(new Error('interrupted'));
+  };
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+  for (const signal of signals) process.on(signal, onSignal);
+  return {
+    signal: controller.signal,
+    [Symbol.dispose]() {
+      for (const signal of signals) process.off(signal, onSignal);
+    },
+  };
+}

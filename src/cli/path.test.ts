@@ -1,0 +1,103 @@
+/** Issue 2, line 4: the path itself, on real kernels: who sees whom, over every tunnel, from every kind of edge and node. */
+import { describe, expect, test } from 'vitest';
+import { type SlimEdgeOptions, slimEdge } from '../lab/index.ts';
+import { type Documents, documents, type Story, startStory, WIREGUARD } from './testdata/story.ts';
+
+const V4 = '198.51.100.10';
+const V6 = '2001:db8:e::10';
+const CLIENT = { 4: 'seen from 192.0.2.10', 6: 'seen from 2001:db8:c::10' };
+
+/** Every kind of port the documents forward, and where a server must hear it. */
+async function serveAll({ lab }: Story, host: string): Promise<void> {
+  for (const port of [8080, 3002]) await lab.serve(host, { protocol: 'tcp', port });
+  for (const port of [5353, 30000, 30100]) await lab.serve(host, { protocol: 'udp', port });
+}
+
+/** TCP and UDP, single ports and the ends of ranges, target ports other than the public one. */
+async function askAll(story: Story, to: string): Promise<ReadonlySet<string>> {
+  const seen = new Set<string>();
+  for (const [protocol, port] of [
+    ['tcp', 80],
+    ['tcp', 2002],
+    ['udp', 53],
+    ['udp', 30000],
+    ['udp', 30100],
+  ] as const)
+    seen.add(await story.ask('client', { protocol, to, port }));
+  return seen;
+}
+
+const VXLAN = `type: VXLAN
+  ends:
+    - { host: edge, addresses: [10.90.0.1/30, "fd90::1/64"], endpoint: "172.31.0.1:4789" }
+    - { host: node, addresses: [10.90.0.2/30, "fd90::2/64"], endpoint: "172.31.0.2:4789" }`;
+const DIRECT = `type: Direct
+  ends:
+    - { host: edge, addresses: [172.31.0.1, "fd31::1"] }
+    - { host: node, addresses: [172.31.0.2, "fd31::2"] }`;
+
+describe('the client is seen by its own address, and answered', () => {
+  for (const [name, topology, parts, asked] of [
+    ['over WireGuard, dialled from behind a home router', {}, {}, { [V4]: CLIENT[4], [V6]: CLIENT[6] }],
+    ['over WireGuard, the node on the Internet itself', { home: false }, {}, { [V4]: CLIENT[4], [V6]: CLIENT[6] }],
+    ['over VXLAN', { privateLink: true }, { tunnel: VXLAN }, { [V4]: CLIENT[4], [V6]: CLIENT[6] }],
+    ['over a private network', { privateLink: true }, { tunnel: DIRECT }, { [V4]: CLIENT[4], [V6]: CLIENT[6] }],
+    [
+      'by a node without a default route',
+      { nodeDefaultRoute: false },
+      { tunnel: VXLAN },
+      { [V4]: CLIENT[4], [V6]: CLIENT[6] },
+    ],
+    [
+      'by a node without a default route, directly',
+      { nodeDefaultRoute: false },
+      { tunnel: DIRECT },
+      { [V4]: CLIENT[4], [V6]: CLIENT[6] },
+    ],
+    [
+      'by an IPv4-only node behind a dual-stack edge',
+      { nodeIPv6: false },
+      { tunnel: WIREGUARD.replaceAll(', "fd90::1/64"', '').replaceAll(', "fd90::2/64"', '') },
+      { [V4]: CLIENT[4] },
+    ],
+    [
+      'by an IPv6-only pair',
+      { families: 'IPv6' },
+      { tunnel: WIREGUARD.replace('198.51.100.10:', '[2001:db8:e::10]:').replaceAll(/10\.90\.0\.[12]\/30, /g, '') },
+      { [V6]: CLIENT[6] },
+    ],
+    [
+      'by an edge behind 1:1 NAT',
+      { edgeBehindNat: true },
+      {
+        tunnel: WIREGUARD.replace('198.51.100.10:', '203.0.113.9:'),
+        edge: '\n  interfaces:\n    - { name: eth0, zone: public, outside: { 10.0.0.5: 203.0.113.9 } }',
+      },
+      { '203.0.113.9': CLIENT[4], [V6]: CLIENT[6] },
+    ],
+    [
+      'at each of several public addresses',
+      { edgeAddresses: 3 },
+      {},
+      {
+        [V4]: CLIENT[4],
+        '198.51.100.11': CLIENT[4],
+        '198.51.100.12': CLIENT[4],
+        [V6]: CLIENT[6],
+        '2001:db8:e::11': CLIENT[6],
+        '2001:db8:e::12': CLIENT[6],
+      },
+    ],
+  ] as const satisfies readonly (readonly [string, SlimEdgeOptions, Documents, Readonly<Record<string, string>>])[]) {
+    test(name, async () => {
+      await using story = await startStory(slimEdge(topology));
+      const text = documents(parts);
+      await story.apply(text);
+      await serveAll(story, 'node');
+      for (const [to, saw] of Object.entries(asked)) expect([to, ...(await askAll(story, to))]).toEqual([to, saw]);
+      const again = await story.sallyport(['plan', '--detailed-exitcode', '-f', '-'], text);
+      expect(again, again.stdout).toMatchObject({ status: 0 });
+      await story.destroy(text);
+    });
+  }
+});

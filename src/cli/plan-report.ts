@@ -1,0 +1,55 @@
+/** A plan as `plan -o json` gives it; the text for people is made of the same. */
+import type { SetPlan } from '../apply/index.ts';
+import { describeChange, type HostChange } from '../plan/index.ts';
+
+export interface ChangeReport {
+  readonly transactional: boolean;
+  readonly reversible: boolean;
+  readonly action: 'add' | 'change' | 'remove';
+  readonly object: string;
+  readonly name: string;
+  readonly before: string | null;
+  readonly after: string | null;
+}
+
+export interface HostPlanReport {
+  readonly host: string;
+  readonly reachable: boolean;
+  readonly changes: readonly ChangeReport[];
+}
+
+export interface PlanReport {
+  readonly hosts: readonly HostPlanReport[];
+  /** What the plan was proven to keep. Empty while nothing was proven. */
+  readonly promises: readonly PromiseReport[];
+}
+
+export interface PromiseReport {
+  readonly resource: string;
+  readonly promise: string;
+  readonly holds: boolean | 'undecided';
+  readonly trace?: unknown;
+}
+
+/** The report of a plan: hosts in the order of the documents, changes in the order they are carried out. */
+export function reportPlan(
+  hosts: Iterable<string>,
+  plan: SetPlan,
+  unreachable: ReadonlyMap<string, string>,
+  promises: readonly PromiseReport[] = [],
+): PlanReport {
+  return {
+    hosts: [...hosts].map((host) => {
+      const reachable = !unreachable.has(host);
+      const found = reachable ? plan.hosts.find((each) => each.host === host) : undefined;
+      return { host, reachable, changes: (found?.changes ?? []).map(reportChange) };
+    }),
+    promises,
+  };
+}
+
+/** One change; `before` and `after` are null where there is none. */
+export function reportChange(change: HostChange): ChangeReport {
+  const { transactional, reversible, action, object, name, before, after } = describeChange(change);
+  return { transactional, reversible, action, object, name, before: before ?? null, after: after ?? null };
+}

@@ -1,0 +1,165 @@
+/** The commands, their flags and help. Each command's own file is loaded only when that command runs. */
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { wantsColor } from './color.ts';
+import { DONE, FAILED, REFUSED } from './exit.ts';
+import { reportFailure } from './failure.ts';
+import { type Format, guardStreams, type Output, openOutput, outputFailure } from './output.ts';
+import { sallyportVersion } from './version.ts';
+
+/** Commands of design.md that later work brings: not in help, named when typed. */
+const later = ['verify', 'trace', 'doctor', 'run', 'wireguard', 'generate', 'controller', 'agent', 'ui'];
+
+interface CommonFlags {
+  readonly output?: Format;
+  readonly color?: boolean;
+}
+
+type Action<Flags> = (output: Output, flags: Flags) => Promise<number>;
+
+/** Runs one command line (without node and the script) and gives its exit status. Never throws. */
+export async function runCommandLine(argv: readonly string[]): Promise<number> {
+  guardStreams();
+  const [first] = argv;
+  if (first !== undefined && later.includes(first)) {
+    process.stderr.write(`not yet supported: ${first}\n`);
+    return REFUSED;
+  }
+  let status = DONE;
+  /** Wraps a command's body: opens its output, and turns whatever it throws into words and a status. */
+  const running =
+    <Flags>(action: Action<Flags>) =>
+    async (flags: Flags & CommonFlags): Promise<void> => {
+      const color = flags.color !== false && wantsColor(process.env, process.stdout.isTTY === true);
+      const output = openOutput(flags.output ?? 'text', color);
+      try {
+        status = await action(output, flags);
+      } catch (error) {
+        status = await reportFailure(output, error);
+      }
+      const unwritten = outputFailure();
+      if (unwritten === undefined) return;
+      output.say(`sallyport: the result could not be written: ${unwritten.message}`);
+      status = FAILED;
+    };
+  const program = buildProgram(running);
+  try {
+    await program.parseAsync(argv, { from: 'user' });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    return error.exitCode === 0 ? DONE : REFUSED;
+  }
+  return status;
+}
+
+type Running = <Flags>(action: Action<Flags>) => (flags: Flags & CommonFlags) => Promise<void>;
+
+function buildProgram(running: Running): Command {
+  const program = new Command('sallyport')
+    .description('The path between the Internet and a self-hosted cluster: declared, proven, kernel-fast.')
+    .version(sallyportVersion(), '-V, --version')
+    .showHelpAfterError('(see sallyport --help)')
+    .exitOverride();
+  init(program, running);
+  withFiles(program.command('validate').description('check the documents: schema, references, conflicts')).action(
+    running(async (output, flags) => (await import('./commands/validate.ts')).validate(output, flags)),
+  );
+  withFiles(program.command('plan').description('show what apply would change'))
+    .option('--offline', 'from declared facts alone: no host is looked at')
+    .option('--detailed-exitcode', '0 nothing to do, 1 any error, 2 changes pending')
+    .option('--full', 'show long lists of elements whole')
+    .option('--forget <host>', 'go on without a host that left the documents (repeatable)', collect)
+    .action(running(async (output, flags) => (await import('./commands/plan.ts')).plan(output, flags)));
+  withFiles(program.command('apply').description('plan, then carry it out'))
+    .option('--yes', 'ask nothing')
+    .option('--confirm-timeout <time>', 'at a terminal: undo unless confirmed within this time', duration, 30_000)
+    .option('--full', 'show long lists of elements whole')
+    .option('--forget <host>', 'go on without a host that left the documents (repeatable)', collect)
+    .action(running(async (output, flags) => (await import('./commands/apply.ts')).apply(output, flags)));
+  withFiles(
+    program.command('status').description('whether the hosts hold what the documents say, and the tunnels are up'),
+  )
+    .option('--watch', 'again and again, until Ctrl-C')
+    .option('--wait <time>', 'wait up to this long for everything to be ready', duration, 0)
+    .action(running(async (output, flags) => (await import('./commands/status.ts')).status(output, flags)));
+  withFiles(program.command('render').description('the exact nft, ip, wg and sysctl text for a host'))
+    .requiredOption('--host <name>', 'the Host to render')
+    .option('--offline', 'from declared facts alone: no host is looked at')
+    .action(running(async (output, flags) => (await import('./commands/render.ts')).render(output, flags)));
+  withFiles(program.command('destroy').description('take back what this set put on the hosts, and nothing else'))
+    .option('--yes', 'ask nothing')
+    .option('--all', 'every set, not this one alone')
+    .option('--host <name>', 'on this host alone (repeatable)', collect)
+    .option('--full', 'show long lists of elements whole')
+    .action(running(async (output, flags) => (await import('./commands/destroy.ts')).destroy(output, flags)));
+  lab(program, running);
+  return program;
+}
+
+function init(program: Command, running: Running): void {
+  const story = program.command('init').description('look at the hosts and write a commented first file');
+  const slimEdge = story
+    .command('slim-edge')
+    .description('a small public edge that hands traffic to a strong node')
+    .option('--edge <access>', 'the edge: local, netns:NAME', 'netns:edge')
+    .option('--node <access>', 'the node: local, netns:NAME', 'netns:node')
+    .option('-o, --out <file>', 'write it there instead of stdout')
+    .option('--force', 'overwrite the file');
+  slimEdge.action(running(async (output, flags) => (await import('./commands/init.ts')).initSlimEdge(output, flags)));
+}
+
+function lab(program: Command, running: Running): void {
+  const labs = program
+    .enablePositionalOptions()
+    .command('lab')
+    .enablePositionalOptions()
+    .description("a story on this machine's kernel, in namespaces of its own");
+  const story = (command: Command): Command => withCommon(command.argument('<story>', 'slim-edge'));
+  const act = (name: 'demo' | 'up' | 'down', description: string): void => {
+    story(labs.command(name).description(description)).action((chosen: string, flags: CommonFlags) =>
+      running(async (output) => (await import('./commands/lab.ts')).runLab(output, name, chosen))(flags),
+    );
+  };
+  act('demo', 'from refused to served and back, told as it happens');
+  act('up', 'start its network and leave it standing');
+  act('down', 'end it');
+  labs
+    .command('exec')
+    .description('run a command in a standing lab, beside its hosts: ip netns exec edge ... enters one')
+    .argument('<story>', 'slim-edge')
+    .argument('<command...>', 'the command and its arguments')
+    .passThroughOptions()
+    .action((story: string, command: string[]) =>
+      running(async () => (await import('./commands/lab.ts')).execInLab(story, command))({}),
+    );
+}
+
+/** The flags of every command that reads documents. */
+const withFiles = (command: Command): Command =>
+  withCommon(
+    command
+      .requiredOption('-f, --file <path>', 'a file, a folder, or - for stdin (repeatable)', collect)
+      .option('--set <name>', 'the set these documents are the whole of', setName, 'default'),
+  );
+
+const withCommon = (command: Command): Command =>
+  command
+    .addOption(
+      new Option('-o, --output <format>', 'the form of the result').choices(['text', 'json', 'yaml']).default('text'),
+    )
+    .option('--no-color', 'no colours (NO_COLOR does the same)');
+
+const collect = (value: string, before: readonly string[] | undefined): readonly string[] => [...(before ?? []), value];
+
+/** `30s`, `500ms`, `2m` or plain seconds, as milliseconds. */
+export function duration(text: string): number {
+  const match = /^(\d{1,6}(?:\.\d{1,3})?)(ms|s|m)?$/.exec(text);
+  if (match === null) throw new InvalidArgumentError('a time is written 30s, 500ms or 2m.');
+  const unit = match[2] === 'ms' ? 1 : match[2] === 'm' ? 60_000 : 1_000;
+  return Number(match[1]) * unit;
+}
+
+/** A set's name stands in records and file names on hosts. */
+function setName(text: string): string {
+  if (/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(text)) return text;
+  throw new InvalidArgumentError('a set is named by lower-case letters, digits and inner hyphens, 63 at most.');
+}

@@ -1,0 +1,226 @@
+/** Whether the hosts hold what the documents say and the paths are up, as `status -o json` gives it. Pure. */
+import type { CompiledHost } from '../compile/index.ts';
+import type { ForwardShare, HostFacts, TunnelShare } from '../host/index.ts';
+import { type Address, printAddress, sameAddress } from '../net/index.ts';
+import { type HostChange, planHost } from '../plan/index.ts';
+import type { PortForwardResource, ResourceSet, Target, TunnelResource } from '../resources/index.ts';
+import { isPendingKey, sameKey, tunnelUp } from '../wireguard/index.ts';
+import { type ChangeReport, reportChange } from './plan-report.ts';
+
+export interface StatusReport {
+  readonly hosts: readonly HostStatus[];
+  readonly resources: readonly ResourceStatus[];
+}
+
+export interface HostStatus {
+  readonly host: string;
+  readonly reachable: boolean;
+  readonly inSync: boolean;
+  /** What apply would change; empty when in sync. */
+  readonly drift: readonly ChangeReport[];
+  readonly tunnels: readonly TunnelStatus[];
+}
+
+export interface TunnelStatus {
+  readonly name: string;
+  readonly up: boolean;
+  /** WireGuard alone, by the host's own clock; null where there was no handshake yet. */
+  readonly lastHandshakeSeconds: number | null;
+}
+
+export interface ResourceStatus {
+  readonly kind: 'Host' | 'Tunnel' | 'PortForward';
+  readonly name: string;
+  readonly ready: boolean;
+  /** Why it is not ready; null when it is. */
+  readonly reason: string | null;
+  readonly addresses: readonly string[];
+  readonly targets: readonly { readonly name: string; readonly healthy: boolean }[];
+}
+
+export interface StatusInput {
+  readonly set: ResourceSet;
+  readonly facts: ReadonlyMap<string, HostFacts>;
+  readonly unreachable: ReadonlyMap<string, string>;
+  /** What the documents ask; where a host did not answer, what its neighbours' records say. */
+  readonly wanted: ReadonlyMap<string, CompiledHost>;
+  readonly setName: string;
+  /** Peers that their neighbour table calls FAILED, as `host address`. */
+  readonly silent: ReadonlySet<string>;
+  /** Seconds since the epoch. */
+  readonly now: number;
+}
+
+interface End extends TunnelStatus {
+  readonly reason: string | null;
+}
+
+/** The whole report, hosts and resources in the order of the documents. */
+export function reportStatus(input: StatusInput): StatusReport {
+  const hosts = [...input.set.hosts.keys()].map((host) => statusOfHost(input, host));
+  const ends = new Map<string, End>();
+  for (const host of input.set.hosts.keys()) {
+    for (const tunnel of tunnelsOf(input, host)) ends.set(`${host} ${tunnel.name}`, endStatus(input, host, tunnel));
+  }
+  const resources: readonly ResourceStatus[] = [
+    ...hosts.map((host) => hostReady(input, host)),
+    ...[...input.set.tunnels.values()].map((tunnel) => tunnelReady(input, ends, tunnel)),
+    ...[...input.set.forwards.values()].map((forward) => forwardReady(input, hosts, ends, forward)),
+  ];
+  return { hosts, resources };
+}
+
+/** Whether every host is in sync and every resource ready. */
+export const allWell = ({ hosts, resources }: StatusReport): boolean =>
+  hosts.every(({ inSync }) => inSync) && resources.every(({ ready }) => ready);
+
+function statusOfHost(input: StatusInput, host: string): HostStatus {
+  const facts = input.facts.get(host);
+  const wanted = input.wanted.get(host);
+  if (facts === undefined || wanted === undefined || input.unreachable.has(host)) {
+    return { host, reachable: false, inSync: false, drift: [], tunnels: [] };
+  }
+  const drift: readonly HostChange[] = planHost(facts, wanted);
+  const tunnels = tunnelsOf(input, host).map((tunnel) => {
+    const { name, up, lastHandshakeSeconds } = endStatus(input, host, tunnel);
+    return { name, up, lastHandshakeSeconds };
+  });
+  return {
+    host,
+    reachable: true,
+    inSync: drift.length === 0 && facts.recordProblem === undefined,
+    drift: drift.map(reportChange),
+    tunnels,
+  };
+}
+
+/** The tunnels of the set that the host should have, or has by its record. */
+const tunnelsOf = ({ wanted, setName }: StatusInput, host: string): readonly TunnelShare[] =>
+  wanted.get(host)?.record?.sets.get(setName)?.tunnels ?? [];
+
+function endStatus({ facts, silent, unreachable, now }: StatusInput, host: string, tunnel: TunnelShare): End {
+  const { name, link: linkName, peer } = tunnel;
+  const state = facts.get(host)?.state;
+  const end = (reason: string | null, lastHandshakeSeconds: number | null = null): End => ({
+    name,
+    up: reason === null,
+    lastHandshakeSeconds,
+    reason,
+  });
+  if (unreachable.has(host)) return end(`${host} is unreachable`);
+  const link = state?.links.find((each) => each.name === linkName);
+  if (link === undefined) return end(`${host}: there is no link ${linkName}`);
+  if (!link.up || link.carrier === false) return end(`${host}: ${linkName} is down`);
+  if (tunnel.type !== 'WireGuard') {
+    const failed = peer.addresses.find((address) => silent.has(`${host} ${printAddress(address)}`));
+    return end(failed === undefined ? null : `${host}: ${printAddress(failed)} does not answer on ${linkName}`);
+  }
+  const { publicKey } = peer;
+  if (publicKey === undefined || isPendingKey(publicKey))
+    return end(`${host}: the key of ${peer.host} is not known yet`);
+  const device = state?.devices.find((each) => each.link === linkName);
+  const known = device?.peers.find((each) => sameKey(each.publicKey, publicKey));
+  if (known === undefined) return end(`${host}: ${peer.host} is no peer on ${linkName}`);
+  if (known.latestHandshake === undefined) return end(`${host}: no handshake yet with ${peer.host}`);
+  const age = Math.max(0, Math.floor(now - known.latestHandshake));
+  return end(tunnelUp(known, now) ? null : `${host}: the last handshake with ${peer.host} was ${age} s ago`, age);
+}
+
+function hostReady({ unreachable, facts, wanted }: StatusInput, { host, inSync, drift }: HostStatus): ResourceStatus {
+  const down = unreachable.get(host);
+  const damaged = facts.get(host)?.recordProblem;
+  const pending = drift.length === 1 ? '1 change is pending' : `${drift.length} changes are pending`;
+  const reason = down !== undefined ? `unreachable: ${down}` : (damaged ?? (inSync ? null : pending));
+  const addresses =
+    down === undefined ? (wanted.get(host)?.publicAddresses ?? []).map(({ outer }) => printAddress(outer)) : [];
+  return { kind: 'Host', name: host, ready: reason === null, reason, addresses, targets: [] };
+}
+
+function tunnelReady(
+  { setName, facts, unreachable }: StatusInput,
+  ends: ReadonlyMap<string, End>,
+  tunnel: TunnelResource,
+): ResourceStatus {
+  const reasons = tunnel.ends.flatMap(({ host }) => {
+    if (unreachable.has(host)) return [`${host} is unreachable`];
+    const applied =
+      facts
+        .get(host)
+        ?.record?.sets.get(setName)
+        ?.tunnels.some(({ name }) => name === tunnel.name) === true;
+    if (!applied) return [`not applied on ${host} yet`];
+    return ends.get(`${host} ${tunnel.name}`)?.reason ?? [];
+  });
+  const reason = reasons.length === 0 ? null : reasons.join('; ');
+  return { kind: 'Tunnel', name: tunnel.name, ready: reason === null, reason, addresses: [], targets: [] };
+}
+
+function forwardReady(
+  input: StatusInput,
+  hosts: readonly HostStatus[],
+  ends: ReadonlyMap<string, End>,
+  forward: PortForwardResource,
+): ResourceStatus {
+  const targets = forward.to.map((target) => ({
+    name: nameOf(target),
+    healthy: unhealthy(forward, target, ends) === undefined,
+  }));
+  const concerned = new Set([
+    ...forward.atHosts,
+    ...forward.to.flatMap((target) => (target.kind === 'host' ? [target.host] : [])),
+  ]);
+  const reasons: string[] = [];
+  for (const name of concerned) {
+    const status = hosts.find(({ host }) => host === name);
+    if (status?.reachable !== true) reasons.push(`${name} is unreachable`);
+    else if (!status.inSync) reasons.push(`${name} is not in sync`);
+  }
+  const shares = forward.atHosts.flatMap((host) => forwardsOf(input, host, forward.name));
+  for (const host of forward.atHosts) {
+    if (input.unreachable.has(host) || forwardsOf(input, host, forward.name).length > 0) continue;
+    reasons.push(`not applied on ${host} yet`);
+  }
+  if (targets.every(({ healthy }) => !healthy)) {
+    reasons.push(...forward.to.flatMap((target) => unhealthy(forward, target, ends) ?? []));
+  }
+  const reason = reasons.length === 0 ? null : [...new Set(reasons)].join('; ');
+  const addresses = [...new Set(shares.flatMap(({ host, share }) => addressesOf(input, host, share)))];
+  return { kind: 'PortForward', name: forward.name, ready: reason === null, reason, addresses, targets };
+}
+
+interface PlacedForward {
+  readonly host: string;
+  readonly share: ForwardShare;
+}
+
+/** What stands of a forward on a host, by the host's record: asked for is not applied. */
+const forwardsOf = ({ facts, setName }: StatusInput, host: string, name: string): readonly PlacedForward[] =>
+  (facts.get(host)?.record?.sets.get(setName)?.forwards ?? [])
+    .filter((share) => share.name === name)
+    .map((share) => ({ host, share }));
+
+const nameOf = (target: Target): string => (target.kind === 'host' ? target.host : printAddress(target.address));
+
+/** Why traffic does not reach the target; undefined where nothing is known against it. */
+function unhealthy(forward: PortForwardResource, target: Target, ends: ReadonlyMap<string, End>): string | undefined {
+  if (target.kind === 'address') return undefined;
+  for (const at of forward.atHosts) {
+    const tunnel = target.via.get(at);
+    if (tunnel === undefined) continue;
+    for (const host of [at, target.host]) {
+      const end = ends.get(`${host} ${tunnel}`);
+      if (end?.up !== true) return end?.reason ?? `tunnel ${tunnel} is not applied on ${host} yet`;
+    }
+  }
+  return undefined;
+}
+
+/** The public addresses of a forward as the Internet sees them. */
+function addressesOf({ wanted }: StatusInput, host: string, { match }: ForwardShare): readonly string[] {
+  const known = wanted.get(host)?.publicAddresses ?? [];
+  const seen = (inner: Address): Address => known.find((each) => sameAddress(each.inner, inner))?.outer ?? inner;
+  if ('address' in match) return [printAddress(seen(match.address))];
+  return known
+    .filter(({ link, inner }) => link === match.interface && inner.family === match.family)
+    .map(({ outer }) => printAddress(outer));
+}
