@@ -1,0 +1,54 @@
+# Every target installs what it lacks first and says so; what is already there is left alone. Node is pinned in .node-version.
+.DEFAULT_GOAL := help
+PREFIX ?= /usr/local
+DESTDIR ?=
+
+# Tools run on the pinned Node; npm does not: Debian's npm finds its parts only under the Node it came with.
+TOOLS = PATH="$(CURDIR)/.toolchain/node_modules/.bin:$(CURDIR)/node_modules/.bin:$$PATH"
+
+# Whoever owns the checkout builds in it. Another (sudo make install) takes the build that stands there, so nothing in it becomes root's.
+OWN_BUILD = $(if $(filter $(shell id -u),$(shell stat -c %u .)),build)
+
+.PHONY: help build test demo lint format reference bench package install uninstall clean toolchain
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+build: toolchain ## bin/sallyport, ready to run, from src/
+	@$(TOOLS) node scripts/build.ts
+
+test: toolchain build ## all tests, on this machine's kernel; FILES='src/net' for some
+	@sh scripts/packages.sh test
+	@$(TOOLS) sh scripts/namespaces.sh test vitest run --configLoader native $(FILES)
+
+demo: toolchain build ## the slim edge, from refused to served and back, on this machine's kernel
+	@sh scripts/packages.sh demo
+	@$(TOOLS) sh scripts/namespaces.sh demo node bin/sallyport lab demo slim-edge
+
+lint: toolchain ## format, lint, types, import walls, dead code, reference, shell
+	@$(TOOLS) sh scripts/lint.sh
+
+format: toolchain ## write what lint asks of the format
+	@$(TOOLS) biome check --write
+
+reference: toolchain ## docs/reference.md from the schema
+	@$(TOOLS) node scripts/reference.ts
+
+bench: toolchain build ## measure, beside bare nft and bare node
+	@sh scripts/packages.sh test
+	@$(TOOLS) sh scripts/namespaces.sh test node bench/run.ts
+
+package: toolchain build ## the tarball npm publishes
+	@npm pack --loglevel=error
+
+install: $(OWN_BUILD) ## into PREFIX (/usr/local), staged under DESTDIR
+	@sh scripts/install.sh install '$(DESTDIR)' '$(PREFIX)'
+
+uninstall: ## exactly what install put there
+	@sh scripts/install.sh uninstall '$(DESTDIR)' '$(PREFIX)'
+
+clean: ## what make made, the toolchain included
+	rm -rf dist coverage .toolchain node_modules sallyport-*.tgz
+
+toolchain:
+	@sh scripts/toolchain.sh

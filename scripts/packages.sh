@@ -1,0 +1,70 @@
+#!/bin/sh
+# packages.sh demo|test: the Debian packages whose commands are missing, installed as root or by sudo, each named with its reason.
+# Leaves no service behind: nginx and sshd are started by the lab alone, on ports of its own.
+set -eu
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin   # an ordinary user's PATH on Debian lacks them
+for_whom=${1:?demo or test}
+
+missing='' units='' saying=''
+while read -r whom command package why; do
+  [ "$whom" = demo ] || [ "$for_whom" = test ] || continue
+  if command -v "$command" >/dev/null; then continue; fi
+  case " $missing " in *" $package "*) continue ;; esac
+  missing="$missing $package"
+  [ "$command" != nginx ] || units="$units nginx.service"
+  [ "$command" != sshd ] || units="$units ssh.service ssh.socket"
+  saying="${saying}installing $package ($why)
+"
+done <<'END'
+demo nft nftables loads and reads the packet rules
+demo ip iproute2 links, addresses, routes, rules and network namespaces
+demo wg wireguard-tools makes keys and sets WireGuard peers
+demo wireguard-go wireguard-go WireGuard where the kernel has none
+demo conntrack conntrack shows and ends tracked connections
+demo tcpdump tcpdump captures what goes over the wire
+demo nginx nginx the real server behind the edge; its service stays off
+demo sysctl procps reads and sets kernel settings
+demo ps procps tells which processes a lab still has
+demo unshare util-linux gives a lab namespaces of its own
+demo nsenter util-linux runs a command in a host of the lab
+test iptables iptables a foreign firewall for the tests to live beside
+test ping iputils-ping a client of the tests, for ICMP errors and path MTU
+test curl curl a client of the tests, for HTTP
+test nc netcat-openbsd a client of the tests, for bare TCP and UDP
+test sshd openssh-server the far end of ssh access; its service stays off
+END
+[ -n "$missing" ] || exit 0
+
+refuse() { echo "$1 install$missing first, or become root." >&2; exit 2; }
+command -v apt-get >/dev/null || refuse 'This is no Debian or Ubuntu:'
+if [ "$(id -u)" = 0 ]; then sudo=''
+elif ! command -v sudo >/dev/null; then refuse 'Neither root nor sudo:'
+elif [ -t 0 ] || sudo -n true 2>/dev/null; then sudo=sudo
+else refuse 'sudo wants a password and there is no terminal:'
+fi
+
+printf '%s' "$saying" >&2
+
+# Services: RUNLEVEL=1 holds back init scripts; under systemd, which does not look at it, the new units are masked meanwhile.
+if [ -n "$units" ] && [ -d /run/systemd/system ]; then
+  release() {
+    for unit in $units; do
+      $sudo systemctl unmask --quiet --runtime "$unit" 2>/dev/null || true
+      $sudo systemctl disable --quiet --now "$unit" 2>/dev/null || true   # not every release has each
+    done
+  }
+  trap release EXIT
+  for unit in $units; do $sudo systemctl mask --quiet --runtime "$unit" 2>/dev/null || true; done
+fi
+apt() {
+  $sudo env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 RUNLEVEL=1 \
+    apt-get -qq -o DPkg::Lock::Timeout=120 -o Dpkg::Use-Pty=0 "$@"
+}
+# shellcheck disable=SC2086 # words, each a package
+install() { apt install -y --no-install-recommends $missing 2>&1; }
+# Lists that are missing or too old show as a failed install: only then are they fetched.
+if ! said=$(install); then
+  echo 'updating the package lists (apt-get update: they are missing or too old)' >&2
+  apt update >&2
+  said=$(install) || { echo "$said" >&2; exit 1; }
+fi

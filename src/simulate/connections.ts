@@ -1,0 +1,110 @@
+/** Conntrack as far as a trace needs it: tuples of both directions, zones, marks, and translation with unique reply tuples. */
+import type { Address } from '../net/index.ts';
+import type { Tuple } from '../nftables/index.ts';
+import { inverseOf } from './packet.ts';
+
+export type Direction = 'original' | 'reply';
+export type Zone = Readonly<Record<Direction, number>>;
+
+/** It changes while its packets pass: this is the one thing in the model that remembers. */
+export interface Connection {
+  readonly original: Tuple;
+  reply: Tuple;
+  readonly zone: Zone;
+  mark: number;
+  /** IPS_*: 2 seen reply, 8 confirmed, 16 source NAT, 32 destination NAT. */
+  status: number;
+  /** Which halves of the translation are settled (IPS_SRC_NAT_DONE, IPS_DST_NAT_DONE). */
+  readonly settled: Set<Half>;
+}
+
+/** What a translation rewrites. */
+export type Half = 'source' | 'destination';
+
+/** The connections of one host, by the tuple and zone of each direction. */
+export type ConnectionTable = Map<string, { readonly connection: Connection; readonly direction: Direction }>;
+
+const SEEN_REPLY = 2;
+const CONFIRMED = 8;
+const NAT_STATUS: Readonly<Record<Half, number>> = { source: 16, destination: 32 };
+
+const keyOf = (direction: Direction, zone: Zone, tuple: Tuple): string =>
+  `${direction} ${zone[direction]} ${tuple.source.family} ${tuple.source.value} ${tuple.destination.value} ${tuple.protocol} ${tuple.sourcePort} ${tuple.destinationPort}`;
+
+export interface Tracked {
+  readonly connection: Connection;
+  readonly direction: Direction;
+  readonly state: 'new' | 'established';
+}
+
+/**
+ * The connection a packet belongs to, or a new one. A zone that is set for the original direction alone leaves replies in zone 0
+ * (nf_ct_zone_id), so a packet without one finds the reply side.
+ */
+export function track(table: ConnectionTable, tuple: Tuple, zone: Zone): Tracked {
+  const found = table.get(keyOf('original', zone, tuple)) ?? table.get(keyOf('reply', zone, tuple));
+  if (found === undefined) {
+    const connection: Connection = { original: tuple, reply: inverseOf(tuple), zone, mark: 0, status: 0, settled: new Set() };
+    return { connection, direction: 'original', state: 'new' };
+  }
+  const { connection, direction } = found;
+  if (direction === 'reply') connection.status |= SEEN_REPLY;
+  return { connection, direction, state: (connection.status & SEEN_REPLY) === 0 ? 'new' : 'established' };
+}
+
+/** Enters a new connection into the table; false where another has one of its tuples, and the kernel drops the packet. */
+export function confirm(table: ConnectionTable, connection: Connection): boolean {
+  if ((connection.status & CONFIRMED) !== 0) return true;
+  if (isTaken(table, connection.original, connection) || isTaken(table, connection.reply, connection)) return false;
+  connection.status |= CONFIRMED;
+  table.set(keyOf('original', connection.zone, connection.original), { connection, direction: 'original' });
+  table.set(keyOf('reply', connection.zone, connection.reply), { connection, direction: 'reply' });
+  return true;
+}
+
+const isTaken = (table: ConnectionTable, tuple: Tuple, { zone }: Connection): boolean =>
+  table.has(keyOf('original', zone, tuple)) || table.has(keyOf('reply', zone, tuple));
+
+/**
+ * Settles one half of the translation (nf_nat_setup_info): to an address and port, or to what the packet has already, which may still
+ * cost it its source port where another connection's answers would look the same.
+ */
+export function settle(
+  table: ConnectionTable,
+  connection: Connection,
+  half: Half,
+  to: { readonly address?: Address; readonly port?: number },
+): void {
+  connection.settled.add(half);
+  const now = inverseOf(connection.reply);
+  const wanted: Tuple =
+    half === 'destination'
+      ? { ...now, destination: to.address ?? now.destination, destinationPort: to.port ?? now.destinationPort }
+      : uniqueSource(table, connection, { ...now, source: to.address ?? now.source, sourcePort: to.port ?? now.sourcePort });
+  if (isSameTuple(wanted, now)) return;
+  connection.reply = inverseOf(wanted);
+  connection.status |= NAT_STATUS[half];
+}
+
+const isSameTuple = (left: Tuple, right: Tuple): boolean =>
+  left.source.value === right.source.value &&
+  left.destination.value === right.destination.value &&
+  left.sourcePort === right.sourcePort &&
+  left.destinationPort === right.destinationPort;
+
+/** The kernel takes a random free port; which one does not matter here. */
+function uniqueSource(table: ConnectionTable, connection: Connection, wanted: Tuple): Tuple {
+  let tuple = wanted;
+  while (isTaken(table, inverseOf(tuple), connection) && tuple.sourcePort < 65_535) {
+    tuple = { ...tuple, sourcePort: tuple.sourcePort + 1 };
+  }
+  return tuple;
+}
+
+/** How a packet of the connection looks after that half of its translation. */
+export function translated<T extends Tuple>(packet: T, { connection, direction }: Tracked, half: Half): T {
+  const target = inverseOf(direction === 'original' ? connection.reply : connection.original);
+  return half === 'destination'
+    ? { ...packet, destination: target.destination, destinationPort: target.destinationPort }
+    : { ...packet, source: target.source, sourcePort: target.sourcePort };
+}

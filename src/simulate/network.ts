@@ -1,0 +1,134 @@
+/** Hosts made ready for many packets, and how they are wired (design.md, "How hosts are wired"). */
+import type { HostState } from '../host/index.ts';
+import { type Address, buildPrefixTable, containsAddress, type Family, networkOf, type PrefixTable } from '../net/index.ts';
+import { type PreparedRuleset, prepareRuleset } from '../nftables/index.ts';
+import { indexRoutes, type Link, type LinkAddress, type RouteIndex } from '../routing/index.ts';
+import type { WireGuardDevice, WireGuardPeer } from '../wireguard/index.ts';
+
+/** An address of a public interface: on the link, and as the Internet sees it (the provider's 1:1 NAT). */
+export interface OpenAddress {
+  readonly link: string;
+  readonly inner: Address;
+  readonly outer: Address;
+}
+
+export interface HostInput {
+  readonly name: string;
+  readonly state: HostState;
+  /** Links that bear one are on the Internet, all others on private networks. */
+  readonly openAddresses: readonly OpenAddress[];
+}
+
+export interface TunnelInput {
+  readonly name: string;
+  readonly ends: readonly [TunnelPlug, TunnelPlug];
+}
+
+export interface TunnelPlug {
+  readonly host: string;
+  readonly link: string;
+}
+
+export interface SimulatedHost extends HostInput {
+  readonly ruleset: PreparedRuleset;
+  readonly routes: RouteIndex;
+  readonly links: ReadonlyMap<string, Link>;
+  readonly openLinks: ReadonlySet<string>;
+  /** WireGuard's cryptokey routing, by link. */
+  readonly cryptokeys: ReadonlyMap<string, Cryptokeys>;
+  /** Translation runs for a family as soon as one nat chain of any hook is there, even an empty one. */
+  readonly translates: Readonly<Record<Family, boolean>>;
+  readonly isLocal: (address: Address) => boolean;
+}
+
+export interface Cryptokeys {
+  readonly device: WireGuardDevice;
+  readonly peers: PrefixTable<WireGuardPeer>;
+}
+
+export interface Network {
+  readonly hosts: ReadonlyMap<string, SimulatedHost>;
+  /** By `HOST LINK`: the far ends of the tunnels on that link. */
+  readonly farEnds: ReadonlyMap<string, readonly TunnelPlug[]>;
+}
+
+/** Makes the network of these hosts. Each state is complete: what the kernel adds by itself is in it (kernelMade). */
+export function buildNetwork(hosts: readonly HostInput[], tunnels: readonly TunnelInput[]): Network {
+  const farEnds = new Map<string, TunnelPlug[]>();
+  for (const { ends } of tunnels)
+    for (const [index, end] of ends.entries()) {
+      const key = plugKey(end);
+      const far = ends[1 - index];
+      if (far !== undefined) farEnds.set(key, [...(farEnds.get(key) ?? []), far]);
+    }
+  return { hosts: new Map(hosts.map((host) => [host.name, prepareHost(host)])), farEnds };
+}
+
+export const plugKey = ({ host, link }: TunnelPlug): string => `${host} ${link}`;
+
+function prepareHost(input: HostInput): SimulatedHost {
+  const { state, openAddresses } = input;
+  const local = new Set(state.addresses.map(({ address }) => addressKey(address.address)));
+  return {
+    ...input,
+    ruleset: prepareRuleset(state.tables),
+    routes: indexRoutes(state),
+    links: new Map(state.links.map((link) => [link.name, link])),
+    openLinks: new Set(openAddresses.map(({ link }) => link)),
+    cryptokeys: new Map(state.devices.map((device) => [device.link, { device, peers: cryptokeyTable(device) }])),
+    translates: { 4: hasNatChain(state, 'ip'), 6: hasNatChain(state, 'ip6') },
+    isLocal: (address) => local.has(addressKey(address)) || isLoopback(address),
+  };
+}
+
+const addressKey = ({ family, value }: Address): string => `${family} ${value}`;
+
+const isLoopback = ({ family, value }: Address): boolean => (family === 4 ? value >> 24n === 127n : value === 1n);
+
+const cryptokeyTable = ({ peers }: WireGuardDevice): PrefixTable<WireGuardPeer> =>
+  buildPrefixTable(peers.flatMap((peer) => peer.allowedIps.map((prefix) => ({ prefix, value: peer }))));
+
+const hasNatChain = ({ tables }: HostState, family: 'ip' | 'ip6'): boolean =>
+  tables.some(
+    (table) =>
+      (table.family === family || table.family === 'inet') &&
+      table.chains.some((chain) => chain.kind === 'base' && chain.type === 'nat'),
+  );
+
+/** The addresses that hosts bear on private links whose prefix holds `address`, other than on `plug` itself. */
+export function neighboursAt(network: Network, plug: TunnelPlug, address: Address): readonly TunnelPlug[] {
+  const found: TunnelPlug[] = [];
+  const isOpen = network.hosts.get(plug.host)?.openLinks.has(plug.link) === true;
+  for (const host of network.hosts.values())
+    for (const each of host.state.addresses) {
+      const isHere = host.name === plug.host && each.link === plug.link;
+      if (isHere || !bears(each, address) || host.openLinks.has(each.link) !== isOpen) continue;
+      if (network.farEnds.has(plugKey({ host: host.name, link: each.link })) && host.links.get(each.link)?.name.startsWith('sp-') === true) continue;
+      if (sharesPrefix(network, plug, each)) found.push({ host: host.name, link: each.link });
+    }
+  return found;
+}
+
+const bears = ({ address }: LinkAddress, wanted: Address): boolean =>
+  address.address.family === wanted.family && address.address.value === wanted.value;
+
+/** Whether a link has an address in the same prefix as that one. */
+const sharesPrefix = (network: Network, plug: TunnelPlug, other: LinkAddress): boolean =>
+  network.hosts
+    .get(plug.host)
+    ?.state.addresses.some(
+      ({ link, address }) =>
+        link === plug.link &&
+        address.address.family === other.address.address.family &&
+        containsAddress(networkOf(address), other.address.address) &&
+        containsAddress(networkOf(other.address), address.address),
+    ) === true;
+
+/** The host that the Internet finds at an address. */
+export function openAt(network: Network, outer: Address): (TunnelPlug & { readonly inner: Address }) | undefined {
+  for (const host of network.hosts.values())
+    for (const open of host.openAddresses)
+      if (open.outer.family === outer.family && open.outer.value === outer.value)
+        return { host: host.name, link: open.link, inner: open.inner };
+  return undefined;
+}
