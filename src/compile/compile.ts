@@ -10,7 +10,7 @@ import {
   RECORD_FORMAT,
 } from '../host/index.ts';
 import { type Address, printAddress } from '../net/index.ts';
-import type { HostResource, Problem, ResourceSet } from '../resources/index.ts';
+import { type HostResource, type Problem, printPosition, type ResourceSet } from '../resources/index.ts';
 import { type Aim, chooseAims, waysOf } from './aim.ts';
 import { assemble, tunnelsOf } from './assemble.ts';
 import { claimProblems } from './claim.ts';
@@ -91,8 +91,13 @@ export function compile(
     problems.push(...settled.problems, ...claimProblems(set, view, settled.sets, setName));
     hosts.set(view.name, { name: view.name, share, ...settled.host, publicAddresses: view.publicAddresses, notes });
   }
-  return { hosts, problems };
+  return { hosts, problems: distinctProblems(problems) };
 }
+
+/** Both ends of a tunnel find the same thing wrong with it. */
+const distinctProblems = (problems: readonly Problem[]): readonly Problem[] => [
+  ...new Map(problems.map((each) => [`${printPosition(each.at)} ${each.path} ${each.what}`, each])).values(),
+];
 
 /** What is left on a host when a set is taken from it, or every set. Needs no resources: the host's record tells. */
 export function compileRemoval(

@@ -143,7 +143,15 @@ export const interfaceName = () =>
     /^[^\s/:]{1,15}$/.test(input) && input !== '.' && input !== '..' ? input : undefined,
   ).register(notes, { type: 'interface name' });
 
-/** Text that is handed to a system as it is: a user, a path, a namespace. */
+/** A word that stands among a command's arguments: one that began with a hyphen would be an option of `ssh` or `ip`. */
+export const argument = (type: string) =>
+  text<string>(type, (input) => (/^[^-\s]\S*$/.test(input) ? input : undefined));
+
+/** The name of a file in /run/netns, and an argument of `ip netns exec`. */
+export const netnsName = () =>
+  text<string>('network namespace', (input) => (/^(?!\.{1,2}$)[^-/\s][^/\s]*$/.test(input) ? input : undefined));
+
+/** Text that is kept as it is: a path, a key. */
 export const plainText = (type: string) => z.string().min(1, { error: 'is empty' }).register(notes, { type });
 
 export const wholeNumber = (least: number, most: number) =>
@@ -213,3 +221,22 @@ export function listOf<T extends z.ZodType>(item: T, print: (value: z.output<T>)
     }
   });
 }
+
+/** Prints what is text already, for listOf. */
+export const asIs = (text: string): string => text;
+
+/** Adds an issue unless exactly one of the fields is given. */
+export function exactlyOne<T extends object>(
+  value: T,
+  fields: readonly (keyof T & string)[],
+  context: z.RefinementCtx,
+): void {
+  const given = fields.filter((field) => value[field] !== undefined);
+  if (given.length === 1) return;
+  const list = `${fields.slice(0, -1).join(', ')} or ${fields.at(-1)}`;
+  const found = given.length === 0 ? 'none is given' : `${given.join(' and ')} are given`;
+  context.addIssue({ code: 'custom', message: `needs exactly one of ${list}; ${found}` });
+}
+
+/** The Hosts that something is done on. */
+export const hostsAt = () => listOf(reference('Host'), asIs, { least: 1 }).describe('The Hosts it is done on.');

@@ -1,0 +1,268 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import type { HostFacts, HostShare } from '../host/index.ts';
+import { printAddress, printPrefix } from '../net/index.ts';
+import { loadResources, printProblem } from '../resources/index.ts';
+import { type Compiled, compile, compileRemoval } from './index.ts';
+import { edge, node, sketch } from './testdata/facts.ts';
+
+const SLIM_EDGE = readFileSync(new URL('testdata/slim-edge.yaml', import.meta.url), 'utf8');
+/** A second home like the first, behind the same edge port. */
+const SECOND_NODE = SLIM_EDGE.slice(SLIM_EDGE.indexOf('---', SLIM_EDGE.indexOf('name: edge }')))
+  .replaceAll('edge-node', 'edge-other')
+  .replaceAll('name: node', 'name: other')
+  .replaceAll('host: node', 'host: other')
+  .replaceAll('10.90.0.', '10.90.1.')
+  .replaceAll('fd90::', 'fd91::')
+  .replace('name: web', 'name: web-other')
+  .replace('port: 80,', 'port: 81,')
+  .replace('30000-30100', '31000-31100');
+
+function run(text: string, facts: Readonly<Record<string, HostFacts>>, setName = 'default'): Compiled {
+  const { set, problems } = loadResources([{ name: 'test.yaml', text }]);
+  if (set === undefined) throw new Error(problems.map(printProblem).join('\n'));
+  return compile(set, new Map(Object.entries(facts)), { setName, version: '0.0.0' });
+}
+
+const problemsOf = (result: Compiled): readonly string[] => result.problems.map(printProblem);
+const shareOf = (result: Compiled, host: string): HostShare => {
+  const of = result.hosts.get(host);
+  if (of === undefined) throw new Error(`${host} is not compiled`);
+  return of.share;
+};
+const aimsOf = (result: Compiled): readonly string[] => [
+  ...new Set(shareOf(result, 'edge').forwards.map(({ to }) => printAddress(to))),
+];
+const movesOf = (result: Compiled, host: string): readonly string[] => [
+  ...new Set(
+    shareOf(result, host).accepts.flatMap(({ moveTo }) => (moveTo === undefined ? [] : [printAddress(moveTo)])),
+  ),
+];
+
+describe('a forward aims at', () => {
+  const online = sketch({ interfaces: { eth0: ['203.0.113.20/24'] }, routes: [['default', '203.0.113.1', 'eth0']] });
+  for (const [what, text, facts, aims, moves] of [
+    ['the main address', SLIM_EDGE, { edge: edge(), node: node() }, ['192.168.1.20', '2001:db8:1::20'], []],
+    [
+      'the tunnel address where the node has none of the family',
+      SLIM_EDGE,
+      { edge: edge(), node: online },
+      ['10.90.0.2', 'fd90::2'],
+      ['203.0.113.20'],
+    ],
+    [
+      'the tunnel address where the edge is in a network of that address itself',
+      SLIM_EDGE,
+      {
+        edge: edge({
+          interfaces: { eth0: ['198.51.100.10/24'], lan0: ['192.168.1.5/24'] },
+          routes: [['default', '198.51.100.1', 'eth0']],
+        }),
+        node: node(),
+      },
+      ['10.90.0.2'],
+      ['192.168.1.20'],
+    ],
+    [
+      'the address the Host names',
+      SLIM_EDGE.replace('netns: { name: node }', 'netns: { name: node }\n  mainAddresses: [192.168.1.77]'),
+      { edge: edge(), node: node() },
+      ['192.168.1.77', '2001:db8:1::20'],
+      [],
+    ],
+    [
+      'the tunnel address where the client is hidden',
+      SLIM_EDGE.replace('  to:\n', '  clientAddress: Masquerade\n  to:\n'),
+      { edge: edge(), node: node() },
+      ['10.90.0.2', 'fd90::2'],
+      [],
+    ],
+  ] as const)
+    test(what, () => {
+      const result = run(text, facts);
+      expect(problemsOf(result)).toEqual([]);
+      expect([aimsOf(result), movesOf(result, 'node')]).toEqual([aims, moves]);
+    });
+
+  test('the tunnel addresses where two homes have one main address', () => {
+    const v4 = { interfaces: { eth0: ['192.168.1.20/24'] }, routes: [['default', '192.168.1.1', 'eth0']] } as const;
+    const result = run(`${SLIM_EDGE}${SECOND_NODE}`, { edge: edge(), node: sketch(v4), other: sketch(v4) });
+    expect(problemsOf(result)).toEqual([]);
+    expect(aimsOf(result)).toEqual(['10.90.0.2', 'fd90::2', '10.90.1.2', 'fd91::2']);
+    expect([movesOf(result, 'node'), movesOf(result, 'other')]).toEqual([['192.168.1.20'], ['192.168.1.20']]);
+    const peers = result.hosts
+      .get('edge')
+      ?.state.devices.map(({ link, peers: list }) => [link, list.map(({ allowedIps }) => allowedIps.map(printPrefix))]);
+    expect(peers).toEqual([
+      [
+        'sp-wg51820',
+        [
+          ['10.90.0.2/32', 'fd90::2/128'],
+          ['10.90.1.2/32', 'fd91::2/128'],
+        ],
+      ],
+    ]);
+  });
+});
+
+describe('what cannot be is a problem with its place', () => {
+  for (const [what, text, facts, problems] of [
+    [
+      'an address that the edge does not have',
+      SLIM_EDGE.replace('{ hosts: [edge] }', '{ hosts: [edge], addresses: [203.0.113.7] }'),
+      { edge: edge(), node: node() },
+      [
+        /^test\.yaml:\d+:\d+: spec\.at\.addresses.*203\.0\.113\.7 is no public address of edge; known there: 198\.51\.100\.10 on eth0/,
+      ],
+    ],
+    [
+      'an edge without a public address',
+      SLIM_EDGE,
+      { edge: node({ interfaces: { eth0: ['192.168.1.20/24'] } }), node: node() },
+      [/edge has no public address: name the interface/],
+    ],
+    [
+      'a declared interface that is not there',
+      SLIM_EDGE.replace('netns: { name: edge }', 'netns: { name: edge }\n  interfaces: [{ name: ens3, zone: public }]'),
+      { edge: edge(), node: node() },
+      [/spec\.interfaces\[0\].*edge has no interface ens3; it has eth0/],
+    ],
+    [
+      'a declared address that is another on the host',
+      SLIM_EDGE.replace(
+        'netns: { name: edge }',
+        'netns: { name: edge }\n  interfaces: [{ name: eth0, addresses: [198.51.100.11/24] }]',
+      ),
+      { edge: edge(), node: node() },
+      [/declared 198\.51\.100\.11\/24; eth0 has 198\.51\.100\.10\/24/],
+    ],
+    [
+      'an MTU that does not fit, with the sum',
+      SLIM_EDGE.replace('type: WireGuard', 'type: WireGuard\n  mtu: 1450'),
+      { edge: edge(), node: node({ mtu: 1492 }) },
+      [/1450 is too large: the path carries 1492 bytes, WireGuard over IPv4 takes 60, which leaves 1492 - 60 = 1432/],
+    ],
+    [
+      'a Direct tunnel whose addresses are nowhere',
+      SLIM_EDGE.replace(
+        /type: WireGuard[\s\S]*?---/,
+        'type: Direct\n  ends:\n    - { host: edge, addresses: [172.31.0.1] }\n    - { host: node, addresses: [172.31.0.2] }\n---',
+      ),
+      { edge: edge(), node: node() },
+      [/no interface of edge has 172\.31\.0\.1/, /no interface of node has 172\.31\.0\.2/],
+    ],
+    [
+      'a target without a route behind the node',
+      SLIM_EDGE.replace('via: edge-node }', 'via: edge-node, address: 172.20.0.9 }').replace(
+        '{ hosts: [edge] }',
+        '{ hosts: [edge], addresses: [198.51.100.10] }',
+      ),
+      { edge: edge(), node: node({ routes: [] }) },
+      [/198\.51\.100\.10: node has no route to 172\.20\.0\.9/],
+    ],
+  ] as const)
+    test(what, () => {
+      const found = problemsOf(run(text, facts));
+      for (const problem of problems) expect(found.join('\n')).toMatch(problem);
+      expect(new Set(found).size).toBe(found.length);
+    });
+});
+
+describe('two sets on one host', () => {
+  const first = run(SLIM_EDGE, { edge: edge(), node: node() }, 'one');
+  const applied = (name: 'edge' | 'node', facts: HostFacts): HostFacts => {
+    const record = first.hosts.get(name)?.record;
+    if (record === undefined) throw new Error('no record');
+    return { ...facts, record };
+  };
+  const facts = { edge: applied('edge', edge()), node: applied('node', node()) };
+
+  test('cannot have one port', () => {
+    const other = SLIM_EDGE.replaceAll('edge-node', 'second')
+      .replaceAll('10.90.0', '10.92.0')
+      .replaceAll('fd90', 'fd92');
+    expect(problemsOf(run(other, facts, 'two')).join('\n')).toMatch(
+      /198\.51\.100\.10 tcp 80 is taken by PortForward web of the set "one"/,
+    );
+  });
+
+  test('cannot have one link', () => {
+    const other = SLIM_EDGE.replaceAll('10.90.0', '10.92.0')
+      .replaceAll('fd90', 'fd92')
+      .replace('port: 80,', 'port: 90,')
+      .replace('30000-30100', '40000');
+    expect(problemsOf(run(other, facts, 'two')).join('\n')).toMatch(
+      /node: the link sp-edge-node is that of tunnel one\/edge-node already/,
+    );
+  });
+
+  test('stand together, and each goes by itself', () => {
+    const other = SLIM_EDGE.replaceAll('edge-node', 'second')
+      .replaceAll('10.90.0', '10.92.0')
+      .replaceAll('fd90', 'fd92')
+      .replaceAll(':51820', ':51821')
+      .replace('port: 80,', 'port: 90,')
+      .replace('30000-30100', '40000');
+    const both = run(other, { edge: facts.edge, node: facts.node }, 'two');
+    expect(problemsOf(both)).toEqual([]);
+    const record = both.hosts.get('node')?.record;
+    expect(record && [...record.sets.keys()]).toEqual(['one', 'two']);
+    expect(both.hosts.get('node')?.state.links.map(({ name }) => name)).toEqual(['sp-edge-node', 'sp-second']);
+    if (record === undefined) return;
+    const left = compileRemoval('node', { ...facts.node, record }, 'two', '0.0.0');
+    expect(left.state).toEqual(first.hosts.get('node')?.state);
+    expect(compileRemoval('node', { ...facts.node, record }, undefined, '0.0.0').record).toBeUndefined();
+  });
+});
+
+describe('sysctls', () => {
+  test('the values before us are noted with what the write changes beside, and kept', () => {
+    const facts = edge({ sysctls: { 'net/ipv6/conf/lo/forwarding': '1' } });
+    const before = run(SLIM_EDGE, { edge: facts, node: node() }).hosts.get('edge')?.record?.sysctlsBefore;
+    expect(before).toEqual(
+      new Map([
+        ['net/ipv4/conf/eth0/forwarding', '0'],
+        ['net/ipv6/conf/all/forwarding', '0'],
+        ['net/ipv6/conf/default/forwarding', '0'],
+        ['net/ipv6/conf/lo/forwarding', '1'],
+        ['net/ipv6/conf/eth0/forwarding', '0'],
+      ]),
+    );
+    const record = run(SLIM_EDGE, { edge: facts, node: node() }).hosts.get('edge')?.record;
+    const forwarding = edge({
+      sysctls: {
+        'net/ipv4/conf/eth0/forwarding': '1',
+        'net/ipv6/conf/all/forwarding': '1',
+        'net/ipv6/conf/eth0/forwarding': '1',
+      },
+    });
+    const again = run(SLIM_EDGE, { edge: { ...forwarding, ...(record && { record }) }, node: node() });
+    expect(again.hosts.get('edge')?.record).toEqual(record);
+  });
+
+  test('a host that forwards already is left as it is, and has no guard', () => {
+    const routes = {
+      'net/ipv4/ip_forward': '1',
+      'net/ipv4/conf/eth0/forwarding': '1',
+      'net/ipv6/conf/all/forwarding': '1',
+    };
+    const result = run(SLIM_EDGE, { edge: edge({ sysctls: routes }), node: node() }).hosts.get('edge');
+    expect(result?.record?.sysctlsBefore.size).toBe(0);
+    expect(result?.state.tables[0]?.chains.some(({ name }) => name === 'sp_guard')).toBe(false);
+  });
+
+  test('router advertisements go on where the host lives on them', () => {
+    const learnt = edge({ interfaces: { eth0: ['198.51.100.10/24', '2001:db8:e::10/64 dynamic'] } });
+    const path = 'net/ipv6/conf/eth0/accept_ra';
+    expect(run(SLIM_EDGE, { edge: learnt, node: node() }).hosts.get('edge')?.state.sysctls.get(path)).toBe('2');
+    expect(run(SLIM_EDGE, { edge: edge(), node: node() }).hosts.get('edge')?.state.sysctls.has(path)).toBe(false);
+  });
+});
+
+test('the same input gives the same output, in whatever order the documents come', () => {
+  const documents = SLIM_EDGE.split('---\n');
+  const turned = [...documents].reverse().join('---\n');
+  const facts = { edge: edge(), node: node() };
+  const [one, two] = [run(SLIM_EDGE, facts), run(turned, facts)];
+  for (const host of ['edge', 'node']) expect(two.hosts.get(host)?.state).toEqual(one.hosts.get(host)?.state);
+});

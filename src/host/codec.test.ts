@@ -1,0 +1,153 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { type Address, hostPrefix, parseAddress } from '../net/index.ts';
+import { parsePublicKey } from '../wireguard/index.ts';
+import { decodeRecord, encodeRecord, type HostRecord, type HostShare, RECORD_FORMAT } from './index.ts';
+
+const at = (text: string): Address => {
+  const address = parseAddress(text);
+  if (address === undefined) throw new TypeError(text);
+  return address;
+};
+const key = parsePublicKey(Buffer.alloc(32, 7).toString('base64'));
+
+const port = fc.integer({ min: 1, max: 65535 });
+const ports = fc.tuple(port, port).map(([a, b]) => ({ first: Math.min(a, b), last: Math.max(a, b) }));
+const address = fc.constantFrom(...['192.0.2.1', '10.90.0.2', '2001:db8::1', 'fd90::2'].map(at));
+const name = fc.stringMatching(/^[a-z][a-z0-9-]{0,10}$/);
+const protocol = fc.constantFrom('tcp' as const, 'udp' as const);
+
+const share: fc.Arbitrary<HostShare> = fc.record({
+  tunnels: fc.array(
+    fc.record({
+      name,
+      type: fc.constantFrom('WireGuard' as const, 'VXLAN' as const, 'Direct' as const),
+      link: name,
+      addresses: fc.array(address.map((each) => ({ address: each, length: 30 }))),
+      mtu: fc.integer({ min: 1280, max: 9000 }),
+      peer: fc.record(
+        {
+          host: name,
+          addresses: fc.array(address),
+          allowedIps: fc.array(address.map(hostPrefix)),
+          publicKey: fc.constant(key).map((each) => each ?? { pendingHost: '', pendingTunnel: '' }),
+          endpoint: fc.record({ host: fc.oneof(address, fc.constant('vpn.example.com')), port }),
+          keepaliveSeconds: fc.constant(25),
+          mac: fc.constant('02:00:00:00:00:01'),
+        },
+        { requiredKeys: ['host', 'addresses', 'allowedIps'] },
+      ),
+      routes: fc.array(address.map(hostPrefix)),
+      returns: fc.subarray([4 as const, 6 as const]),
+    }),
+    { maxLength: 3 },
+  ),
+  forwards: fc.array(
+    fc.record({
+      name,
+      match: fc.oneof(
+        fc.record({ address }),
+        fc.record({ interface: name, family: fc.constantFrom(4 as const, 6 as const) }),
+      ),
+      protocol,
+      ports,
+      to: address,
+      targetPorts: ports,
+      masquerade: fc.boolean(),
+      publicLinks: fc.array(name, { maxLength: 2 }),
+    }),
+    { maxLength: 3 },
+  ),
+  accepts: fc.array(
+    fc.record(
+      { name, tunnel: name, protocol, address, ports, masquerade: fc.boolean(), moveTo: address, behind: name },
+      { requiredKeys: ['name', 'tunnel', 'protocol', 'address', 'ports', 'masquerade'] },
+    ),
+    {
+      maxLength: 3,
+    },
+  ),
+});
+
+const record: fc.Arbitrary<HostRecord> = fc.record({
+  format: fc.constant(RECORD_FORMAT),
+  version: fc.constant('0.1.0'),
+  sets: fc.dictionary(name, share, { maxKeys: 2 }).map((sets) => new Map(Object.entries(sets))),
+  numbers: fc.record({
+    mark: fc.constant({ value: 1, mask: 0xff }),
+    suppressPriority: fc.constant(5000),
+    tunnels: fc
+      .dictionary(name, fc.record({ index: port, table: port, priority: port }), { maxKeys: 3 })
+      .map((each) => new Map(Object.entries(each))),
+  }),
+  sysctlsBefore: fc
+    .dictionary(
+      fc.constantFrom('net/ipv4/conf/eth0/forwarding', 'net/ipv6/conf/all/forwarding'),
+      fc.constantFrom('0', '1'),
+    )
+    .map((each) => new Map(Object.entries(each))),
+});
+
+test('a record read again is the same, and gives the same text', () => {
+  fc.assert(
+    fc.property(record, (written) => {
+      const read = decodeRecord(encodeRecord(written));
+      expect(read).toEqual({ record: written });
+      if ('record' in read) expect(encodeRecord(read.record)).toBe(encodeRecord(written));
+    }),
+  );
+});
+
+describe('a record that cannot be used says why', () => {
+  const good = encodeRecord({
+    format: RECORD_FORMAT,
+    version: '0.1.0',
+    sets: new Map(),
+    numbers: { mark: { value: 1, mask: 255 }, suppressPriority: 5000, tunnels: new Map() },
+    sysctlsBefore: new Map(),
+  });
+  for (const [what, text, problem] of [
+    [
+      'written by a newer Sallyport',
+      good.replace('"format": 1', '"format": 2').replace('0.1.0', '9.9.9'),
+      /format 2, written by Sallyport 9\.9\.9; this one knows format 1/,
+    ],
+    ['cut short', good.slice(0, 40), /cannot be read/],
+    [
+      'of another shape',
+      good.replace('"sets": {', '"sets": [').replace(/\}\n\}\n$/, ']\n}\n'),
+      /sets: an object expected/,
+    ],
+    ['with a wrong number', good.replace('5000', '-1'), /suppressPriority: a whole number expected, found -1/],
+    ['not JSON', 'hello', /cannot be read/],
+  ] as const)
+    test(what, () => expect(decodeRecord(text)).toEqual({ problem: expect.stringMatching(problem) }));
+});
+
+test('keys not made yet are left out: they are known at the next apply', () => {
+  const pending: HostShare = {
+    tunnels: [
+      {
+        name: 't',
+        type: 'WireGuard',
+        link: 'sp-t',
+        addresses: [],
+        mtu: 1420,
+        peer: { host: 'h', addresses: [], allowedIps: [], publicKey: { pendingHost: 'h', pendingTunnel: 't' } },
+        routes: [],
+        returns: [],
+      },
+    ],
+    forwards: [],
+    accepts: [],
+  };
+  const text = encodeRecord({
+    format: RECORD_FORMAT,
+    version: '0',
+    sets: new Map([['default', pending]]),
+    numbers: { mark: { value: 1, mask: 255 }, suppressPriority: 5000, tunnels: new Map() },
+    sysctlsBefore: new Map(),
+  });
+  const read = decodeRecord(text);
+  expect('record' in read && read.record.sets.get('default')?.tunnels[0]?.peer.publicKey).toBeUndefined();
+});

@@ -1,0 +1,143 @@
+import { z } from 'zod';
+import { parsePrefix, printAddress, printPrefix } from '../net/index.ts';
+import {
+  duration,
+  hostsAt,
+  listOf,
+  notes,
+  port,
+  portRange,
+  prefix,
+  reference,
+  unicastAddress,
+  wholeNumber,
+} from './fields.ts';
+
+const EVERYONE = ['0.0.0.0/0', '::/0'];
+
+/** Whether an `allow` leaves anybody out. Data of another shape is the schema's to refuse. */
+function leavesOut(allow: unknown): boolean {
+  if (!Array.isArray(allow)) return false;
+  const printed = allow.map((one: unknown) => {
+    const read = typeof one === 'string' ? parsePrefix(one) : undefined;
+    return read === undefined ? undefined : printPrefix(read);
+  });
+  return !printed.includes(undefined) && !EVERYONE.every((all) => printed.includes(all));
+}
+
+/** The spec of a PortForward. */
+export const portForwardSpec = z.strictObject({
+  at: z
+    .strictObject({
+      hosts: hostsAt(),
+      addresses: listOf(unicastAddress(), printAddress, { least: 1 })
+        .exactOptional()
+        .describe(
+          'Addresses it answers at, the inner or the outside one. Left out: all public addresses of the hosts.',
+        ),
+    })
+    .describe('Where it stands.'),
+  ports: z
+    .array(
+      z.strictObject({
+        protocol: z.enum(['TCP', 'UDP']).describe('The transport.'),
+        port: portRange().describe('The public port, or a range as `30000-30100`.'),
+        targetPort: portRange()
+          .exactOptional()
+          .describe('The port at the target, or a range of the same length. Left out: the public one.'),
+      }),
+    )
+    .min(1, { error: 'is empty' })
+    .describe('What is forwarded.'),
+  to: z
+    .array(
+      z
+        .strictObject({
+          host: reference('Host').exactOptional().describe('The target, or the Host that the target lies behind.'),
+          via: reference('Tunnel')
+            .exactOptional()
+            .describe('The Tunnel that leads there. Left out: the only one between the two hosts.'),
+          address: unicastAddress()
+            .exactOptional()
+            .describe(
+              'With `host`: what lies behind it, a pod or a VIP. Alone: an address that the host of the forward reaches itself.',
+            ),
+          weight: wholeNumber(1, 1_000)
+            .default(1)
+            .describe('Share of the clients under `policy: Balance`.')
+            .register(notes, { later: true }),
+        })
+        .superRefine((value, context) => {
+          if (value.host !== undefined) return;
+          if (value.via !== undefined) {
+            context.addIssue({
+              code: 'custom',
+              message: 'needs host beside it: the Host at its other end',
+              path: ['via'],
+            });
+          } else if (value.address === undefined) {
+            context.addIssue({ code: 'custom', message: 'needs host, or address, or both' });
+          }
+        }),
+    )
+    .min(1, { error: 'is empty' })
+    .describe('Targets in the order they are taken.')
+    .register(notes, {
+      later: { says: 'several targets', found: (value) => Array.isArray(value) && value.length > 1 },
+    }),
+  policy: z
+    .enum(['Failover', 'Balance'])
+    .default('Failover')
+    .describe("Failover: the first healthy target. Balance: spread by the client's address.")
+    .register(notes, { later: ['Balance'] }),
+  clientAddress: z
+    .enum(['Preserve', 'Masquerade'])
+    .default('Preserve')
+    .describe(
+      "Preserve: the target sees the client's own address. Masquerade: it sees the edge's, for a target that cannot route back.",
+    ),
+  tracking: z
+    .enum(['Stateful', 'Stateless'])
+    .default('Stateful')
+    .describe('Stateless: no connection tracking on the edge.')
+    .register(notes, { later: ['Stateless'] }),
+  hairpin: z
+    .boolean()
+    .default(true)
+    .describe('The public address works from inside too.')
+    .register(notes, { later: [false] }),
+  allow: listOf(prefix(), printPrefix)
+    .default(EVERYONE.flatMap((all) => parsePrefix(all) ?? []))
+    .describe('Clients that may connect. A family without an entry means nobody of that family.')
+    .register(notes, { later: { says: 'anything but all clients', found: leavesOut } }),
+  limits: z
+    .strictObject({
+      newConnectionsPerSecond: wholeNumber(1, 1_000_000).exactOptional().describe('New connections per second.'),
+      connections: wholeNumber(1, 1_000_000).exactOptional().describe('Connections at a time.'),
+    })
+    .exactOptional()
+    .describe('Limits per client address.')
+    .register(notes, { later: true }),
+  health: z
+    .strictObject({
+      tcp: port().describe('Port of the target that a probe connects to.'),
+      interval: duration().exactOptional().describe('Time between two probes.'),
+      failures: wholeNumber(1, 100).exactOptional().describe('Failed probes in a row that make a target unhealthy.'),
+    })
+    .exactOptional()
+    .describe("How targets are probed. Left out: the tunnel's state alone.")
+    .register(notes, { later: true }),
+  drain: z
+    .boolean()
+    .default(true)
+    .describe('Established TCP connections finish on the old target.')
+    .register(notes, { later: [false] }),
+  fastPath: z
+    .enum(['Auto', 'Off'])
+    .default('Auto')
+    .describe("Auto: established connections take the kernel's flowtable where there is one."),
+  allowAccessPort: z
+    .boolean()
+    .default(false)
+    .describe('Lets the forward take the access port of its host (22 where none is named): you may lock yourself out.'),
+});
