@@ -74,11 +74,30 @@ function linksOf(tunnels: readonly TunnelInTable[], facts: HostFacts): readonly 
 }
 
 function addressesOf(tunnels: readonly TunnelInTable[]): readonly LinkAddress[] {
-  const all = ownTunnels(tunnels).flatMap(({ link, addresses }) =>
-    addresses.map((address): LinkAddress => ({ link, address, scope: 'global' })),
-  );
+  const all = ownTunnels(tunnels).flatMap(({ type, link, addresses }): readonly LinkAddress[] => [
+    ...addresses.map((address): LinkAddress => ({ link, address, scope: 'global' })),
+    ...(type === 'VXLAN' ? addresses.flatMap(({ address }) => linkLocal(link, address)) : []),
+  ]);
   return [...new Map(all.map((each) => [`${each.link} ${printInterfaceAddress(each.address)}`, each])).values()];
 }
+
+/** fe80::/64 (RFC 4291, 2.5.6) with the tunnel address's own lower half. */
+const LINK_LOCAL = 0xfe80n << 112n;
+
+/**
+ * Neighbour discovery asks from a link-local address, and the one that the kernel makes is not used for its first second or two
+ * (RFC 4862, 5.4): packets into a new tunnel would be lost that long.
+ */
+const linkLocal = (link: string, { family, value }: Address): readonly LinkAddress[] =>
+  family === 4
+    ? []
+    : [
+        {
+          link,
+          address: { address: { family, value: LINK_LOCAL | (value & 0xffffffffffffffffn) }, length: 64 },
+          scope: 'link',
+        },
+      ];
 
 function devicesOf(host: string, tunnels: readonly TunnelInTable[], facts: HostFacts): readonly WireGuardDevice[] {
   const devices = new Map<

@@ -38,7 +38,7 @@ test('ours is known by name, protocol number and table, and a number like ours i
     addresses: [
       address('sp-wg51820', '10.90.0.1/30', 'global'),
       address('sp-wg51820', 'fd90::1/64', 'global'),
-      address('sp-wg51820', 'fe80::1/64', 'link'), // the kernel's
+      address('sp-wg51820', 'fe80::1/64', 'link'),
       address('eth0', '10.90.0.1/30', 'global'),
     ],
     routes: [route(83, 5001), route(4, 5001), route(83, 254)],
@@ -52,7 +52,11 @@ test('ours is known by name, protocol number and table, and a number like ours i
   });
   expect(own).toEqual({
     links: [link('sp-wg51820')],
-    addresses: [address('sp-wg51820', '10.90.0.1/30', 'global'), address('sp-wg51820', 'fd90::1/64', 'global')],
+    addresses: [
+      address('sp-wg51820', '10.90.0.1/30', 'global'),
+      address('sp-wg51820', 'fd90::1/64', 'global'),
+      address('sp-wg51820', 'fe80::1/64', 'link'),
+    ],
     routes: [route(83, 5001), route(83, 254)],
     rules: [rule(83, 5000)],
     sysctls: new Map(),

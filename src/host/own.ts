@@ -6,14 +6,12 @@ import type { HostState } from './state.ts';
 export const isOwnLink = (name: string): boolean => name.startsWith('sp-');
 
 /**
- * The part of `state` that is ours. IPv6 link-local addresses on our links are the kernel's. Sysctls are nobody's: which of
- * them we changed stands in the host's record.
+ * The part of `state` that is ours, with what the kernel itself put on our links (IPv6 link-local addresses). Sysctls are nobody's:
+ * which of them we changed stands in the host's record.
  */
 export const ownState = (state: HostState): HostState => ({
   links: state.links.filter(({ name }) => isOwnLink(name)),
-  addresses: state.addresses.filter(
-    ({ link, scope, address }) => isOwnLink(link) && !(scope === 'link' && address.address.family === 6),
-  ),
+  addresses: state.addresses.filter(({ link }) => isOwnLink(link)),
   routes: ownRoutes(state.routes),
   rules: ownRules(state.rules),
   sysctls: new Map(),

@@ -39,8 +39,10 @@ export function planHost(facts: HostFacts, desired: Desired): readonly HostChang
   const gone = new Set(links.removed.map(({ name }) => name));
   const made = new Set(links.added.map(({ name }) => name));
   // The kernel takes a link's addresses, routes, peers and settings with it. They are named all the same: undone, the plan brings them back.
+  const wantedAddresses = new Set(want.addresses.map(addressKey));
   const addresses = diffSets(
-    own.addresses.filter(({ scope }) => scope !== 'link'),
+    // Link-local addresses that we did not ask for are the kernel's.
+    own.addresses.filter((each) => each.scope !== 'link' || wantedAddresses.has(addressKey(each))),
     want.addresses,
     addressKey,
     ({ link }) => gone.has(link),
