@@ -11,6 +11,7 @@ import type {
   RulesetChange,
   RulesetObject,
   SetElement,
+  SetFlag,
   Table,
 } from './ruleset.ts';
 import { signatureOf } from './signature.ts';
@@ -52,13 +53,23 @@ type Store =
 function storesOf(table: Table): ReadonlyMap<string, Store> {
   const stores = new Map<string, Store>();
   for (const of of table.sets) {
-    stores.set(of.name, { kind: 'set', of, head: signatureOf(normalSet({ ...of, elements: [] })) });
+    stores.set(of.name, { kind: 'set', of, head: signatureOf(normalSet({ ...of, elements: fixedElements(of) })) });
   }
   for (const of of table.maps) {
-    stores.set(of.name, { kind: 'map', of, head: signatureOf(normalMap({ ...of, elements: [] })) });
+    stores.set(of.name, { kind: 'map', of, head: signatureOf(normalMap({ ...of, elements: fixedElements(of) })) });
   }
   return stores;
 }
+
+/**
+ * The elements that stand and fall with their set: nft 1.0.6 crashes at any `add element` to an interval set that holds `*`,
+ * so such a set is replaced whole.
+ */
+const fixedElements = <Element extends SetElement>(of: {
+  readonly flags: readonly SetFlag[];
+  readonly elements: readonly Element[];
+}): readonly Element[] =>
+  of.flags.includes('interval') && of.elements.some(({ key }) => key.kind === 'wildcard') ? of.elements : [];
 
 const isSameStore = (left: Store, right: Store): boolean => left.kind === right.kind && left.head === right.head;
 

@@ -44,6 +44,17 @@ export {
   xor,
 } from './build.ts';
 export { diffTable } from './diff.ts';
+export type { ChainSelection, PreparedRuleset } from './evaluate.ts';
+export { evaluate, portAnswers, prepareRuleset, printReference } from './evaluate.ts';
+export type {
+  ConnectionContext,
+  Evaluation,
+  PacketChanges,
+  PacketContext,
+  RuleReference,
+  Translation,
+  Tuple,
+} from './evaluate-packet.ts';
 export { normalTable } from './normal.ts';
 export { printChainHeader, printMapElement, printSetElement, printTable } from './print.ts';
 export { printExpression, printValue, printVerdict } from './print-expression.ts';

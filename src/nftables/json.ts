@@ -11,8 +11,8 @@ export const arrayOf = (json: unknown): readonly unknown[] | undefined => (Array
 /** The name and content of a JSON object with one field, which is how nft writes every object, statement and expression. */
 export function onlyField(json: unknown): readonly [string, unknown] | undefined {
   if (!isObject(json)) return undefined;
-  const [field, ...others] = Object.entries(json);
-  return others.length === 0 ? field : undefined;
+  const [name, ...others] = Object.keys(json); // no entries: this runs for each element of large sets
+  return name === undefined || others.length > 0 ? undefined : [name, json[name]];
 }
 
 /** Whether the object has no field but these: with another it says something that the reader does not know. */

@@ -4,7 +4,8 @@ import { signatureOf } from './signature.ts';
 
 /** A rule as the kernel lists it, without handle and counter values. `family` is its table's. */
 export function normalRule(rule: Rule, family: TableFamily): Rule {
-  const statements = namedTransports(rule.statements.map((statement) => normalStatement(statement, family)));
+  const split = rule.statements.flatMap(splitPorts);
+  const statements = namedTransports(split.map((statement) => normalStatement(statement, family)));
   const settled = statements.map((statement, index) => settleReject(statement, statements.slice(0, index), family));
   return {
     statements: sortMatches(withoutImplied(settled)),
@@ -12,16 +13,26 @@ export function normalRule(rule: Rule, family: TableFamily): Rule {
   };
 }
 
-/** Once a rule has asked for one transport, nft lists `th dport` by that transport's name. */
+/** nft asks for `th sport 5 th dport 80` as one, and lists it as `@th,0,32`. */
+function splitPorts(statement: Statement): readonly Statement[] {
+  if (statement.kind !== 'match' || statement.op !== '==' || statement.left.kind !== 'rawPayload') return [statement];
+  const { base, offsetBits, lengthBits } = statement.left;
+  if (base !== 'th' || offsetBits !== 0 || lengthBits !== 32 || statement.right.kind !== 'number') return [statement];
+  const { value } = statement.right;
+  return [portMatch('sport', value >>> 16), portMatch('dport', value & 0xffff)];
+}
+
+const portMatch = (field: string, port: number): Statement => ({
+  kind: 'match',
+  left: { kind: 'payload', protocol: 'th', field },
+  op: '==',
+  right: { kind: 'number', value: port },
+});
+
+/** Where a rule asks for one transport, first or last, nft lists every `th dport` of it by that transport's name. */
 function namedTransports(statements: readonly Statement[]): readonly Statement[] {
-  let known = statements.some((statement) => statement.kind === 'reject' && statement.type === 'tcp reset')
-    ? 'tcp' // nft puts the question in front of the whole rule
-    : undefined;
-  return statements.map((statement) => {
-    const named = known === undefined ? statement : inStatement(statement, known);
-    known ??= transportIn(named);
-    return named;
-  });
+  const transport = statements.map(transportIn).find((known) => known !== undefined);
+  return transport === undefined ? statements : statements.map((statement) => inStatement(statement, transport));
 }
 
 /** The transports whose header begins with two ports. */

@@ -52,13 +52,14 @@ export const keptElements = <Element extends SetElement>(set: {
 }): readonly Element[] =>
   set.flags.includes('dynamic') ? [] : set.elements.filter(({ extra }) => extra?.expires === undefined);
 
-/** What nft gives a set that rules add to, unless it has a size. */
-const dynamicSize = 65_535;
+/** The size that nft gives a set by itself, once a rule adds to it. */
+const ruleSetSize = 65_535;
 
 /** nft 1.0.6 shows neither `dynamic` nor `auto-merge` in its JSON, so no comparison can rest on them. */
 function normalHead({ flags, comment, extra }: NamedSet | NamedMap): Pick<NamedSet, 'flags' | 'comment' | 'extra'> {
-  const sized = flags.includes('dynamic') ? { size: dynamicSize, ...extra } : (extra ?? {});
-  const kept = Object.entries(sized).filter(([name]) => name !== 'auto-merge');
+  const kept = Object.entries(extra ?? {}).filter(
+    ([name, value]) => name !== 'auto-merge' && !(name === 'size' && value === ruleSetSize),
+  );
   return {
     flags: flags.filter((flag) => flag !== 'dynamic').sort(),
     ...(comment === undefined ? {} : { comment }),

@@ -118,6 +118,17 @@ function additions(changes: readonly RulesetChange[]): readonly string[] {
   const moves = chainMoves(changes);
   const [unmodelled] = addedOf(changes, 'object');
   if (unmodelled !== undefined) throw cannotWrite(unmodelled.json);
+  const elements = [...addedOf(changes, 'setElement'), ...addedOf(changes, 'mapElement')];
+  // nft 1.0.6 crashes at `add element` to an interval set that holds `*`: all of such a set comes with it.
+  const born = new Set([...addedOf(changes, 'set'), ...addedOf(changes, 'map')].map(printStoreName));
+  const open = elements.filter(({ element }) => element.key.kind === 'wildcard').map(printElementStore);
+  const whole = new Set(open.filter((store) => born.has(store)));
+  const body = (object: ObjectOf<'set'> | ObjectOf<'map'>, header: readonly string[]): string => {
+    const store = printStoreName(object);
+    if (!whole.has(store)) return storeBlock(header);
+    const own = elements.filter((element) => printElementStore(element) === store).map(printElement);
+    return storeBlock([...header, `elements = { ${own.join(', ')} }`]);
+  };
   return [
     ...moves.flatMap(({ at, step, before, after }) =>
       after === undefined || (step === 'rules' && policyOf(before) === policyOf(after))
@@ -125,12 +136,15 @@ function additions(changes: readonly RulesetChange[]): readonly string[] {
         : [`add chain ${at}${block([printChainHeader(after)].filter(Boolean))}`],
     ),
     ...addedOf(changes, 'set').map(
-      (object) => `add set ${printStoreName(object)}${storeBlock(printSetHeader(object.set))}`,
+      (object) => `add set ${printStoreName(object)}${body(object, printSetHeader(object.set))}`,
     ),
     ...addedOf(changes, 'map').map(
-      (object) => `add map ${printStoreName(object)}${storeBlock(printMapHeader(object.map))}`,
+      (object) => `add map ${printStoreName(object)}${body(object, printMapHeader(object.map))}`,
     ),
-    ...elementCommands('add', [...addedOf(changes, 'setElement'), ...addedOf(changes, 'mapElement')]),
+    ...elementCommands(
+      'add',
+      elements.filter((element) => !whole.has(printElementStore(element))),
+    ),
     ...moves.flatMap(({ at, step, after }) =>
       after === undefined || step === 'policy' ? [] : after.rules.map((rule) => `add rule ${at} ${printRule(rule)}`),
     ),

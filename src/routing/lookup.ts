@@ -230,11 +230,11 @@ function isRelevant({ opaque }: Route, { source }: Flow): boolean | 'unknown' {
   return Object.keys(opaque).every((name) => NO_MATTER.has(name)) ? true : 'unknown';
 }
 
-/** The next hops whose link is there and up. An IPv4 address is the host's own on a link that is down, too (fib_sync_down_dev). */
+/** The next hops whose link is there and up. The host's own addresses are its own on a link that is down, too. */
 const usable = (index: RouteIndex, route: Route): readonly Nexthop[] =>
   (route.nexthops ?? [route]).filter(({ link: name }) => {
     const link = index.links.get(name ?? '');
-    return link !== undefined && (link.up || (route.type === 'local' && route.destination.address.family === 4));
+    return link !== undefined && (link.up || route.type === 'local');
   });
 
 function resultOf(

@@ -32,12 +32,12 @@ export function checkReversePath(index: RouteIndex, flow: Flow, forward: RouteRe
     if (acceptsLocal === undefined) return unknown(iif, 'accept_local');
     if (acceptsLocal === 0) return { kind: 'refused', reason: 'martian', reverse };
   }
-  if (reverse.kind === 'route' && (reverse.route.nexthops ?? [reverse]).some(({ link }) => link === iif)) {
-    return { kind: 'accepted' };
-  }
+  const route = reverse.kind === 'route' || reverse.kind === 'local' ? reverse.route : undefined;
+  const links = route === undefined ? [] : (route.nexthops ?? [route]).map(({ link }) => link);
+  if (links.includes(iif) || (reverse.kind === 'local' && iif === 'lo')) return { kind: 'accepted' };
   if (rpFilter === undefined) return unknown(iif, 'rp_filter');
   // Loose is content with any route, but not on a link without an address.
-  const found = (reverse.kind === 'route' || reverse.kind === 'local') && hasAddress(index, iif);
+  const found = route !== undefined && hasAddress(index, iif);
   const accepted = rpFilter === 0 || (rpFilter === 2 && found);
   return accepted ? { kind: 'accepted' } : { kind: 'refused', reason: 'rpFilter', reverse };
 }

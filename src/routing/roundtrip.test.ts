@@ -34,6 +34,8 @@ import {
 let kernel: Namespace;
 beforeAll(async () => {
   kernel = await startNamespace();
+  // Else link-local addresses pass their check, and get their routes, in the middle of a test.
+  await kernel.run(['sysctl', '-qw', 'net.ipv6.conf.default.accept_dad=0']);
   const setUp = [
     'link add v0 type veth peer name v1',
     'link set v0 up',
