@@ -6,6 +6,7 @@ import {
   printMapElement,
   printRule as printNftRule,
   printSetElement,
+  type Rule,
   type RulesetObject,
 } from '../nftables/index.ts';
 import { printLink, printLinkAddress, printRoute, printRule } from '../routing/index.ts';
@@ -31,7 +32,7 @@ export function describeChange(change: HostChange): ChangeDescription {
   const after = change.action === 'remove' ? undefined : text(change.after);
   return {
     transactional: subject.kind === 'nft',
-    reversible: true,
+    reversible: change.action !== 'remove' || isWritable(subject),
     action: change.action,
     object: subject.kind === 'device' ? 'link' : subject.kind,
     name: nameOf(subject),
@@ -39,6 +40,23 @@ export function describeChange(change: HostChange): ChangeDescription {
     ...(after !== undefined && { after }),
   };
 }
+
+/** What others put into our table and we do not model can be removed and not be written again. */
+function isWritable(object: HostObject): boolean {
+  if (object.kind !== 'nft') return true;
+  return object.object.kind !== 'object' && (object.object.kind !== 'chain' || !holdsOpaque(object.object.chain.rules));
+}
+
+/** Looks through anything made of plain data: an opaque part may stand deep inside a statement. */
+function holdsOpaque(data: unknown): boolean {
+  if (typeof data !== 'object' || data === null) return false;
+  return ('kind' in data && data.kind === 'opaque') || Object.values(data).some(holdsOpaque);
+}
+
+const showRule = (rule: Rule): string =>
+  holdsOpaque(rule)
+    ? `not modelled: ${JSON.stringify(rule.statements, (_, value) => (typeof value === 'bigint' ? String(value) : value))}`
+    : printNftRule(rule);
 
 function nameOf(object: HostObject): string {
   switch (object.kind) {
@@ -143,4 +161,4 @@ function nftText(object: RulesetObject): string {
 }
 
 const printChain = (chain: Chain): string =>
-  [...(chain.kind === 'base' ? [printChainHeader(chain)] : []), ...chain.rules.map(printNftRule)].join('\n');
+  [...(chain.kind === 'base' ? [printChainHeader(chain)] : []), ...chain.rules.map(showRule)].join('\n');

@@ -323,12 +323,12 @@ function diffFiles(
   ];
   const stands = facts.record === undefined ? [] : files(facts.record);
   if (record === undefined) return { first: [], last: stands.map(remove) };
+  const wanted = files(record);
+  if (!restores) return { first: change(stands, wanted), last: [] };
   // While sysctls are put back, the record must still tell how they were.
   const noted = facts.record?.sysctlsBefore ?? new Map<string, string>();
-  const onTheWay: HostRecord = restores
-    ? { ...record, sysctlsBefore: new Map([...noted, ...record.sysctlsBefore]) }
-    : record;
-  return { first: change(stands, files(onTheWay)), last: change(files(onTheWay), files(record)) };
+  const onTheWay = files({ ...record, sysctlsBefore: new Map([...noted, ...record.sysctlsBefore]) });
+  return { first: change(stands, onTheWay), last: change(onTheWay, wanted) };
 }
 
 function change(before: readonly HostObject[], after: readonly HostObject[]): readonly HostChange[] {
