@@ -9,7 +9,7 @@ export interface Reach {
   enter(argv: readonly string[], signal: AbortSignal | undefined): Promise<readonly string[]>;
   /** Says of a failed command whether getting there is what failed, and how. */
   explain(output: Output, signal: AbortSignal | undefined): Promise<string | undefined>;
-  readonly killWith?: (group: number) => readonly string[];
+  readonly killWith?: (signal: 'TERM' | 'KILL', group: number) => readonly string[];
 }
 
 const DEFAULT_TIMEOUT_MS = 30_000;
@@ -34,7 +34,7 @@ export function commandTransport(host: string, reach: Reach): Omit<Transport, 's
     } catch (error) {
       if (!(error instanceof ProcessError)) throw error;
       const [program = ''] = entered;
-      const what = error.missing ? missingProgram(program) : `${argv.join(' ')}: ${error.message}`;
+      const what = error.missing ? missingProgram(program) : `${shown(argv)}: ${error.message}`;
       throw new TransportError(host, argv, what, { cause: error });
     }
   };
@@ -128,3 +128,9 @@ const said = ({ stderr, status }: Output): string => stderr.trim() || `status ${
 
 /** Status 127 of a shell, env or nsenter that found no program; the last two name it in quotes of their own. */
 const isMissing = ({ status, stderr }: Output): boolean => status === 127 && /not found|No such file/.test(stderr);
+
+/** Enough of a command to know it by. */
+function shown(argv: readonly string[]): string {
+  const text = argv.join(' ');
+  return text.length <= 200 ? text : `${text.slice(0, 200)}…`;
+}

@@ -24,7 +24,9 @@ export function localTransport(host: string, options: LocalOptions = {}): Transp
       return entry.length === 0 ? argv : [...entry, 'env', ...argv];
     },
     explain: async (output) => (sudo ? sudoRefusal(output) : undefined),
-    ...(sudo && { killWith: (group: number) => ['sudo', '-n', '--', 'kill', '-KILL', '--', `-${group}`] }),
+    ...(sudo && {
+      killWith: (signal: string, group: number) => ['sudo', '-n', '--', 'kill', `-${signal}`, '--', `-${group}`],
+    }),
   });
   return {
     ...commands,

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import type { Readable } from 'node:stream';
 
@@ -6,7 +6,7 @@ export interface ProcessOptions {
   readonly stdin?: string;
   readonly timeoutMs: number;
   /** Ends the process group by this argument vector, as well as by a signal of our own: what sudo started is not ours to signal. */
-  readonly killWith?: (group: number) => readonly string[];
+  readonly killWith?: (signal: 'TERM' | 'KILL', group: number) => readonly string[];
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -30,6 +30,9 @@ export class ProcessError extends Error {
 /** Standard output and standard error together, in bytes: a ruleset of a million elements stays below it. */
 const OUTPUT_LIMIT = 256 * 1024 * 1024;
 
+/** Between asking a process group to end, when our scripts take their temporary files away, and ending it. */
+const GRACE_MS = 1_000;
+
 /** Where Debian and its relatives keep system programs; an ordinary user's PATH has no sbin. What the caller's PATH adds comes after. */
 const SYSTEM_FOLDERS = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
 
@@ -47,16 +50,22 @@ export async function runProcess(argv: readonly string[], options: ProcessOption
   options.signal?.throwIfAborted();
   const [program, ...rest] = argv;
   if (program === undefined) throw new TypeError('an empty command');
-  const child = spawn(program, rest, { stdio: 'pipe', env: commandEnvironment(), detached: true, cwd: '/' });
+  const child = start(program, rest);
   return new Promise((resolve, reject) => {
     let size = 0;
     let why: unknown;
+    let last: NodeJS.Timeout | undefined;
     const kill = (reason: unknown): void => {
       if (why !== undefined) return;
       why = reason;
-      killGroup(child, options);
-      // A process that no signal reaches (of another user, or in the kernel) must not hold us: give up its pipes.
-      for (const stream of [child.stdin, child.stdout, child.stderr]) stream.destroy();
+      killGroup(child, options, 'TERM');
+      last = setTimeout(() => {
+        killGroup(child, options, 'KILL');
+        // One that no signal reaches (of another user, or stuck in the kernel) must not hold us. Not before: a shell that cannot
+        // write of its ended children dies of that, and its temporary files stay.
+        for (const stream of [child.stdin, child.stdout, child.stderr]) stream.destroy();
+        reject(why);
+      }, GRACE_MS);
     };
     const count = (chunk: Buffer): void => {
       size += chunk.length;
@@ -72,6 +81,8 @@ export async function runProcess(argv: readonly string[], options: ProcessOption
     options.signal?.addEventListener('abort', abort, { once: true });
     const settle = (): void => {
       clearTimeout(timer);
+      // Its leader may end before the rest of the group does.
+      if (child.pid === undefined || !isThere(-child.pid)) clearTimeout(last);
       options.signal?.removeEventListener('abort', abort);
     };
     child.once('error', (error) => {
@@ -97,6 +108,15 @@ export async function runProcess(argv: readonly string[], options: ProcessOption
   });
 }
 
+/** Most failures to start are told by an event, some (arguments longer than the kernel takes) are thrown at once. */
+function start(program: string, args: readonly string[]): ChildProcessWithoutNullStreams {
+  try {
+    return spawn(program, args, { stdio: 'pipe', env: commandEnvironment(), detached: true, cwd: '/' });
+  } catch (error) {
+    throw new ProcessError(error instanceof Error ? error.message : String(error), false, { cause: error });
+  }
+}
+
 function collect(stream: Readable, count: (chunk: Buffer) => void): () => Buffer {
   const chunks: Buffer[] = [];
   stream.on('data', (chunk: Buffer) => {
@@ -106,17 +126,24 @@ function collect(stream: Readable, count: (chunk: Buffer) => void): () => Buffer
   return () => Buffer.concat(chunks);
 }
 
-function killGroup(child: ChildProcess, options: ProcessOptions): void {
-  if (child.pid === undefined) return;
-  try {
-    process.kill(-child.pid, 'SIGKILL');
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? error.code : undefined;
-    if (code === 'ESRCH') return; // ended by itself meanwhile
-    if (code !== 'EPERM') throw error;
-  }
-  const [program, ...rest] = options.killWith?.(child.pid) ?? [];
+function killGroup(child: ChildProcess, options: ProcessOptions, signal: 'TERM' | 'KILL'): void {
+  if (child.pid === undefined || send(-child.pid, `SIG${signal}`) !== 'EPERM') return;
+  const [program, ...rest] = options.killWith?.(signal, child.pid) ?? [];
   if (program === undefined) return;
   const killer = spawn(program, rest, { stdio: 'ignore', env: commandEnvironment() });
   killer.once('error', () => {}); // without the killer, the command's own end is what is left to hope for
+}
+
+const isThere = (group: number): boolean => send(group, 0) !== 'ESRCH';
+
+/** Sends a signal to a process group. `ESRCH`: nobody is in it; `EPERM`: they are not ours. */
+function send(group: number, signal: NodeJS.Signals | 0): 'sent' | 'ESRCH' | 'EPERM' {
+  try {
+    process.kill(group, signal);
+    return 'sent';
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : undefined;
+    if (code === 'ESRCH' || code === 'EPERM') return code;
+    throw error;
+  }
 }

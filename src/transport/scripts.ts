@@ -19,10 +19,12 @@ export const script = (text: string, ...args: readonly string[]): readonly strin
 export const WITH_WHOLE_STDIN = `
 umask 077
 f=$(mktemp) || exit 125
+trap 'rm -f "$f"; exit 143' TERM
 cat >"$f"
 n=$(wc -c <"$f")
 exec <"$f"
 rm -f "$f"
+trap - TERM
 if [ "$n" -ne "$1" ]; then echo "only $n of $1 bytes of stdin came" >&2; exit 125; fi
 shift
 exec "$@"`;
@@ -35,6 +37,7 @@ export const SEVERAL = `
 umask 077
 d=$(mktemp -d) || exit 125
 trap 'rm -rf "$d"' EXIT
+trap 'exit 143' TERM
 n=$1; shift; i=0; pids=
 while [ "$i" -lt "$n" ]; do
   c=$1; shift

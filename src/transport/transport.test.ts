@@ -92,10 +92,19 @@ for (const [kind, make] of Object.entries(kinds)) {
   test(`${kind}: an abort kills it and throws the reason`, async () => {
     await using places = await startPlaces();
     const stop = new AbortController();
-    const running = make(places.entry).run({ argv: ['sleep', '1000'] }, stop.signal);
+    const sleeping = { argv: ['sleep', '1000'] };
+    const running = make(places.entry).runAll([sleeping, sleeping], stop.signal);
     await until(() => sleeps(places.lab));
     stop.abort(new Error('Ctrl-C'));
     await expect(running).rejects.toThrow('Ctrl-C');
+    await until(async () => !(await sleeps(places.lab)));
+    await until(async () => (await places.lab.run(['ls', '-A', '/tmp'])).stdout === '');
+  });
+
+  test(`${kind}: over its time, one that does not listen to SIGTERM is killed`, async () => {
+    await using places = await startPlaces();
+    const command = { argv: ['sh', '-c', 'trap : TERM; while :; do sleep 1; done'], timeoutMs: 300 };
+    await expect(make(places.entry).run(command)).rejects.toThrow(/: not done after 0.3 s$/);
     await until(async () => !(await sleeps(places.lab)));
   });
 
@@ -204,6 +213,11 @@ test('netns: /run/wireguard is a folder of this namespace alone, and no mount of
   expect((await node.run(ls)).stdout).toBe('');
   expect((await lab.run(ls.argv)).stdout).toBe('of-others\n');
   expect((await lab.run(['grep', '-c', 'wireguard', '/proc/self/mounts'], { allowFailure: true })).stdout).toBe('0\n');
+});
+
+test('arguments longer than the kernel takes are an error of the transport, and no more of them is shown than helps', async () => {
+  const running = localTransport('edge').run({ argv: ['echo', 'x'.repeat(3 << 20)] });
+  await expect(running).rejects.toThrow(/^edge: echo x{1,200}…: spawn E2BIG$/);
 });
 
 test('not root: one sentence, before anything is started', async () => {

@@ -68,6 +68,8 @@ async function carryOut(place: Place, step: Step): Promise<Refusal | undefined> 
         if (refusal !== undefined) return refusal;
       }
       return undefined;
+    case 'goesWithLink':
+      return undefined;
     case 'addWireGuard':
       return addWireGuard(place, step.change, step.link);
     case 'removeWireGuard':
@@ -90,15 +92,27 @@ async function run(transport: Transport, argv: readonly string[], stdin?: string
   return output.status === 0 ? undefined : { stands: [], error: failure(transport.host, argv, output) };
 }
 
+/** By the kernel's driver, else by wireguard-go. Where nobody could find out beforehand, the trial is the real thing. */
 async function addWireGuard(place: Place, change: HostChange, link: Link): Promise<Refusal | undefined> {
-  const { transport, stateFolder } = place;
+  const { transport } = place;
   const { wireguard } = await place.support();
-  if (wireguard === 'kernel') return runBatches(transport, [{ change, commands: addLinkCommands(link) }]);
-  if (wireguard !== 'userspace') {
-    const what =
-      'WireGuard is not supported by this host: its kernel has none, and wireguard-go (Debian package wireguard-go) or /dev/net/tun is missing';
-    return { stands: [], error: new Error(`${transport.host}: ${what}`) };
+  switch (wireguard) {
+    case 'kernel':
+      return runBatches(transport, [{ change, commands: addLinkCommands(link) }]);
+    case 'userspace':
+      return startWireGuardGo(place, link);
+    case 'unknown': {
+      const refusal = await runBatches(transport, [{ change, commands: addLinkCommands(link) }]);
+      return refusal && startWireGuardGo(place, link);
+    }
+    case 'absent': {
+      const missing = 'its kernel has none, and wireguard-go (Debian package wireguard-go) or /dev/net/tun is missing';
+      return { stands: [], error: new Error(`${transport.host}: WireGuard is not supported by this host: ${missing}`) };
+    }
   }
+}
+
+async function startWireGuardGo({ transport, stateFolder }: Place, link: Link): Promise<Refusal | undefined> {
   // The transport shows this folder to the commands of a namespace as /run/wireguard, from when it is there.
   const sockets = await run(transport, ['mkdir', '-p', '-m', '700', `${stateFolder}/wireguard`]);
   if (sockets !== undefined) return sockets;

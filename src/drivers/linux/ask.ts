@@ -40,5 +40,5 @@ export function failure(host: string, argv: readonly string[], { status, stderr 
 }
 
 /** A command for people: of a script only what it works on. */
-export const shown = ([program = '', ...args]: readonly string[]): string =>
+const shown = ([program = '', ...args]: readonly string[]): string =>
   program === 'sh' && args[0] === '-c' ? ['a script', ...args.slice(3)].join(' ') : [program, ...args].join(' ');

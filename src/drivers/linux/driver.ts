@@ -3,14 +3,16 @@ import { type Transport, TransportError } from '../../transport/index.ts';
 import { applyChanges } from './apply.ts';
 import { makeKeys } from './keys.ts';
 import { type LinkSupport, observe, probeLinks } from './observe.ts';
+import { startReadings } from './readings.ts';
 
 /** Programs a Linux host by nft, ip, wg and /proc/sys. */
 export function linuxDriver(transport: Transport): Driver {
   // What links the kernel can make does not change while we run.
   let support: LinkSupport | undefined;
+  const readings = startReadings();
   return {
     async observe(signal) {
-      const facts = await observe(transport, support, signal);
+      const facts = await observe(transport, support, readings, signal);
       support = { wireguard: facts.wireguard, vxlan: facts.vxlan };
       return facts;
     },

@@ -40,14 +40,8 @@ function must<T>(value: T | undefined): T {
   return value;
 }
 
-export interface LinuxBench extends DriverBench {
-  readonly lab: Namespace;
-  readonly transport: Transport;
-  readonly inside: (text: string) => Promise<string>;
-}
-
 /** A lab with the network namespace `edge`, others' things in it, and a driver for it. */
-async function startBench(foreign = FOREIGN): Promise<LinuxBench> {
+async function startBench(foreign = FOREIGN): Promise<DriverBench> {
   const lab = await startNamespace();
   const into = ['nsenter', '--net=/run/netns/edge'];
   await lab.run(['ip', 'netns', 'add', 'edge']);
@@ -59,9 +53,6 @@ async function startBench(foreign = FOREIGN): Promise<LinuxBench> {
   const inside = async (text: string) => (await plain.run({ argv: ['sh', '-c', text] })).stdout;
   const folder = await transport.stateFolder();
   return {
-    lab,
-    transport,
-    inside,
     driver: linuxDriver(transport),
     dump: async () => (await inside(DUMP)).replaceAll(/^\d+: (?=.* mtu )/gm, ''),
     writes: (act) => watch(lab, into, act),

@@ -111,6 +111,16 @@ test('a host without wg has no WireGuard devices, and making keys names the pack
   );
 });
 
+test('where no namespace may be made for a trial, what links can be made is unknown, and a WireGuard link is made all the same', async () => {
+  await using edge = await startEdge();
+  await fake(edge.lab, 'unshare', '[ "$1" != --net ] || exit 1; exec $real "$@"');
+  const driver = linuxDriver(edge.transport);
+  expect(await driver.observe(never)).toMatchObject({ wireguard: 'unknown', vxlan: 'unknown' });
+  const link = { name: 'sp-x', kind: 'wireguard', mtu: 1400, up: true };
+  await driver.apply([{ action: 'add', after: { kind: 'link', link } }], { signal: never });
+  expect((await driver.observe(never)).state.links).toContainEqual(expect.objectContaining(link));
+});
+
 test('a kernel without IPv6 has no routes and rules of it', async () => {
   await using edge = await startEdge();
   await edge.transport.stateFolder();

@@ -1,4 +1,4 @@
-import { decodeRecord, type HostFacts, type HostState } from '../../host/index.ts';
+import type { HostFacts, HostState } from '../../host/index.ts';
 import {
   ADDRESSES_COMMAND,
   LINKS_COMMAND,
@@ -16,6 +16,7 @@ import { script, type Transport, TransportError } from '../../transport/index.ts
 import { readDump, type WireGuardDevice } from '../../wireguard/index.ts';
 import { ask, need } from './ask.ts';
 import { keyFolder, readKeys } from './keys.ts';
+import type { Readings } from './readings.ts';
 import { DUMP_WIREGUARD, PROBE_LINKS, READ_IF_THERE, READ_KEYS } from './scripts.ts';
 import { OBSERVED_SYSCTLS } from './sysctls.ts';
 import { RULESET_COMMAND, readTables } from './tables.ts';
@@ -32,11 +33,12 @@ const PROBE = script(PROBE_LINKS);
 
 /**
  * Looks at a Linux host in one round trip, after the one for its state folder. What links it can make is asked where `support` is
- * not known yet. Throws a TransportError, also for what is older than we work with.
+ * not known yet; `readings` remember the last look. Throws a TransportError, also for what is older than we work with.
  */
 export async function observe(
   transport: Transport,
   support: LinkSupport | undefined,
+  readings: Readings,
   signal: AbortSignal,
 ): Promise<HostFacts> {
   const { host } = transport;
@@ -58,7 +60,7 @@ export async function observe(
   const answers = await ask(transport, [...Object.values(VERSION_COMMANDS), ...argvs, record, keys, ...probes], signal);
   const stdout = (argv: readonly string[]): string => need(answers, argv).stdout;
   const versions = readVersions(answers);
-  const tables = await readTables(transport, answers(RULESET_COMMAND), signal);
+  const tables = await readTables(transport, answers(RULESET_COMMAND), readings, signal);
   return reading(host, () => {
     const sysctls = readSysctls(answers(SYSCTLS).stdout); // its status tells of what is missing: that is not there
     // A kernel without IPv6 refuses to list its routes and rules, and has none.
@@ -82,7 +84,7 @@ export async function observe(
       versions,
       stateFolder,
       ...(support ?? readSupport(stdout(PROBE))),
-      ...readRecord(stdout(record)),
+      ...readings.record(stdout(record)),
     };
   });
 }
@@ -98,12 +100,6 @@ function readSupport(text: string): LinkSupport {
     wireguard: wireguard === 'kernel' || wireguard === 'userspace' || wireguard === 'absent' ? wireguard : 'unknown',
     vxlan: vxlan === 'kernel' || vxlan === 'absent' ? vxlan : 'unknown',
   };
-}
-
-function readRecord(text: string): Pick<HostFacts, 'record' | 'recordProblem'> {
-  if (text === '') return {};
-  const decoded = decodeRecord(text);
-  return 'record' in decoded ? { record: decoded.record } : { recordProblem: decoded.problem };
 }
 
 /** A link of wireguard-go is a tun to the kernel; that `wg` knows it makes it a WireGuard link. */

@@ -42,10 +42,10 @@ sync "$d"`;
 
 /**
  * What links can be made, tried in a network namespace that is thrown away: the words kernel, userspace or absent for WireGuard, then
- * kernel or absent for VXLAN. That may load a module, as the first real link would.
+ * kernel or absent for VXLAN; unknown for both where there may be no such namespace. That may load a module, as the first real link would.
  */
 export const PROBE_LINKS = `
-unshare --net true || exit 1
+unshare --net true 2>/dev/null || { echo unknown; echo unknown; exit 0; }
 if unshare --net ip link add sp-probe type wireguard 2>/dev/null; then echo kernel
 elif command -v wireguard-go >/dev/null && [ -c /dev/net/tun ]; then echo userspace
 else echo absent
@@ -71,11 +71,19 @@ until wg show "$l" listen-port >/dev/null 2>&1; do
 done
 "$@" || { ip link delete dev "$l"; exit 1; }`;
 
-/** LINK: deletes it, and where wireguard-go held it, waits until that is gone: its end removes the socket, which may be its successor's. */
+/**
+ * LINK: deletes it, and where a wireguard-go of this network namespace held it, waits until that is gone. Its end removes the
+ * socket, which may be its successor's by then.
+ */
 export const REMOVE_WIREGUARD = `
+n=$(readlink /proc/self/ns/net); holder=
+for p in $(pgrep -x wireguard-go); do
+  [ "$(readlink "/proc/$p/ns/net")" = "$n" ] && tr '\\0' '\\n' <"/proc/$p/cmdline" | grep -qxF -e "$1" && holder=$p
+done
+runs() { [ -n "$holder" ] && grep -qs '^State:.[^ZX]' "/proc/$holder/status"; }
 ip link delete dev "$1" || exit
 s=/run/wireguard/$1.sock; i=0
-while [ -S "$s" ] && [ "$i" -lt 100 ]; do i=$((i+1)); sleep 0.02; done
+while { [ -S "$s" ] || runs; } && [ "$i" -lt 100 ]; do i=$((i+1)); sleep 0.02; done
 rm -f "$s"`;
 
 /** PATH VALUE, and again: writes each sysctl and reads it back. Stops at the first that does not take its value, and says how many stand. */

@@ -31,6 +31,8 @@ export type Step =
       readonly link: string;
       readonly commands: readonly (readonly string[])[];
     }
+  /** What a link has of its own: nothing to do, and done all the same. */
+  | { readonly kind: 'goesWithLink'; readonly change: HostChange }
   /** A WireGuard link by the kernel's driver or by wireguard-go, whichever the host has. */
   | { readonly kind: 'addWireGuard'; readonly change: HostChange; readonly link: Link }
   | { readonly kind: 'removeWireGuard'; readonly change: HostChange; readonly link: Link }
@@ -88,6 +90,7 @@ export function changesOf(step: Step): readonly HostChange[] {
     case 'nft':
       return step.changes;
     case 'wg':
+    case 'goesWithLink':
     case 'addWireGuard':
     case 'removeWireGuard':
     case 'writeFile':
@@ -107,6 +110,8 @@ export function nameOf(step: Step): string {
       return `nft: ${count(step.changes.map(() => 'change'))}`;
     case 'wg':
       return `wg: ${objectOf(step.change).kind} of ${step.link}`;
+    case 'goesWithLink':
+      return `${objectOf(step.change).kind}: goes with its link`;
     case 'addWireGuard':
     case 'removeWireGuard':
       return `link ${step.link.name}`;
@@ -137,17 +142,15 @@ function makeStep(change: HostChange, stateFolder: string): Step {
     case 'rule':
       return ipStep(change, ruleCommands(of(change, 'rule')));
     case 'device': {
+      if (change.action === 'remove') return { kind: 'goesWithLink', change };
       const { device } = object;
-      // It goes with its link.
-      const commands =
-        change.action === 'remove' ? [] : [wgSetDeviceArguments(device, keyFile(stateFolder, device.link))];
+      const commands = [wgSetDeviceArguments(device, keyFile(stateFolder, device.link))];
       return { kind: 'wg', change, link: device.link, commands };
     }
     case 'peer':
       return { kind: 'wg', change, link: object.link, commands: [peerCommand(of(change, 'peer'))] };
     case 'sysctl':
-      // It goes with its link: nothing to do, and done all the same.
-      if (change.action === 'remove') return { kind: 'wg', change, link: '', commands: [] };
+      if (change.action === 'remove') return { kind: 'goesWithLink', change };
       return { kind: 'sysctl', items: [{ change, path: networkPath(object.path), value: object.value }] };
     case 'file':
       if (change.action === 'remove') return { kind: 'removeFile', change, path: object.path };

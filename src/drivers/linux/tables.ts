@@ -1,6 +1,7 @@
 import { readRuleset, type Table, type TableFamily } from '../../nftables/index.ts';
 import type { Output, Transport } from '../../transport/index.ts';
 import { ask, failure, need } from './ask.ts';
+import type { Readings } from './readings.ts';
 
 export const RULESET_COMMAND: readonly string[] = ['nft', '-j', 'list', 'ruleset'];
 const TABLES_COMMAND: readonly string[] = ['nft', '-j', 'list', 'tables'];
@@ -12,12 +13,13 @@ const TABLES_COMMAND: readonly string[] = ['nft', '-j', 'list', 'tables'];
 export async function readTables(
   transport: Transport,
   ruleset: Output,
+  readings: Readings,
   signal: AbortSignal,
 ): Promise<readonly Table[]> {
   if (ruleset.status === 127) throw failure(transport.host, RULESET_COMMAND, ruleset);
   if (ruleset.status === 0) {
     try {
-      return readRuleset(ruleset.stdout);
+      return readings.ruleset(ruleset.stdout);
     } catch (error) {
       if (!(error instanceof Error)) throw error; // one table that we cannot read: the same way
     }
