@@ -46,11 +46,11 @@ export function waysOf(set: ResourceSet, views: ReadonlyMap<string, HostView>): 
 export const endOf = (tunnel: TunnelResource, host: string): TunnelResource['ends'][number] | undefined =>
   tunnel.ends.find((end) => end.host === host);
 
-export const otherEnd = (tunnel: TunnelResource, host: string): TunnelResource['ends'][number] | undefined =>
+const otherEnd = (tunnel: TunnelResource, host: string): TunnelResource['ends'][number] | undefined =>
   tunnel.ends.find((end) => end.host !== host);
 
 /** The address at which `host` finds its peer outside the tunnel; Direct: the peer's own address. A name is not known here. */
-export function peerOutside(tunnel: TunnelResource, host: string, family: Family): Address | undefined {
+function peerOutside(tunnel: TunnelResource, host: string, family: Family): Address | undefined {
   const peer = otherEnd(tunnel, host);
   if (tunnel.type === 'Direct') return peer?.addresses.find(({ address }) => address.family === family)?.address;
   return peer?.endpoint !== undefined && isAddress(peer.endpoint.host) ? peer.endpoint.host : undefined;

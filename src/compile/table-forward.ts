@@ -98,10 +98,10 @@ export function forwardParts(forwards: readonly ForwardShare[], marks: Marks): r
   return [{ maps, chains: [regular('sp_forwards', rules)] }];
 }
 
-export const mapName = ({ family, ranges, masquerade: hidden, lease }: ForwardMap): string =>
+const mapName = ({ family, ranges, masquerade: hidden, lease }: ForwardMap): string =>
   `sp_${hidden ? 'hide' : 'to'}${lease ? '_lease' : ''}${family}${ranges ? 'r' : ''}`;
 
-export function* forwardElements(
+function* forwardElements(
   forward: ForwardShare,
   ranges: boolean,
 ): Generator<{ readonly id: string; readonly element: MapElement }> {
@@ -122,7 +122,7 @@ export function* forwardElements(
   }
 }
 
-export function forwardRule(name: string, { family, lease }: ForwardMap): Rule {
+function forwardRule(name: string, { family, lease }: ForwardMap): Rule {
   const key = lease
     ? join(meta('iifname'), meta('l4proto'), payload('th', 'dport'))
     : join(payload(IP[family], 'daddr'), meta('l4proto'), payload('th', 'dport'));
@@ -155,7 +155,7 @@ export function forwardRules(links: readonly OwnLink[], guarded: TableInput['gua
   ];
 }
 
-export const names = (links: readonly string[]): Expression =>
+const names = (links: readonly string[]): Expression =>
   links.length === 1 && links[0] !== undefined ? text(links[0]) : anonymousSet(...links.map(text));
 
 /** Into a tunnel goes only what our own DNAT made, replies of what came by it, and ICMP errors of either. */

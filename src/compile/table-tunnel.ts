@@ -47,7 +47,7 @@ import {
 } from './table-words.ts';
 
 /** A TCP segment's headers: IPv4 20 or IPv6 40, TCP 20 (RFC 9293). */
-export const SEGMENT_HEADERS = { 4: 40, 6: 60 } as const;
+const SEGMENT_HEADERS = { 4: 40, 6: 60 } as const;
 
 export interface OwnLink {
   readonly name: string;
@@ -69,7 +69,7 @@ export function ownLinks(tunnels: readonly TunnelInTable[]): readonly OwnLink[] 
 }
 
 /** Link names hold dashes and no underscores, so no two become one. */
-export const identifier = (link: string): string => link.replace(/^sp-/, '').replace(/[^A-Za-z0-9]/g, '_');
+const identifier = (link: string): string => link.replace(/^sp-/, '').replace(/[^A-Za-z0-9]/g, '_');
 export const fromName = (link: string): string => `sp_from_${identifier(link)}`;
 
 export function clamp(link: OwnLink, direction: 'iifname' | 'oifname'): readonly Rule[] {
@@ -187,7 +187,7 @@ export function restore(returning: readonly TunnelInTable[], numbers: HostNumber
   ];
 }
 
-export const backName = (tunnel: TunnelInTable, numbers: HostNumbers): string => `sp_back_${indexOf(tunnel, numbers)}`;
+const backName = (tunnel: TunnelInTable, numbers: HostNumbers): string => `sp_back_${indexOf(tunnel, numbers)}`;
 
 export const backChain = (tunnel: TunnelInTable, numbers: HostNumbers): Chain =>
   regular(backName(tunnel, numbers), [

@@ -106,7 +106,7 @@ export function acceptSets(
 }
 
 /** Overlapping ranges of one address and protocol as one: the kernel refuses elements that overlap. */
-export function mergeRanges(accepts: readonly AcceptShare[]): readonly AcceptShare[] {
+function mergeRanges(accepts: readonly AcceptShare[]): readonly AcceptShare[] {
   const merged: AcceptShare[] = [];
   const key = ({ address: each, protocol }: AcceptShare): string => `${printAddress(each)} ${protocol}`;
   for (const next of [...accepts].sort((a, b) =>

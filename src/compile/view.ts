@@ -54,7 +54,7 @@ export function viewHost(resource: HostResource, facts: HostFacts): HostView {
 }
 
 /** The declared interface that speaks of a link, by name or by hardware address. */
-export const declarationOf = (resource: HostResource, link: Link): DeclaredInterface | undefined =>
+const declarationOf = (resource: HostResource, link: Link): DeclaredInterface | undefined =>
   resource.interfaces.find(({ match }) => ('name' in match ? match.name === link.name : match.mac === link.mac));
 
 function publicAddresses(resource: HostResource, facts: HostFacts): readonly PublicAddress[] {

@@ -5,7 +5,7 @@ export type Change<T> =
   | { readonly action: 'remove'; readonly before: T };
 
 /** The change that takes `change` back. */
-export function invert<T>(change: Change<T>): Change<T> {
+function invert<T>(change: Change<T>): Change<T> {
   switch (change.action) {
     case 'add':
       return { action: 'remove', before: change.after };

@@ -1,5 +1,5 @@
 export type { Change } from './change.ts';
-export { invert, undo } from './change.ts';
+export { undo } from './change.ts';
 export type { ChangeDescription } from './describe.ts';
 export { describeChange } from './describe.ts';
 export type { HostChange, HostObject } from './object.ts';

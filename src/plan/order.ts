@@ -1,13 +1,5 @@
 /** What stands on a host and what should, as a list of changes in an order that can be carried out. */
-import {
-  EMPTY_STATE,
-  encodeRecord,
-  type HostFacts,
-  type HostRecord,
-  type HostState,
-  ownState,
-  undoScript,
-} from '../host/index.ts';
+import { encodeRecord, type HostFacts, type HostRecord, type HostState, ownState, undoScript } from '../host/index.ts';
 import {
   type Address,
   isAddress,
@@ -340,6 +332,3 @@ function change(before: readonly HostObject[], after: readonly HostObject[]): re
       : [{ action: 'change', before: old, after: next }];
   });
 }
-
-/** A host on which nothing of ours stands. */
-export const NOTHING: Desired = { state: EMPTY_STATE };

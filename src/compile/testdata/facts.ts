@@ -21,7 +21,7 @@ const must = <T>(value: T | undefined, text: string): T => {
   return value;
 };
 
-export const at = (text: string): Address => must(parseAddress(text), text);
+const at = (text: string): Address => must(parseAddress(text), text);
 
 const SYSCTLS = { 'ipv4 forwarding': '0', 'ipv4 rp_filter': '0', 'ipv6 forwarding': '0', 'ipv6 accept_ra': '1' };
 
@@ -77,8 +77,8 @@ export function sketch({ interfaces, routes = [], sysctls = {}, keys = {}, mtu =
   };
 }
 
-export const EDGE_KEY = 'ZWRnZWVkZ2VlZGdlZWRnZWVkZ2VlZGdlZWRnZWVkZ2U=';
-export const NODE_KEY = 'bm9kZW5vZGVub2Rlbm9kZW5vZGVub2Rlbm9kZW5vZGU=';
+const EDGE_KEY = 'ZWRnZWVkZ2VlZGdlZWRnZWVkZ2VlZGdlZWRnZWVkZ2U=';
+const NODE_KEY = 'bm9kZW5vZGVub2Rlbm9kZW5vZGVub2Rlbm9kZW5vZGU=';
 
 /** A small VPS with both families. */
 export const edge = (more: Partial<HostSketch> = {}): HostFacts =>
