@@ -54,12 +54,7 @@ describe('the client is seen by its own address, and answered', () => {
       { tunnel: DIRECT },
       { [V4]: CLIENT[4], [V6]: CLIENT[6] },
     ],
-    [
-      'by an IPv4-only node behind a dual-stack edge',
-      { nodeIPv6: false },
-      { tunnel: WIREGUARD.replaceAll(', "fd90::1/64"', '').replaceAll(', "fd90::2/64"', '') },
-      { [V4]: CLIENT[4] },
-    ],
+    ['by an IPv4-only node behind a dual-stack edge', { nodeIPv6: false }, {}, { [V4]: CLIENT[4] }],
     [
       'by an IPv6-only pair',
       { families: 'IPv6' },
@@ -100,4 +95,15 @@ describe('the client is seen by its own address, and answered', () => {
       await story.destroy(text);
     });
   }
+});
+
+test('a node with IPv6 in its kernel and no address of it is seen at its tunnel address, and answers', async () => {
+  await using story = await startStory(slimEdge(), async (lab) => {
+    await lab.host('node').run(['ip', '-6', 'address', 'flush', 'dev', 'eth0', 'scope', 'global']);
+  });
+  const text = documents();
+  await story.apply(text);
+  await serveAll(story, 'node');
+  expect([...(await askAll(story, V4)), ...(await askAll(story, V6))]).toEqual([CLIENT[4], CLIENT[6]]);
+  await story.destroy(text);
 });

@@ -11,10 +11,11 @@ import {
 } from '../host/index.ts';
 import { type Address, printAddress } from '../net/index.ts';
 import { type HostResource, type Problem, printPosition, type ResourceSet } from '../resources/index.ts';
-import { type Aim, chooseAims, waysOf } from './aim.ts';
+import { chooseAims, waysOf } from './aim.ts';
 import { assemble, tunnelsOf } from './assemble.ts';
 import { claimProblems } from './claim.ts';
 import { declaredDiffers } from './declared.ts';
+import { withoutFamiliesOff } from './families.ts';
 import { compileForwards } from './forward.ts';
 import { chooseNumbers } from './numbers.ts';
 import { desiredSysctls, sysctlsBefore } from './sysctl.ts';
@@ -48,18 +49,20 @@ export interface CompileOptions {
 
 /** Compiles a set for all of its hosts. Every host of the set must have facts: observed, or declaredFacts. */
 export function compile(
-  set: ResourceSet,
+  documents: ResourceSet,
   facts: ReadonlyMap<string, HostFacts>,
   { setName, version }: CompileOptions,
 ): Compiled {
   const views = new Map<string, HostView>();
   const problems: Problem[] = [];
-  for (const [name, resource] of set.hosts) {
+  for (const [name, resource] of documents.hosts) {
     const known = facts.get(name);
     if (known === undefined) throw new TypeError(`no facts of host ${name}`);
     views.set(name, viewHost(resource, known));
     problems.push(...declaredDiffers(resource, known));
   }
+  const { set, notes: switchedOff, problems: empty } = withoutFamiliesOff(documents, views);
+  problems.push(...empty);
   const aims = chooseAims(waysOf(set, views), setName);
   const forwards = compileForwards(set, views, aims);
   problems.push(...forwards.problems);
@@ -83,10 +86,7 @@ export function compile(
       forwards: forwards.forwards.get(view.name) ?? [],
       accepts: forwards.accepts.get(view.name) ?? [],
     };
-    const notes = [
-      ...forwards.notes.filter(({ host }) => host === view.name).map(({ text }) => text),
-      ...aimNotes(aims, view.name),
-    ];
+    const notes = [...switchedOff, ...forwards.notes].filter(({ host }) => host === view.name).map(({ text }) => text);
     const settled = settle(view.resource, view.facts, setName, share, version);
     problems.push(...settled.problems, ...claimProblems(set, view, settled.sets, setName));
     hosts.set(view.name, { name: view.name, share, ...settled.host, publicAddresses: view.publicAddresses, notes });
@@ -174,14 +174,3 @@ const keepUsed = (numbers: HostNumbers, sets: ReadonlyMap<string, HostShare>): H
 const distinct = (addresses: readonly Address[]): readonly Address[] => [
   ...new Map(addresses.map((each) => [printAddress(each), each])).values(),
 ];
-
-/** Which address a forward aims at, and why where that is not the obvious one. */
-function aimNotes(aims: ReadonlyMap<string, Aim>, edge: string): readonly string[] {
-  return [...aims].flatMap(([key, { address, why }]) => {
-    const [at, tunnel, node] = key.split(' ');
-    if (at !== edge) return [];
-    return [
-      `forwards to ${node} by ${tunnel} aim at ${printAddress(address)}${why === undefined ? ', its main address' : `, its tunnel address: ${why}`}`,
-    ];
-  });
-}

@@ -168,6 +168,38 @@ describe('what cannot be is a problem with its place', () => {
     });
 });
 
+describe('IPv6 switched off on the node', () => {
+  const off = {
+    edge: edge(),
+    node: node({
+      interfaces: { eth0: ['192.168.1.20/24'] },
+      routes: [['default', '192.168.1.1', 'eth0']],
+      sysctls: { 'net/ipv6/conf/default/disable_ipv6': '1' },
+    }),
+  };
+
+  test('is left out of the tunnel and of its forwards, and said', () => {
+    const result = run(SLIM_EDGE, off);
+    expect(problemsOf(result)).toEqual([]);
+    expect(aimsOf(result)).toEqual(['192.168.1.20']);
+    expect(result.hosts.get('edge')?.notes).toEqual([
+      'IPv6 is switched off on node: tunnel edge-node carries IPv4 alone',
+      'forwards to node by edge-node aim at 192.168.1.20, its main address',
+      'PortForward web: IPv6 is left out: tunnel edge-node carries no IPv6',
+    ]);
+    expect(result.hosts.get('node')?.state.addresses.map(({ address }) => address.address.family)).toEqual([4]);
+  });
+
+  test('is a problem where an IPv6 address is named, or nothing else is there', () => {
+    const named = SLIM_EDGE.replace('{ hosts: [edge] }', '{ hosts: [edge], addresses: ["2001:db8:e::10"] }');
+    expect(problemsOf(run(named, off)).join()).toMatch(/2001:db8:e::10: tunnel edge-node carries no IPv6/);
+    const alone = SLIM_EDGE.replaceAll(/10\.90\.0\.[12]\/30, /g, '');
+    expect(problemsOf(run(alone, off)).join()).toMatch(
+      /IPv6 is switched off on node, and the tunnel has no other family/,
+    );
+  });
+});
+
 describe('two sets on one host', () => {
   const first = run(SLIM_EDGE, { edge: edge(), node: node() }, 'one');
   const applied = (name: 'edge' | 'node', facts: HostFacts): HostFacts => {

@@ -1,7 +1,7 @@
 /** PortForwards: what each edge translates, and what each node takes from a tunnel. */
 import type { AcceptShare, ForwardShare } from '../host/index.ts';
-import { type Address, type Family, isAddress, printAddress, sameAddress } from '../net/index.ts';
-import type { PortForwardResource, Problem, ResourceSet, Target } from '../resources/index.ts';
+import { type Address, type Family, printAddress, sameAddress } from '../net/index.ts';
+import type { PortForwardResource, Problem, ResourceSet, Target, TunnelResource } from '../resources/index.ts';
 import { type Aim, aimKey, endOf } from './aim.ts';
 import { type HostView, linkTowards, type PublicAddress, printPublic, wayTo } from './view.ts';
 
@@ -20,77 +20,89 @@ export function compileForwards(
   aims: ReadonlyMap<string, Aim>,
 ): Forwards {
   const forwards = new Map<string, ForwardShare[]>();
-  const accepts = new Map<string, ForwardAccept[]>();
-  const notes: { host: string; text: string }[] = [];
+  const accepts = new Map<string, AcceptShare[]>();
+  const notes = new Map<string, { readonly host: string; readonly text: string }>();
   const problems: Problem[] = [];
+  const note = (host: string, text: string): void => {
+    notes.set(`${host} ${text}`, { host, text });
+  };
   for (const forward of set.forwards.values()) {
-    for (const address of forward.atAddresses ?? [])
-      if (!forward.atHosts.some((host) => isAt(views.get(host), address)))
-        problems.push(
-          problem(
-            forward,
-            'spec.at.addresses',
-            `${printAddress(address)} is no public address of ${forward.atHosts.join(' or ')}; ${known(forward, views)}`,
-          ),
-        );
+    problems.push(...unknownAddresses(forward, views));
     for (const host of forward.atHosts) {
       const edge = views.get(host);
       if (edge === undefined) continue;
-      const open = publicMatches(forward, edge);
-      if (open.length === 0 && forward.atAddresses === undefined)
-        problems.push(
-          problem(
-            forward,
-            'spec.at.hosts',
-            `${host} has no public address: name the interface in its Host with zone: public, or the addresses in at.addresses`,
-          ),
-        );
-      const left = new Set<Family>();
-      for (const target of forward.to) {
-        for (const match of open) {
-          const aimed = aim(set, forward, edge, views, target, match.family, aims);
-          if (typeof aimed === 'string') {
-            if (forward.atAddresses !== undefined)
-              problems.push(problem(forward, 'spec.at.addresses', `${printAddress(match.address)}: ${aimed}`));
-            else if (!left.has(match.family))
-              notes.push({ host, text: `PortForward ${forward.name}: IPv${match.family} is left out: ${aimed}` });
-            left.add(match.family);
-            continue;
-          }
-          push(
-            forwards,
-            host,
-            ...forward.ports.map(
-              (ports): ForwardShare => ({
-                name: forward.name,
-                match: match.match,
-                ...ports,
-                ...aimed.forward,
-                publicLinks: [match.link],
-              }),
-            ),
-          );
-          if (aimed.accept !== undefined) {
-            const { host: at, ...accept } = aimed.accept;
-            push(
-              accepts,
-              at,
-              ...forward.ports.map(({ protocol, targetPorts }) => ({
-                name: forward.name,
-                protocol,
-                ports: targetPorts,
-                ...accept,
-              })),
-            );
-          }
-        }
-      }
+      const at = compileAt({ set, views, aims, forward, edge });
+      push(forwards, host, at.forwards);
+      for (const { host: node, accept } of at.accepts) push(accepts, node, [accept]);
+      for (const text of at.notes) note(host, text);
+      problems.push(...at.problems);
     }
   }
-  return { forwards, accepts: new Map([...accepts].map(([host, list]) => [host, unique(list)])), notes, problems };
+  const settled = new Map([...accepts].map(([host, list]) => [host, unique(list)]));
+  return { forwards, accepts: settled, notes: [...notes.values()], problems };
 }
 
-type ForwardAccept = AcceptShare;
+/** A PortForward at one of its hosts. */
+interface Place {
+  readonly set: ResourceSet;
+  readonly views: ReadonlyMap<string, HostView>;
+  readonly aims: ReadonlyMap<string, Aim>;
+  readonly forward: PortForwardResource;
+  readonly edge: HostView;
+}
+
+interface AtHost {
+  readonly forwards: readonly ForwardShare[];
+  readonly accepts: readonly { readonly host: string; readonly accept: AcceptShare }[];
+  readonly notes: readonly string[];
+  readonly problems: readonly Problem[];
+}
+
+function compileAt(place: Place): AtHost {
+  const { forward, edge } = place;
+  const forwards: ForwardShare[] = [];
+  const accepts: { host: string; accept: AcceptShare }[] = [];
+  const notes = new Set<string>();
+  const refused = new Map<Family, { readonly address: Address; readonly why: string }>();
+  const open = publicMatches(forward, edge);
+  for (const target of forward.to)
+    for (const { match, family, link, address } of open) {
+      const aimed = aim(place, target, family);
+      if (typeof aimed === 'string') {
+        refused.set(family, { address, why: aimed });
+        continue;
+      }
+      if (aimed.note !== undefined) notes.add(aimed.note);
+      for (const { protocol, ports, targetPorts } of forward.ports) {
+        const { name } = forward;
+        forwards.push({ name, match, protocol, ports, targetPorts, ...aimed.forward, publicLinks: [link] });
+        if (aimed.accept === undefined) continue;
+        const { host, ...accept } = aimed.accept;
+        accepts.push({ host, accept: { name, protocol, ports: targetPorts, ...accept } });
+      }
+    }
+  const nothing = forwards.length === 0 && forward.atAddresses === undefined;
+  const problems = [...refused.values()]
+    .filter(() => nothing || forward.atAddresses !== undefined)
+    .map(({ address, why }) => problem(forward, 'spec.at', `${printAddress(address)}: ${why}`));
+  if (problems.length === 0)
+    for (const [family, { why }] of refused) notes.add(`PortForward ${forward.name}: IPv${family} is left out: ${why}`);
+  if (open.length === 0 && nothing) problems.push(problem(forward, 'spec.at.hosts', noPublicAddress(edge.name)));
+  return { forwards, accepts, notes: [...notes], problems };
+}
+
+const noPublicAddress = (host: string): string =>
+  `${host} has no public address: name the interface in its Host with zone: public, or the addresses in at.addresses`;
+
+/** Addresses that were named and stand on none of the forward's hosts. */
+const unknownAddresses = (forward: PortForwardResource, views: ReadonlyMap<string, HostView>): readonly Problem[] =>
+  (forward.atAddresses ?? [])
+    .filter((address) => !forward.atHosts.some((host) => isAt(views.get(host), address)))
+    .map((address) => {
+      const hosts = forward.atHosts.join(' or ');
+      const what = `${printAddress(address)} is no public address of ${hosts}; ${known(forward, views)}`;
+      return problem(forward, 'spec.at.addresses', what);
+    });
 
 interface Match {
   readonly match: ForwardShare['match'];
@@ -105,8 +117,7 @@ function publicMatches(forward: PortForwardResource, edge: HostView): readonly M
   for (const open of edge.publicAddresses) {
     const named = forward.atAddresses?.some((address) => isThe(open, address)) === true;
     const family = open.inner.family;
-    if (forward.atAddresses !== undefined ? !named : !forward.families.includes(family) && forward.families.length > 0)
-      continue;
+    if (forward.atAddresses !== undefined && !named) continue;
     const match = open.dynamic && !named ? { interface: open.link, family } : { address: open.inner };
     found.set('address' in match ? printAddress(open.inner) : `${open.link} ${family}`, {
       match,
@@ -131,85 +142,82 @@ const known = (forward: PortForwardResource, views: ReadonlyMap<string, HostView
 interface Aimed {
   readonly forward: Pick<ForwardShare, 'to' | 'masquerade' | 'link'>;
   readonly accept?: Omit<AcceptShare, 'name' | 'protocol' | 'ports'> & { readonly host: string };
+  /** What was chosen, for the plan. */
+  readonly note?: string;
 }
 
 /** Where packets of a family go for a target, or why they cannot. */
-function aim(
-  set: ResourceSet,
-  forward: PortForwardResource,
-  edge: HostView,
-  views: ReadonlyMap<string, HostView>,
-  target: Target,
-  family: Family,
-  aims: ReadonlyMap<string, Aim>,
-): Aimed | string {
+function aim({ set, views, aims, forward, edge }: Place, target: Target, family: Family): Aimed | string {
   const masquerade = forward.clientAddress === 'Masquerade';
-  if (target.kind === 'address') {
-    if (target.address.family !== family)
-      return `the target ${printAddress(target.address)} is IPv${target.address.family}`;
-    const link = linkTowards(edge, target.address);
-    if (link === undefined && edge.facts.source === 'observed')
-      return `${edge.name} has no route to ${printAddress(target.address)}`;
-    return { forward: { to: target.address, masquerade, ...(link !== undefined && { link }) } };
-  }
+  if (target.kind === 'address') return aimByRoute(edge, target.address, family, masquerade);
   const tunnel = set.tunnels.get(target.via.get(edge.name) ?? '');
   const node = views.get(target.host);
   if (tunnel === undefined || node === undefined) return `no tunnel joins ${edge.name} and ${target.host}`;
-  if (!tunnel.families.includes(family)) return `tunnel ${tunnel.name} has no IPv${family} addresses`;
-  const link = tunnel.type === 'Direct' ? linkTowardsPeer(edge, tunnel, target.host, family) : undefined;
+  if (!tunnel.families.includes(family)) return `tunnel ${tunnel.name} carries no IPv${family}`;
+  const inTunnel = addressIn(tunnel, node.name, family);
+  const link = tunnel.type === 'Direct' && inTunnel !== undefined ? linkTowards(edge, inTunnel) : undefined;
   const over = { masquerade, ...(link !== undefined && { link }) };
+  const through = { host: node.name, tunnel: tunnel.name };
   if (target.address !== undefined) {
-    if (target.address.family !== family)
-      return `the target ${printAddress(target.address)} is IPv${target.address.family}`;
-    const way = wayTo(node, target.address);
-    const isLocal = way.kind === 'local';
-    const behind = isLocal ? undefined : linkTowards(node, target.address);
-    if (!isLocal && behind === undefined && node.facts.source === 'observed')
-      return `${node.name} has no route to ${printAddress(target.address)}`;
+    const behind = aimBehind(node, target.address, family);
+    if (typeof behind === 'string') return behind;
+    const atNode = behind.link !== undefined;
     return {
       // Behind the node the edge's own address in the tunnel would be as foreign as the client's: the node masquerades instead.
-      forward: { to: target.address, ...over, masquerade: masquerade && isLocal },
+      forward: { to: target.address, ...over, masquerade: masquerade && !atNode },
       accept: {
-        host: node.name,
-        tunnel: tunnel.name,
+        ...through,
         address: target.address,
-        masquerade: masquerade && !isLocal,
-        ...(behind !== undefined && { behind }),
+        masquerade: masquerade && atNode,
+        ...(behind.link !== undefined && { behind: behind.link }),
       },
     };
   }
-  const inTunnel = endOf(tunnel, node.name)?.addresses.find((each) => each.address.family === family)?.address;
+  const name = `forwards to ${node.name} by ${tunnel.name} aim at`;
   if (masquerade && inTunnel !== undefined)
     // The edge asks from its own address in the tunnel: a UDP server on the wildcard address answers it from the node's.
     return {
       forward: { to: inTunnel, ...over },
-      accept: { host: node.name, tunnel: tunnel.name, address: inTunnel, masquerade: false },
+      accept: { ...through, address: inTunnel, masquerade: false },
+      note: `${name} ${printAddress(inTunnel)}, its tunnel address: the client is hidden`,
     };
   const found = aims.get(aimKey({ edge, node, tunnel }, family));
   if (found === undefined) return `${node.name} has no IPv${family} address in tunnel ${tunnel.name}`;
+  const which = found.why === undefined ? 'its main address' : `its tunnel address: ${found.why}`;
   return {
     forward: { to: found.address, ...over },
     accept: {
-      host: node.name,
-      tunnel: tunnel.name,
+      ...through,
       address: found.address,
       masquerade: false,
       ...(found.moveTo !== undefined && { moveTo: found.moveTo }),
     },
+    note: `${name} ${printAddress(found.address)}, ${which}`,
   };
 }
 
-const linkTowardsPeer = (
-  edge: HostView,
-  tunnel: Parameters<typeof endOf>[0],
-  node: string,
-  family: Family,
-): string | undefined => {
-  const peer = endOf(tunnel, node)?.addresses.find(({ address }) => address.family === family)?.address;
-  return peer !== undefined && isAddress(peer) ? linkTowards(edge, peer) : undefined;
-};
+/** A target that the edge reaches by its own routes. */
+function aimByRoute(edge: HostView, to: Address, family: Family, masquerade: boolean): Aimed | string {
+  if (to.family !== family) return `the target ${printAddress(to)} is IPv${to.family}`;
+  const link = linkTowards(edge, to);
+  if (link === undefined && edge.facts.source === 'observed') return `${edge.name} has no route to ${printAddress(to)}`;
+  return { forward: { to, masquerade, ...(link !== undefined && { link }) } };
+}
 
-function push<T>(lists: Map<string, T[]>, key: string, ...items: readonly T[]): void {
+/** A target behind a node: the link towards it, none where the address is the node's own. */
+function aimBehind(node: HostView, to: Address, family: Family): { readonly link?: string } | string {
+  if (to.family !== family) return `the target ${printAddress(to)} is IPv${to.family}`;
+  if (wayTo(node, to).kind === 'local') return {};
+  const link = linkTowards(node, to);
+  if (link === undefined && node.facts.source === 'observed') return `${node.name} has no route to ${printAddress(to)}`;
+  return link === undefined ? {} : { link };
+}
+
+/** The host's address of a family inside the tunnel. */
+const addressIn = (tunnel: TunnelResource, host: string, family: Family): Address | undefined =>
+  endOf(tunnel, host)?.addresses.find(({ address }) => address.family === family)?.address;
+
+function push<T>(lists: Map<string, T[]>, key: string, items: readonly T[]): void {
   const list = lists.get(key);
   if (list === undefined) lists.set(key, [...items]);
   else list.push(...items);

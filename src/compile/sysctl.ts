@@ -66,7 +66,7 @@ export function desiredSysctls(
     }
     wanted.set(FORWARDING_6, '1');
   }
-  for (const { link, returns, addresses } of tunnels) {
+  for (const { link, returns } of tunnels) {
     if (returns.includes(4)) {
       const path = setting(4, link, 'rp_filter');
       const effective = Math.max(
@@ -75,9 +75,6 @@ export function desiredSysctls(
       );
       if (isOwnLink(link) || effective === 1) wanted.set(path, '2');
     }
-    const off = facts.state.sysctls.get('net/ipv6/conf/default/disable_ipv6') === '1';
-    if (isOwnLink(link) && off && addresses.some(({ address }) => address.family === 6))
-      wanted.set(setting(6, link, 'disable_ipv6'), '0');
   }
   return wanted;
 }

@@ -27,4 +27,6 @@ export interface HostFacts {
   readonly vxlan: 'kernel' | 'absent' | 'unknown';
   /** /etc/sallyport, or /run/sallyport/netns/INODE (design.md, State). Absent where nobody looked. */
   readonly stateFolder?: string;
+  /** The name of its network namespace, where it is one of `ip netns`. */
+  readonly namespace?: string;
 }

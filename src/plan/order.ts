@@ -311,7 +311,7 @@ function diffFiles(
   const folder = facts.stateFolder ?? '/etc/sallyport';
   const files = (from: HostRecord): readonly HostObject[] => [
     { kind: 'file', path: `${folder}/${RECORD}`, mode: 0o600, content: encodeRecord(from) },
-    { kind: 'file', path: `${folder}/${UNDO}`, mode: 0o700, content: undoScript(from, folder) },
+    { kind: 'file', path: `${folder}/${UNDO}`, mode: 0o700, content: undoScript(from, folder, facts.namespace) },
   ];
   const stands = facts.record === undefined ? [] : files(facts.record);
   if (record === undefined) return { first: [], last: stands.map(remove) };

@@ -63,6 +63,7 @@ export function namespaceTransport(host: string, name: string, options: Namespac
   });
   return {
     ...commands,
+    namespace: name,
     async writeFile(path, content, mode, signal) {
       const { folder, birth } = await found(signal);
       if (path === `${folder}/record.json`)

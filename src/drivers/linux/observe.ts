@@ -83,6 +83,7 @@ export async function observe(
       keys: readKeys(answers(keys).stdout),
       versions,
       stateFolder,
+      ...(transport.namespace !== undefined && { namespace: transport.namespace }),
       ...(support ?? readSupport(stdout(PROBE))),
       ...readings.record(stdout(record)),
     };
