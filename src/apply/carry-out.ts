@@ -1,4 +1,5 @@
 /** Carries a plan out over all its hosts: locked, in order, checked afterwards, and undone everywhere if anything fails. */
+import { isDeepStrictEqual } from 'node:util';
 import type { HostFacts } from '../host/index.ts';
 import { describeChange, type HostChange, planHost, undo } from '../plan/index.ts';
 import { sameKey } from '../wireguard/index.ts';
@@ -22,7 +23,7 @@ export interface CarryOutOptions {
 }
 
 /** Something failed. The message says what, and of every host touched whether it is as it was. */
-export class ApplyFailure extends Error {
+class ApplyFailure extends Error {
   constructor(message: string, options?: ErrorOptions) {
     super(message, options);
     this.name = 'ApplyFailure';
@@ -53,7 +54,8 @@ export async function carryOut(
   options: CarryOutOptions,
 ): Promise<SetPlan> {
   const working = new Set(shown.hosts.filter(needsWork).map(({ host }) => host));
-  const concerned = hosts.filter(({ name }) => working.has(name));
+  // A destroy goes to every host: what a killed one left in a state folder (a lock) is not in the facts.
+  const concerned = options.command === 'destroy' ? hosts : hosts.filter(({ name }) => working.has(name));
   if (concerned.length === 0) return shown;
   options.signal.throwIfAborted();
   const lock = await lockAll(
@@ -101,20 +103,47 @@ async function planWithKeys(
   try {
     await makeKeys(concerned, shown, options);
     const facts = await factsOf(hosts, options.signal);
-    const plan = prepare(facts, options.aimFor, options.command === 'apply' ? 'add' : 'remove');
+    const direction = options.command === 'apply' ? 'add' : 'remove';
+    const plan = madeOf(shown, facts) ? shown : prepare(facts, options.aimFor, direction);
     const unlocked = plan.hosts.find((each) => needsWork(each) && concerned.every(({ name }) => name !== each.host));
-    if (plan.problems.length > 0 || unlocked !== undefined || (options.agreed && !sameWork(shown, plan))) {
+    if (
+      plan.problems.length > 0 ||
+      unlocked !== undefined ||
+      (options.agreed && plan !== shown && !sameWork(shown, plan))
+    ) {
       throw new ApplyFailure('the hosts changed since the plan was made; nothing was changed: plan again');
     }
     return plan;
   } catch (error) {
     for (const { host, facts } of shown.hosts) {
-      const managed = concerned.find(({ name }) => name === host);
-      if (facts.record === undefined && facts.keys.size === 0) await managed?.driver.forget(UNINTERRUPTED);
+      const driver = concerned.find(({ name }) => name === host)?.driver;
+      if (driver === undefined || facts.record !== undefined || facts.keys.size > 0) continue;
+      // Another's apply may have come between the plan and the lock: what stands now counts, not what was seen.
+      if ((await driver.observe(UNINTERRUPTED)).record === undefined) await driver.forget(UNINTERRUPTED);
     }
     throw options.signal.aborted ? new ApplyFailure('stopped; nothing was changed', { cause: error }) : error;
   }
 }
+
+/** Whether these very facts are what the plan was made of: planning is pure, so it would come out the same. */
+const madeOf = ({ hosts }: SetPlan, facts: ReadonlyMap<string, HostFacts>): boolean =>
+  hosts.length === facts.size &&
+  hosts.every(({ host, facts: known }) => {
+    const now = facts.get(host);
+    return now !== undefined && isDeepStrictEqual(withoutCounters(known), withoutCounters(now));
+  });
+
+/** Bytes that went through a tunnel since the last look say nothing of what is to be done. */
+const withoutCounters = ({ state, ...facts }: HostFacts): HostFacts => ({
+  ...facts,
+  state: {
+    ...state,
+    devices: state.devices.map((device) => ({
+      ...device,
+      peers: device.peers.map(({ receivedBytes: _, sentBytes: __, ...peer }) => peer),
+    })),
+  },
+});
 
 /** The facts of all hosts, looked at anew. Throws if one does not answer. */
 async function factsOf(hosts: readonly ManagedHost[], signal: AbortSignal): Promise<ReadonlyMap<string, HostFacts>> {

@@ -1,7 +1,7 @@
-export { ApplyFailure, type CarryOutOptions, carryOut, needsWork } from './carry-out.ts';
+export { type CarryOutOptions, carryOut, needsWork } from './carry-out.ts';
 export type { ApplyOptions, Driver } from './driver.ts';
 export { ApplyError } from './driver.ts';
-export { type Lock, LockHeld, lockAll, lockHost } from './lock.ts';
+export { type Lock, lockHost } from './lock.ts';
 export { type ManagedHost, type Observation, observeAll } from './observe.ts';
 export {
   type Aim,

@@ -1,8 +1,13 @@
 /** Undoes what an apply did, on every host it touched, and says of each whether it is as it was. */
+import { compileRemoval } from '../compile/index.ts';
 import { describeChange, type HostChange, planHost, undo } from '../plan/index.ts';
+import { ApplyError } from './driver.ts';
 import { type ManagedHost, reasonOf } from './observe.ts';
 import type { HostPlan, SetPlan } from './prepare.ts';
 import type { Progress } from './progress.ts';
+
+/** A way back is never cut short. */
+const UNINTERRUPTED = new AbortController().signal;
 
 /** What stands on a host in the course of an apply. */
 export interface Touched {
@@ -31,22 +36,48 @@ export async function takeBack(
   return [...well, ...bad, ...hint].join('; ');
 }
 
-/** Undoes one host and looks whether the same work would be planned again; gives the reason where it failed. */
-async function takeBackOne({ managed, plan, done }: Touched): Promise<string | undefined> {
-  const { driver, name } = managed;
-  const signal = new AbortController().signal; // a way back is never cut short
+/** Undoes one host; what stands there then decides whether that was enough. Gives the reason where it was not. */
+async function takeBackOne(touched: Touched): Promise<string | undefined> {
+  const { managed, plan, done } = touched;
   try {
-    if (done.length > 0) await driver.apply(undo(done), { signal });
-    const facts = await driver.observe(signal);
-    const fresh = plan.facts.record === undefined;
-    const again = planHost(facts, plan.aim);
-    if (workOf(again).join('\n') !== workOf(plan.changes).join('\n'))
-      return 'something else differs now than before the change';
-    if (fresh) await driver.forget(signal);
+    const refused = await refusalOf(async () => {
+      if (done.length > 0) await managed.driver.apply(undo(done), { signal: UNINTERRUPTED });
+    });
+    if (!(await isAsItWas(touched))) {
+      await returnTo(touched);
+      if (!(await isAsItWas(touched))) return refused ?? 'something else differs now than before the change';
+    }
+    if (plan.facts.record === undefined) await managed.driver.forget(UNINTERRUPTED);
     return undefined;
   } catch (error) {
-    return reasonOf(name, error);
+    return reasonOf(managed.name, error);
   }
+}
+
+/** Why a host refused the exact way back: it was not as we thought. */
+async function refusalOf(work: () => Promise<void>): Promise<string | undefined> {
+  try {
+    await work();
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof ApplyError)) throw error;
+    return error.message;
+  }
+}
+
+/** Looks at the host, and makes of it what its record said before. */
+async function returnTo({ managed: { driver, name }, plan }: Touched): Promise<void> {
+  const facts = await driver.observe(UNINTERRUPTED);
+  // No set is named so (set names are not empty): taking it away leaves what the record says.
+  const before = compileRemoval(name, plan.facts, '', plan.facts.record?.version ?? '');
+  const changes = planHost(facts, before);
+  if (changes.length > 0) await driver.apply(changes, { signal: UNINTERRUPTED });
+}
+
+/** Whether the plan would be made again. */
+async function isAsItWas({ managed, plan }: Touched): Promise<boolean> {
+  const again = planHost(await managed.driver.observe(UNINTERRUPTED), plan.aim);
+  return workOf(again).join('\n') === workOf(plan.changes).join('\n');
 }
 
 /** Whether both plans do the same to the same things; keys that became known in between make no difference. */

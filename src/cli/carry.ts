@@ -33,8 +33,9 @@ export async function carry(
   what: Carried,
 ): Promise<SetPlan | undefined> {
   const { managed, plan, aimFor, command } = what;
-  if (!plan.hosts.some(needsWork)) return plan;
-  const asks = flags.yes !== true;
+  const idle = !plan.hosts.some(needsWork);
+  if (idle && command === 'apply') return plan;
+  const asks = flags.yes !== true && !idle;
   if (asks && !(await confirm(`${command === 'apply' ? 'Carry this out?' : 'Take this back?'}`, interrupt.signal))) {
     if (interrupt.signal.aborted) throw new CommandFailure('stopped; nothing was changed');
     output.say('Nothing was changed.');

@@ -27,7 +27,7 @@ export async function reportFailure(output: Output, error: unknown): Promise<num
 /** Errors of the world around us, as against bugs of ours: told by their message alone. */
 function isExpected(error: unknown): error is Error {
   if (!(error instanceof Error)) return false;
-  const named = ['ApplyError', 'ApplyFailure', 'LockHeld', 'CommandError', 'LabError'];
+  const named = ['ApplyError', 'ApplyFailure', 'LockHeld', 'CommandError'];
   return (
     error instanceof CommandFailure ||
     error instanceof TransportError ||

@@ -6,7 +6,7 @@ import { localTransport, namespaceTransport, type Transport } from '../transport
 import { UsageError } from './exit.ts';
 
 /** The way to a host by its `access`. Throws UsageError for a kind that is not yet supported. */
-export function openTransport(host: string, access: Access): Transport {
+function openTransport(host: string, access: Access): Transport {
   switch (access.kind) {
     case 'local':
       return localTransport(host, access.become === undefined ? {} : { become: access.become });
@@ -25,10 +25,21 @@ export function manage({ name, access }: Pick<HostResource, 'name' | 'access'>):
   return { name, transport, driver: linuxDriver(transport) };
 }
 
-export const manageAll = (set: ResourceSet): readonly ManagedHost[] => [...set.hosts.values()].map(manage);
+/** All hosts of the set. Throws UsageError where two of them are one machine: each would take back what the other made. */
+export function manageAll(set: ResourceSet): readonly ManagedHost[] {
+  const places = new Map<string, string>();
+  for (const { name, access } of set.hosts.values()) {
+    const place = printAccess(access);
+    const other = places.get(place);
+    if (other !== undefined)
+      throw new UsageError(`Hosts ${other} and ${name} are one and the same (${place}): write one Host`);
+    places.set(place, name);
+  }
+  return [...set.hosts.values()].map(manage);
+}
 
 /** `netns edge`, `this machine`: how a host is reached, for people. */
-export function printAccess(access: Access): string {
+function printAccess(access: Access): string {
   switch (access.kind) {
     case 'local':
       return access.become === undefined ? 'this machine' : `this machine, by ${access.become}`;

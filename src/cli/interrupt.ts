@@ -1,5 +1,5 @@
 /** Ctrl-C: the first asks to stop at the next safe point, the second ends at once. */
-import { INTERRUPTED } from './exit.ts';
+import { CommandFailure, INTERRUPTED } from './exit.ts';
 
 /** A signal that the first SIGINT, SIGTERM or SIGHUP aborts; disposed, the process has its own ways back. */
 export interface Interrupt extends Disposable {
@@ -18,7 +18,7 @@ export function listenForInterrupt(writes: boolean): Interrupt {
       process.exit(signal === 'SIGTERM' ? 143 : INTERRUPTED);
     }
     process.stderr.write('\nstopping at the next safe point; once more ends at once\n');
-    controller.abort(new Error('interrupted'));
+    controller.abort(new CommandFailure('stopped; nothing was changed'));
   };
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
   for (const signal of signals) process.on(signal, onSignal);

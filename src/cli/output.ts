@@ -83,7 +83,7 @@ export async function reportProblems(output: Output, problems: readonly Problem[
 }
 
 /** The shape of problems in `-o json`. */
-export const problemsAsJson = (problems: readonly Problem[]): { readonly problems: readonly ProblemJson[] } => ({
+const problemsAsJson = (problems: readonly Problem[]): { readonly problems: readonly ProblemJson[] } => ({
   problems: problems.map(({ code, at, path, what, meant }) => ({
     code,
     ...at,

@@ -9,6 +9,8 @@ export interface PlanTextOptions {
   /** By host: what stands in brackets behind its name, and sentences about what was chosen. */
   readonly about: ReadonlyMap<string, { readonly access: string; readonly notes: readonly string[] }>;
   readonly unreachable: ReadonlyMap<string, string>;
+  /** false: too little was known to plan at all. */
+  readonly planned?: boolean;
   /** The summary where nothing changes. */
   readonly nothing?: string;
 }
@@ -23,11 +25,12 @@ export function printPlan(report: PlanReport, options: PlanTextOptions): string 
     const { access, notes } = options.about.get(host) ?? { access: '', notes: [] };
     const title = `${colors.strong(host)}${access === '' ? '' : colors.faint(` (${access})`)}`;
     if (!reachable) return [`${title}: ${colors.removed(`unreachable: ${options.unreachable.get(host) ?? ''}`)}`];
+    if (options.planned === false) return [`${title}: not planned`];
     if (changes.length === 0)
       return [`${title}: nothing to change`, ...notes.map((note) => colors.faint(`    ${note}`))];
     return [title, ...notes.map((note) => colors.faint(`    ${note}`)), ...printChanges(changes, colors, options.full)];
   });
-  return `${blocks.map((lines) => lines.join('\n')).join('\n')}\n\n${printSummary(report, 'Plan', options.nothing)}\n`;
+  return `${blocks.map((lines) => lines.join('\n')).join('\n')}\n\n${options.planned === false ? 'Nothing was planned: too little is known.' : printSummary(report, 'Plan', options.nothing)}\n`;
 }
 
 /** `Plan: 12 to add, 1 to change, 0 to remove on 2 hosts`. */
@@ -37,14 +40,12 @@ export function printSummary(
   nothing = 'No changes: the hosts are as the documents say.',
 ): string {
   const all = hosts.flatMap(({ changes }) => changes);
-  const unreachable = hosts.filter(({ reachable }) => !reachable).length;
-  const rest = unreachable === 0 ? '' : `; ${printHosts(unreachable)} unreachable`;
-  if (all.length === 0) return unreachable === 0 ? nothing : `No changes known${rest}`;
+  if (all.length === 0) return nothing;
   const count = (action: ChangeReport['action']): number => all.filter((change) => change.action === action).length;
   const touched = hosts.filter(({ changes }) => changes.length > 0).length;
   const [add, change, remove] =
     verb === 'Plan' ? ['to add', 'to change', 'to remove'] : ['added', 'changed', 'removed'];
-  return `${verb}: ${count('add')} ${add}, ${count('change')} ${change}, ${count('remove')} ${remove} on ${printHosts(touched)}${rest}`;
+  return `${verb}: ${count('add')} ${add}, ${count('change')} ${change}, ${count('remove')} ${remove} on ${printHosts(touched)}`;
 }
 
 const printHosts = (count: number): string => (count === 1 ? '1 host' : `${count} hosts`);

@@ -151,7 +151,7 @@ const withCommon = (command: Command): Command =>
 const collect = (value: string, before: readonly string[] | undefined): readonly string[] => [...(before ?? []), value];
 
 /** `30s`, `500ms`, `2m` or plain seconds, as milliseconds. */
-export function duration(text: string): number {
+function duration(text: string): number {
   const match = /^(\d{1,6}(?:\.\d{1,3})?)(ms|s|m)?$/.exec(text);
   if (match === null) throw new InvalidArgumentError('a time is written 30s, 500ms or 2m.');
   const unit = match[2] === 'ms' ? 1 : match[2] === 'm' ? 60_000 : 1_000;

@@ -14,6 +14,7 @@ import {
 } from '../net/index.ts';
 import type { LinkAddress } from '../routing/index.ts';
 import { MAIN_TABLE } from '../routing/index.ts';
+import { CommandFailure } from './exit.ts';
 import type { Listener } from './listeners.ts';
 
 export interface SeenHost {
@@ -34,13 +35,13 @@ const MOST_PORTS = 10;
 const FIRST_PORT = 51820;
 const SSH_PORT = 22;
 
-/** Writes the file for an edge and a node. Throws an Error where the edge has no address to be reached at. */
+/** Writes the file for an edge and a node. Throws a CommandFailure where the edge has no address to be reached at. */
 export function slimEdgeFile(edge: SeenHost, node: SeenHost): FirstFile {
   const warnings: string[] = [];
   const way = wayOut(edge.facts);
   const first = way.addresses[0];
   if (way.link === undefined || first === undefined)
-    throw new Error('edge: no interface with a global address was found there');
+    throw new CommandFailure('edge: no interface with a global address was found there');
   const families = ([4, 6] as const).filter((family) => speaks(edge.facts, family) && speaks(node.facts, family));
   const used = [...edge.facts.state.addresses, ...node.facts.state.addresses].map(({ address }) => networkOf(address));
   const [edgeEnd, nodeEnd] = tunnelAddresses(families.length === 0 ? [first.family] : families, used);

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { slimEdgeDocuments, startCliLab } from './cli-lab.ts';
-import { writesDuring } from './monitor.ts';
+import { slimEdgeDocuments, startCliLab } from './testdata/cli-lab.ts';
+import { writesDuring } from './testdata/monitor.ts';
 
 /** What others have on the hosts: it must come through everything. */
 const foreign = `

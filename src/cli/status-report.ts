@@ -80,7 +80,9 @@ function statusOfHost(input: StatusInput, host: string): HostStatus {
   if (facts === undefined || wanted === undefined || input.unreachable.has(host)) {
     return { host, reachable: false, inSync: false, drift: [], tunnels: [] };
   }
-  const drift: readonly HostChange[] = planHost(facts, wanted);
+  // Without its record nobody knows what is to stand there.
+  const damaged = facts.recordProblem !== undefined;
+  const drift: readonly HostChange[] = damaged ? [] : planHost(facts, wanted);
   const tunnels = tunnelsOf(input, host).map((tunnel) => {
     const { name, up, lastHandshakeSeconds } = endStatus(input, host, tunnel);
     return { name, up, lastHandshakeSeconds };
@@ -88,7 +90,7 @@ function statusOfHost(input: StatusInput, host: string): HostStatus {
   return {
     host,
     reachable: true,
-    inSync: drift.length === 0 && facts.recordProblem === undefined,
+    inSync: drift.length === 0 && !damaged,
     drift: drift.map(reportChange),
     tunnels,
   };

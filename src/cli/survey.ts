@@ -40,10 +40,17 @@ export const declaredSurvey = (set: ResourceSet): Survey => ({
   unreachable: new Map(),
 });
 
-/** Throws, with a line for each, where a host did not answer or what was left on it cannot be used: nothing may be written then. */
-export function requireWritable({ facts, unreachable }: Survey): void {
+/** Why hosts cannot be planned, a line each: no answer, or a record that is damaged or of a newer Sallyport. */
+export function notUsable({ facts, unreachable }: Survey): readonly string[] {
   const lines = [...unreachable].map(([host, reason]) => `${host}: ${reason}`);
   for (const [host, { recordProblem }] of facts)
     if (recordProblem !== undefined) lines.push(`${host}: ${recordProblem}`);
-  if (lines.length > 0) throw new CommandFailure(`nothing was changed:\n  ${lines.join('\n  ')}`);
+  return lines;
+}
+
+/** Throws where some host cannot be used: nothing may be written then, on any. */
+export function requireWritable(survey: Survey, hint?: string): void {
+  const lines = notUsable(survey);
+  if (lines.length > 0)
+    throw new CommandFailure(`nothing was changed:\n  ${lines.join('\n  ')}${hint === undefined ? '' : `\n${hint}`}`);
 }

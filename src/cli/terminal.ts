@@ -14,10 +14,10 @@ export function ask(
   const lines = createInterface({ input: process.stdin, output: process.stderr });
   return new Promise((resolve) => {
     const finish = (answer: string | undefined): void => {
+      resolve(answer); // first: closing calls this again, with no answer
       clearTimeout(timer);
       options.signal.removeEventListener('abort', onAbort);
       lines.close();
-      resolve(answer);
     };
     const onAbort = (): void => finish(undefined);
     const timer = options.timeoutMs === undefined ? undefined : setTimeout(() => finish(undefined), options.timeoutMs);

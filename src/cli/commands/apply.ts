@@ -36,7 +36,7 @@ export async function apply(output: Output, flags: ApplyFlags): Promise<number> 
   }
   const done = await carry(output, flags, interrupt, { managed: survey.managed, plan, aimFor, command: 'apply' });
   if (done === undefined) return FAILED;
-  const report = reportPlan(set.hosts.keys(), done, survey.unreachable);
+  const report = done === plan ? shown : reportPlan(set.hosts.keys(), done, survey.unreachable);
   if (output.format !== 'text' || report.hosts.some(({ changes }) => changes.length > 0)) {
     await output.result(report, () => `${printSummary(report, 'Applied')}\n`);
   }

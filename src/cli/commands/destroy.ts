@@ -24,7 +24,7 @@ export async function destroy(output: Output, flags: DestroyFlags): Promise<numb
   const set = onlyHosts(await loadSet(flags.file), flags.host ?? []);
   using interrupt = listenForInterrupt(true);
   const survey = await surveyHosts(set, interrupt.signal, output);
-  requireWritable(survey);
+  requireWritable(survey, '--host NAME takes back what the hosts that answer hold');
   const names = [...set.hosts.keys()];
   const aimFor = aimOfRemoval(names, flags.set, flags.all === true);
   const plan = prepare(survey.facts, aimFor, 'remove');

@@ -1,4 +1,4 @@
-import { prepare } from '../../apply/index.ts';
+import { prepare, type SetPlan } from '../../apply/index.ts';
 import { aimOfSet, requireNobodyLeft } from '../aims.ts';
 import { DONE, FAILED, InputProblems, PENDING } from '../exit.ts';
 import { reportFailure } from '../failure.ts';
@@ -8,7 +8,7 @@ import { loadSet } from '../load.ts';
 import type { Output } from '../output.ts';
 import { reportPlan } from '../plan-report.ts';
 import { printPlan } from '../plan-text.ts';
-import { declaredSurvey, surveyHosts } from '../survey.ts';
+import { declaredSurvey, notUsable, surveyHosts } from '../survey.ts';
 
 export interface PlanFlags {
   readonly file: readonly string[];
@@ -31,12 +31,16 @@ export async function plan(output: Output, flags: PlanFlags): Promise<number> {
   }
 }
 
+const NOTHING_PLANNED: SetPlan = { problems: [], hosts: [] };
+
 async function show(output: Output, flags: PlanFlags): Promise<{ readonly status: number; readonly pending: boolean }> {
   const set = await loadSet(flags.file);
   using interrupt = listenForInterrupt(false);
   const survey = flags.offline === true ? declaredSurvey(set) : await surveyHosts(set, interrupt.signal, output);
   requireNobodyLeft(set, flags.set, survey.facts, flags.forget ?? []);
-  const planned = prepare(survey.facts, aimOfSet(set, flags.set), 'add');
+  // What a host is to become depends on its peers and its own record: with one of them unknown, a plan would be a guess.
+  const whole = notUsable(survey).length === 0;
+  const planned = whole ? prepare(survey.facts, aimOfSet(set, flags.set), 'add') : NOTHING_PLANNED;
   if (planned.problems.length > 0) throw new InputProblems(planned.problems);
   const report = reportPlan(set.hosts.keys(), planned, survey.unreachable);
   await output.result(report, () =>
@@ -45,12 +49,10 @@ async function show(output: Output, flags: PlanFlags): Promise<{ readonly status
       full: flags.full === true,
       about: aboutHosts(set, planned),
       unreachable: survey.unreachable,
+      planned: whole,
     }),
   );
-  const problems = [...survey.facts].flatMap(([host, { recordProblem }]) =>
-    recordProblem === undefined ? [] : [`${host}: ${recordProblem}`],
-  );
-  for (const [host, reason] of survey.unreachable) problems.push(`${host}: ${reason}`);
+  const problems = notUsable(survey);
   for (const line of problems) output.say(line);
   return {
     status: problems.length === 0 ? DONE : FAILED,

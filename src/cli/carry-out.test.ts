@@ -1,0 +1,154 @@
+/** When a host does not do what it was told: all hosts are as they were, or it is said of which this is not true. */
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { ApplyError, carryOut, type Driver, type ManagedHost, observeAll, prepare } from '../apply/index.ts';
+import { linuxDriver } from '../drivers/index.ts';
+import type { HostFacts } from '../host/index.ts';
+import { loadResources, type ResourceSet } from '../resources/index.ts';
+import { namespaceTransport, TransportError } from '../transport/index.ts';
+import { aimOfSet } from './aims.ts';
+import { type CliLab, slimEdgeDocuments, startCliLab } from './testdata/cli-lab.ts';
+
+let cli: CliLab;
+let set: ResourceSet;
+let before = '';
+beforeAll(async () => {
+  cli = await startCliLab();
+  before = await cli.dumps();
+  const loaded = loadResources([{ name: 'edge.yaml', text: slimEdgeDocuments() }]);
+  if (loaded.set === undefined) throw new Error(JSON.stringify(loaded.problems));
+  set = loaded.set;
+});
+afterAll(async () => cli[Symbol.asyncDispose]());
+
+/** The real hosts of the lab; the edge's driver is the real one with a fault of the test's. */
+function hosts(fault: (real: Driver) => Partial<Driver>): readonly ManagedHost[] {
+  const entry = ['nsenter', '-t', String(cli.lab.pid), '--mount', '--pid', '--net'];
+  return ['edge', 'node'].map((name) => {
+    const transport = namespaceTransport(name, name, { entry });
+    const real = linuxDriver(transport);
+    return { name, transport, driver: name === 'edge' ? { ...real, ...fault(real) } : real };
+  });
+}
+
+async function apply(fault: (real: Driver) => Partial<Driver>, confirm?: () => Promise<boolean>): Promise<void> {
+  const managed = hosts(fault);
+  const signal = new AbortController().signal;
+  const facts = new Map<string, HostFacts>();
+  for (const [name, seen] of await observeAll(managed, signal))
+    if (seen.kind === 'observed') facts.set(name, seen.facts);
+  const aimFor = aimOfSet(set, 'default');
+  const plan = prepare(facts, aimFor, 'add');
+  await carryOut(managed, plan, { command: 'apply', aimFor, signal, agreed: false, ...(confirm && { confirm }) });
+}
+
+test('a host that says yes and does not do it all is found by the check, and everything is undone', async () => {
+  const forgetful = ({ apply: real }: Driver): Partial<Driver> => ({
+    apply: (changes, options) =>
+      real(
+        changes.filter((change) => change.action !== 'add' || change.after.kind !== 'address'),
+        options,
+      ),
+  });
+  await expect(apply(forgetful)).rejects.toThrow(
+    /^edge: after the change there is still to do: add address .* and edge are as they were$/,
+  );
+  expect(await cli.dumps()).toBe(before);
+});
+
+test('a host that fails half-way through: what it did is undone, and so are the others', async () => {
+  let calls = 0;
+  const failing = ({ apply: real }: Driver): Partial<Driver> => ({
+    async apply(changes, options) {
+      calls += 1;
+      if (calls > 1) return await real(changes, options);
+      const half = changes.slice(0, -3);
+      await real(half, options);
+      throw new ApplyError('edge: the disk is on fire', half);
+    },
+  });
+  await expect(apply(failing)).rejects.toThrow('edge: the disk is on fire; node and edge are as they were');
+  expect(await cli.dumps()).toBe(before);
+});
+
+test('a host that is cut off during the change is said not to be as it was; the rest is', async () => {
+  let cut = false;
+  const gone = (): never => {
+    throw new TransportError('edge', ['nft'], 'the connection was lost');
+  };
+  const dying = (real: Driver): Partial<Driver> => ({
+    async apply(changes, options) {
+      if (cut) gone();
+      const half = changes.slice(0, 4);
+      await real.apply(half, options);
+      cut = true;
+      throw new ApplyError('edge: the connection was lost', half);
+    },
+    observe: (signal) => (cut ? gone() : real.observe(signal)),
+  });
+  await expect(apply(dying)).rejects.toThrow(
+    'edge: the connection was lost; node is as it was; edge is not as it was: the connection was lost; the next apply or destroy sorts that out',
+  );
+  const file = await cli.documents('edge.yaml', slimEdgeDocuments());
+  expect(await cli.sallyport('destroy', '--yes', '-f', file)).toMatchObject({ status: 0, stderr: '' });
+  expect(await cli.dumps()).toBe(before);
+});
+
+test('a no at the end undoes everything', async () => {
+  await expect(
+    apply(
+      () => ({}),
+      async () => false,
+    ),
+  ).rejects.toThrow('not confirmed; node and edge are as they were');
+  expect(await cli.dumps()).toBe(before);
+});
+
+test('a host that changed between the plan and the change: an agreed plan is not carried out', async () => {
+  const managed = hosts(() => ({}));
+  const signal = new AbortController().signal;
+  const aimFor = aimOfSet(set, 'default');
+  const facts = new Map<string, HostFacts>();
+  for (const [name, seen] of await observeAll(managed, signal))
+    if (seen.kind === 'observed') facts.set(name, seen.facts);
+  const plan = prepare(facts, aimFor, 'add');
+  await cli.lab.host('edge').run(['sysctl', '-q', '-w', 'net.ipv4.conf.eth0.forwarding=1']);
+  try {
+    await expect(carryOut(managed, plan, { command: 'apply', aimFor, signal, agreed: true })).rejects.toThrow(
+      'the hosts changed since the plan was made; nothing was changed: plan again',
+    );
+  } finally {
+    await cli.lab.host('edge').run(['sysctl', '-q', '-w', 'net.ipv4.conf.eth0.forwarding=0']);
+  }
+  expect(await cli.dumps()).toBe(before);
+});
+
+test('another apply came between the plan and the change: what it made is left alone', async () => {
+  const file = await cli.documents('edge.yaml', slimEdgeDocuments());
+  const managed = hosts(() => ({}));
+  const signal = new AbortController().signal;
+  const aimFor = aimOfSet(set, 'default');
+  const facts = new Map<string, HostFacts>();
+  for (const [name, seen] of await observeAll(managed, signal))
+    if (seen.kind === 'observed') facts.set(name, seen.facts);
+  const plan = prepare(facts, aimFor, 'add');
+  expect(await cli.sallyport('apply', '--yes', '-f', file)).toMatchObject({ status: 0, stderr: '' });
+  await expect(carryOut(managed, plan, { command: 'apply', aimFor, signal, agreed: true })).rejects.toThrow(
+    'plan again',
+  );
+  expect((await cli.sallyport('plan', '--detailed-exitcode', '-f', file)).status).toBe(0);
+  await carryOut(managed, plan, { command: 'apply', aimFor, signal, agreed: false });
+  expect((await cli.sallyport('plan', '--detailed-exitcode', '-f', file)).status).toBe(0);
+  expect(await cli.sallyport('destroy', '--yes', '-f', file)).toMatchObject({ status: 0, stderr: '' });
+  expect(await cli.dumps()).toBe(before);
+});
+
+test('several at once: each is done, or says who is at work; the end is as declared', async () => {
+  const file = await cli.documents('edge.yaml', slimEdgeDocuments());
+  const results = await Promise.all([1, 2, 3].map(() => cli.sallyport('apply', '--yes', '-f', file)));
+  expect(results.some(({ status }) => status === 0)).toBe(true);
+  for (const { status, stderr } of results)
+    expect(status === 0 ? '' : stderr).toMatch(/^$|another sallyport is at work here/);
+  expect((await cli.sallyport('plan', '--detailed-exitcode', '-f', file)).status).toBe(0);
+  expect(await cli.sallyport('destroy', '--yes', '-f', file)).toMatchObject({ status: 0, stderr: '' });
+  expect(await cli.dumps()).toBe(before);
+});

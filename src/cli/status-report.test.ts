@@ -1,0 +1,203 @@
+import { describe, expect, test } from 'vitest';
+import { compile, declaredFacts } from '../compile/index.ts';
+import type { HostFacts, HostState } from '../host/index.ts';
+import { loadResources, type ResourceSet } from '../resources/index.ts';
+import { type PublicKey, parsePublicKey } from '../wireguard/index.ts';
+import { allWell, reportStatus, type StatusInput, type StatusReport } from './status-report.ts';
+import { printStatus } from './status-text.ts';
+import { slimEdgeDocuments } from './testdata/cli-lab.ts';
+
+const declared = slimEdgeDocuments()
+  .replace(
+    'interfaces: [{ name: eth0, zone: public }]',
+    'interfaces: [{ name: eth0, zone: public, addresses: [10.0.0.5/24], outside: { 10.0.0.5: 203.0.113.9 } }]',
+  )
+  .replace(
+    'access: { netns: { name: node } }',
+    'access: { netns: { name: node } }\n  interfaces: [{ name: eth0, zone: private, addresses: [192.168.1.20/24] }]',
+  )
+  .replaceAll(/, "fd90:0::[12]\/64"/g, '');
+
+function load(text: string): ResourceSet {
+  const { set, problems } = loadResources([{ name: 'edge.yaml', text }]);
+  if (set === undefined) throw new Error(JSON.stringify(problems));
+  return set;
+}
+
+function key(letter: string): PublicKey {
+  const read = parsePublicKey(`${letter.repeat(42)}A=`);
+  if (read === undefined) throw new Error(`no key of ${letter}`);
+  return read;
+}
+
+const set = load(declared);
+const compiled = (facts: ReadonlyMap<string, HostFacts>) =>
+  compile(set, facts, { setName: 'default', version: '1' }).hosts;
+const sysctls = new Map([
+  ['net/ipv4/conf/eth0/forwarding', '0'],
+  ['net/ipv6/conf/all/forwarding', '0'],
+]);
+const bare = new Map(
+  [...set.hosts].map(([name, host]): [string, HostFacts] => {
+    const facts = declaredFacts(host);
+    return [name, { ...facts, state: { ...facts.state, sysctls } }];
+  }),
+);
+
+/** The hosts as they are after an apply, each with a change of the test's own. */
+function after(
+  change: (state: HostState, host: string) => HostState = (state) => state,
+): ReadonlyMap<string, HostFacts> {
+  const keyed = new Map<string, HostFacts>();
+  for (const [index, [name, facts]] of [...bare].entries()) {
+    const links = compiled(bare).get(name)?.keyLinks ?? [];
+    keyed.set(name, { ...facts, keys: new Map(links.map((link) => [link, key('ab'[index] ?? 'c')])) });
+  }
+  const result = new Map<string, HostFacts>();
+  for (const [name, facts] of keyed) {
+    const wanted = compiled(keyed).get(name);
+    if (wanted?.record === undefined) throw new Error(`${name} is to have nothing`);
+    const { state: own, record } = wanted;
+    const { state } = facts;
+    const devices = own.devices.map((device) => ({
+      ...device,
+      peers: device.peers.map((peer) => ({ ...peer, latestHandshake: 1_000 })),
+    }));
+    const joined: HostState = {
+      links: [...state.links, ...own.links],
+      addresses: [...state.addresses, ...own.addresses],
+      routes: [...state.routes, ...own.routes],
+      rules: [...state.rules, ...own.rules],
+      sysctls: new Map([...state.sysctls, ...own.sysctls]),
+      devices,
+      tables: own.tables,
+    };
+    result.set(name, { ...facts, state: change(joined, name), record });
+  }
+  return result;
+}
+
+function report(facts: ReadonlyMap<string, HostFacts>, options: Partial<StatusInput> = {}): StatusReport {
+  const input = {
+    set,
+    facts,
+    unreachable: new Map(),
+    wanted: compiled(facts),
+    setName: 'default',
+    silent: new Set<string>(),
+  };
+  return reportStatus({ ...input, now: 1_030, ...options });
+}
+
+const resource = (of: StatusReport, name: string) => of.resources.find((each) => each.name === name);
+
+test('all well: in sync, tunnels up with the age of their handshake, the address as the Internet sees it', () => {
+  const found = report(after());
+  expect(found.hosts).toEqual([
+    {
+      host: 'edge',
+      reachable: true,
+      inSync: true,
+      drift: [],
+      tunnels: [{ name: 'edge-node', up: true, lastHandshakeSeconds: 30 }],
+    },
+    {
+      host: 'node',
+      reachable: true,
+      inSync: true,
+      drift: [],
+      tunnels: [{ name: 'edge-node', up: true, lastHandshakeSeconds: 30 }],
+    },
+  ]);
+  expect(resource(found, 'edge')).toMatchObject({ ready: true, addresses: ['203.0.113.9'] });
+  expect(resource(found, 'edge-node-web')).toEqual({
+    kind: 'PortForward',
+    name: 'edge-node-web',
+    ready: true,
+    reason: null,
+    addresses: ['203.0.113.9'],
+    targets: [{ name: 'node', healthy: true }],
+  });
+  expect(allWell(found)).toBe(true);
+});
+
+describe('a tunnel is not ready, and why', () => {
+  const withPeers = (latestHandshake: number | undefined) => (state: HostState) => ({
+    ...state,
+    devices: state.devices.map((device) => ({
+      ...device,
+      peers: device.peers.map(({ latestHandshake: _, ...peer }) => ({
+        ...peer,
+        ...(latestHandshake && { latestHandshake }),
+      })),
+    })),
+  });
+  const onEdge = (change: (state: HostState) => HostState) => (state: HostState, host: string) =>
+    host === 'edge' ? change(state) : state;
+  for (const [what, change, reason] of [
+    ['no handshake', withPeers(undefined), 'edge: no handshake yet with node; node: no handshake yet with edge'],
+    ['an old handshake', onEdge(withPeers(600)), 'edge: the last handshake with node was 430 s ago'],
+    [
+      'the link is down',
+      onEdge((state) => ({
+        ...state,
+        links: state.links.map((link) => (link.name.startsWith('sp-') ? { ...link, up: false } : link)),
+      })),
+      'edge: sp-wg51820 is down',
+    ],
+    [
+      'the link is gone',
+      onEdge((state) => ({ ...state, links: state.links.filter(({ name }) => !name.startsWith('sp-')) })),
+      'edge: there is no link sp-wg51820',
+    ],
+    [
+      'the peer is gone',
+      onEdge((state) => ({ ...state, devices: state.devices.map((device) => ({ ...device, peers: [] })) })),
+      'edge: node is no peer on sp-wg51820',
+    ],
+  ] as const) {
+    test(what, () => {
+      const found = report(after(change));
+      expect(resource(found, 'edge-node')).toMatchObject({ ready: false, reason });
+      expect(resource(found, 'edge-node-web')).toMatchObject({
+        ready: false,
+        targets: [{ name: 'node', healthy: false }],
+      });
+      expect(allWell(found)).toBe(false);
+    });
+  }
+});
+
+test('before the first apply nothing is ready, and it is said that it is not applied', () => {
+  const found = report(bare);
+  expect(found.hosts.every(({ inSync, drift }) => !inSync && drift.length > 0)).toBe(true);
+  expect(resource(found, 'edge-node')?.reason).toBe('not applied on edge yet; not applied on node yet');
+  expect(resource(found, 'edge-node-web')?.reason).toMatch(/not applied on edge yet/);
+});
+
+test('what somebody took away is drift on that host alone', () => {
+  const found = report(after((state, host) => (host === 'edge' ? { ...state, tables: [] } : state)));
+  expect(found.hosts.map(({ inSync }) => inSync)).toEqual([false, true]);
+  expect(found.hosts[0]?.drift).toContainEqual(
+    expect.objectContaining({ action: 'add', object: 'nft', name: 'table inet sallyport' }),
+  );
+});
+
+test('a host that does not answer is not in sync; what leads to it is not ready', () => {
+  const found = report(after(), { unreachable: new Map([['node', 'gone']]) });
+  expect(found.hosts[1]).toEqual({ host: 'node', reachable: false, inSync: false, drift: [], tunnels: [] });
+  expect(resource(found, 'node')).toMatchObject({ ready: false, reason: 'unreachable: gone', addresses: [] });
+  expect(resource(found, 'edge-node')).toMatchObject({ ready: false, reason: 'node is unreachable' });
+  expect(resource(found, 'edge-node-web')).toMatchObject({ ready: false, targets: [{ healthy: false }] });
+});
+
+test('for people: a line a host with its tunnels, a line a resource with the reason', () => {
+  expect(printStatus(report(after()), false)).toBe(`edge: in sync, edge-node up (handshake 30 s ago)
+node: in sync, edge-node up (handshake 30 s ago)
+
+Host edge                  ready: 203.0.113.9
+Host node                  ready
+Tunnel edge-node           ready
+PortForward edge-node-web  ready: 203.0.113.9; to node healthy
+`);
+});
