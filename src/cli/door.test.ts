@@ -1,7 +1,7 @@
 /** Issue 2, line 4: what else must hold of the path: leases, hidden clients, what lies behind a node, and no side door. */
 import { describe, expect, test } from 'vitest';
 import { slimEdge } from '../lab/index.ts';
-import { documents, startStory, WIREGUARD, waitFor } from './testdata/story.ts';
+import { documents, SALLYPORT, startStory, WIREGUARD, waitFor } from './testdata/story.ts';
 
 const V4 = '198.51.100.10';
 const V6 = '2001:db8:e::10';
@@ -178,4 +178,42 @@ test('forwarding switched on for our path carries nothing of others', async () =
   );
   await lab.host('node').run(['ip', 'route', 'del', '198.51.100.99/32']);
   await story.destroy(text);
+});
+
+test('access: local, and a target in a network of the edge itself', async () => {
+  await using story = await startStory(slimEdge({ privateLink: true }));
+  const { lab } = story;
+  const before = await lab.dump('edge');
+  const text = `apiVersion: sallyport.dev/v1alpha1
+kind: Host
+metadata: { name: here }
+spec:
+  access: { local: {} }
+---
+apiVersion: sallyport.dev/v1alpha1
+kind: PortForward
+metadata: { name: lan }
+spec:
+  at: { hosts: [here] }
+  clientAddress: Masquerade
+  ports: [{ protocol: TCP, port: 80, targetPort: 8080 }, { protocol: UDP, port: 53 }]
+  to: [{ address: 172.31.0.2 }]
+`;
+  const here = (...args: readonly string[]) =>
+    lab.host('edge').run([process.execPath, SALLYPORT, ...args, '-f', '-'], { stdin: text, allowFailure: true });
+  const applied = await here('apply', '--yes');
+  expect(applied, applied.stderr).toMatchObject({
+    status: 0,
+    stdout: expect.stringMatching(/IPv6 is left out: the target 172\.31\.0\.2 is IPv4/),
+  });
+  await lab.serve('node', { protocol: 'tcp', port: 8080 });
+  await lab.serve('node', { protocol: 'udp', port: 53 });
+  expect(await story.ask('client', { protocol: 'tcp', to: V4, port: 80 })).toBe('seen from 172.31.0.1');
+  expect(await story.ask('client', { protocol: 'udp', to: V4, port: 53 })).toBe('seen from 172.31.0.1');
+  // The edge is a client of its own public address too.
+  expect(await story.ask('edge', { protocol: 'tcp', to: V4, port: 80 })).toBe('seen from 172.31.0.1');
+  expect((await here('plan', '--detailed-exitcode')).status).toBe(0);
+  const destroyed = await here('destroy', '--yes');
+  expect(destroyed, destroyed.stderr).toMatchObject({ status: 0 });
+  expect(await lab.dump('edge')).toBe(before);
 });

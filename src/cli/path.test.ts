@@ -1,7 +1,7 @@
 /** Issue 2, line 4: the path itself, on real kernels: who sees whom, over every tunnel, from every kind of edge and node. */
 import { describe, expect, test } from 'vitest';
 import { type SlimEdgeOptions, slimEdge } from '../lab/index.ts';
-import { type Documents, documents, type Story, startStory, WIREGUARD } from './testdata/story.ts';
+import { type Documents, documents, PORTS, type Story, startStory, WIREGUARD, waitFor } from './testdata/story.ts';
 
 const V4 = '198.51.100.10';
 const V6 = '2001:db8:e::10';
@@ -105,5 +105,63 @@ test('a node with IPv6 in its kernel and no address of it is seen at its tunnel 
   await story.apply(text);
   await serveAll(story, 'node');
   expect([...(await askAll(story, V4)), ...(await askAll(story, V6))]).toEqual([CLIENT[4], CLIENT[6]]);
+  await story.destroy(text);
+});
+
+describe('hosts that check the reverse path strictly', () => {
+  for (const [name, topology, parts, target] of [
+    ['WireGuard', {}, {}, 'node'],
+    ['VXLAN', { privateLink: true }, { tunnel: VXLAN }, 'node'],
+    ['a private network', { privateLink: true }, { tunnel: DIRECT }, 'node'],
+    [
+      'WireGuard to a pod',
+      { pod: true },
+      {
+        at: `{ hosts: [edge], addresses: [${V4}] }`,
+        forward: `${PORTS}\n  to: [{ host: node, via: edge-node, address: 10.42.0.10 }]`,
+      },
+      'pod',
+    ],
+  ] as const satisfies readonly (readonly [string, SlimEdgeOptions, Documents, string])[])
+    test(`are passed over ${name}, and check as before afterwards`, async () => {
+      await using story = await startStory(slimEdge(topology), async (lab) => {
+        for (const host of ['edge', 'node'])
+          for (const setting of ['all.rp_filter', 'default.rp_filter', 'all.src_valid_mark'])
+            await lab.host(host).run(['sysctl', '-w', `net.ipv4.conf.${setting}=1`]);
+      });
+      const text = documents(parts);
+      await story.apply(text);
+      await serveAll(story, target);
+      expect([...(await askAll(story, V4))]).toEqual([CLIENT[4]]);
+      await story.destroy(text);
+    });
+});
+
+test('segments fit the tunnel: a large answer arrives in packets no larger than it carries, by both families', async () => {
+  await using story = await startStory(slimEdge());
+  const { lab } = story;
+  const text = documents();
+  await story.apply(text);
+  const size = 2_000_000;
+  await lab.host('node').run(['sh', '-c', `head -c ${size} /dev/zero >/run/large`]);
+  for (const [family, to] of [
+    ['-4', V4],
+    ['-6', V6],
+  ] as const) {
+    await using server = await lab.host('node').spawn(['sh', '-c', `exec nc ${family} -l -N -p 8080 </run/large`]);
+    await waitFor(
+      'a listening server',
+      async () => (await lab.host('node').run(['ss', '-Hltn', 'sport = :8080'])).stdout !== '',
+    );
+    await using capture = await lab.capture('client', 'eth0', 'tcp and src port 80');
+    const { stdout } = await lab
+      .host('client')
+      .run(['sh', '-c', `nc ${family} -d "$1" 80 | wc -c`, 'sh', to], { timeoutMs: 20_000 });
+    expect(Number(stdout)).toBe(size);
+    const largest = Math.max(...(await capture.stop()).map(({ length }) => length));
+    expect(largest).toBeGreaterThan(1200);
+    expect(largest).toBeLessThanOrEqual(1440);
+    server.kill();
+  }
   await story.destroy(text);
 });

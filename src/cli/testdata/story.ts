@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { expect } from 'vitest';
 import { type ConnectOptions, type Lab, startLab, type Topology } from '../../lab/index.ts';
 
-const SALLYPORT = fileURLToPath(new URL('../../../bin/sallyport', import.meta.url));
+export const SALLYPORT = fileURLToPath(new URL('../../../bin/sallyport', import.meta.url));
 
 export interface Run {
   readonly status: number;
@@ -82,11 +82,13 @@ export const WIREGUARD = `type: WireGuard
     - { host: edge, addresses: [10.90.0.1/30, "fd90::1/64"], endpoint: "198.51.100.10:51820" }
     - { host: node, addresses: [10.90.0.2/30, "fd90::2/64"] }`;
 
-const TO_NODE = `ports:
+export const PORTS = `ports:
     - { protocol: TCP, port: 80, targetPort: 8080 }
     - { protocol: UDP, port: 53, targetPort: 5353 }
     - { protocol: UDP, port: 30000-30100 }
-    - { protocol: TCP, port: 2000-2002, targetPort: 3000-3002 }
+    - { protocol: TCP, port: 2000-2002, targetPort: 3000-3002 }`;
+
+const TO_NODE = `${PORTS}
   to:
     - { host: node, via: edge-node }`;
 
