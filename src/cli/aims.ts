@@ -1,6 +1,6 @@
 /** What apply and destroy want of the hosts, as functions of what is known of them. */
 import { type Aim, type AimFor, type LeftHost, leftHosts } from '../apply/index.ts';
-import { compile, compileRemoval } from '../compile/index.ts';
+import { type Compiled, compile, compileRemoval } from '../compile/index.ts';
 import type { HostFacts } from '../host/index.ts';
 import type { ResourceSet } from '../resources/index.ts';
 import { CommandFailure } from './exit.ts';
@@ -8,7 +8,7 @@ import { sallyportVersion } from './version.ts';
 
 /** The hosts as the documents say. */
 export const aimOfSet =
-  (set: ResourceSet, setName: string): AimFor =>
+  (set: ResourceSet, setName: string): ((facts: ReadonlyMap<string, HostFacts>) => Compiled) =>
   (facts) =>
     compile(set, facts, { setName, version: sallyportVersion() });
 

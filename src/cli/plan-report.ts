@@ -20,7 +20,7 @@ export interface HostPlanReport {
 
 export interface PlanReport {
   readonly hosts: readonly HostPlanReport[];
-  /** What the plan was proven to keep. Empty while nothing was proven. */
+  /** What the plan keeps, as far as it was simulated. */
   readonly promises: readonly PromiseReport[];
 }
 
@@ -28,6 +28,8 @@ export interface PromiseReport {
   readonly resource: string;
   readonly promise: string;
   readonly holds: boolean | 'undecided';
+  /** Why it does not hold, or cannot be told. */
+  readonly reason?: string;
   readonly trace?: unknown;
 }
 

@@ -1,6 +1,7 @@
 /** A plan for people: grouped by host, + ~ - by line, long runs folded. */
 import { type Paint, paint } from './color.ts';
 import type { ChangeReport, PlanReport } from './plan-report.ts';
+import { printProof } from './proof.ts';
 
 export interface PlanTextOptions {
   readonly color: boolean;
@@ -30,7 +31,7 @@ export function printPlan(report: PlanReport, options: PlanTextOptions): string 
       return [`${title}: nothing to change`, ...notes.map((note) => colors.faint(`    ${note}`))];
     return [title, ...notes.map((note) => colors.faint(`    ${note}`)), ...printChanges(changes, colors, options.full)];
   });
-  return `${blocks.map((lines) => lines.join('\n')).join('\n')}\n\n${options.planned === false ? 'Nothing was planned: too little is known.' : printSummary(report, 'Plan', options.nothing)}\n`;
+  return `${blocks.map((lines) => lines.join('\n')).join('\n')}\n\n${printProof(report.promises, colors)}${options.planned === false ? 'Nothing was planned: too little is known.' : printSummary(report, 'Plan', options.nothing)}\n`;
 }
 
 /** `Plan: 12 to add, 1 to change, 0 to remove on 2 hosts`. */

@@ -68,12 +68,24 @@ function buildProgram(running: Running): Command {
     .option('--detailed-exitcode', '0 nothing to do, 1 any error, 2 changes pending')
     .option('--full', 'show long lists of elements whole')
     .option('--forget <host>', 'go on without a host that left the documents (repeatable)', collect)
+    .option('--require-proof', 'refuse what the simulation leaves undecided too')
+    .option(
+      '--accept <promise>',
+      'go on though this promise, or this resource (PortForward/web), is broken (repeatable)',
+      collect,
+    )
     .action(running(async (output, flags) => (await import('./commands/plan.ts')).plan(output, flags)));
   withFiles(program.command('apply').description('plan, then carry it out'))
     .option('--yes', 'ask nothing')
     .option('--confirm-timeout <time>', 'at a terminal: undo unless confirmed within this time', duration, 30_000)
     .option('--full', 'show long lists of elements whole')
     .option('--forget <host>', 'go on without a host that left the documents (repeatable)', collect)
+    .option('--require-proof', 'refuse what the simulation leaves undecided too')
+    .option(
+      '--accept <promise>',
+      'go on though this promise, or this resource (PortForward/web), is broken (repeatable)',
+      collect,
+    )
     .action(running(async (output, flags) => (await import('./commands/apply.ts')).apply(output, flags)));
   withFiles(
     program.command('status').description('whether the hosts hold what the documents say, and the tunnels are up'),

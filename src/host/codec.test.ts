@@ -98,6 +98,19 @@ test('a record read again is the same, and gives the same text', () => {
   );
 });
 
+test('the fields of every tunnel, forward and accepted target stand in one order', () => {
+  fc.assert(
+    fc.property(record, (written) => {
+      for (const line of encodeRecord(written).split('\n')) {
+        const item = /^ {6}(\{.*\}),?$/.exec(line)?.[1];
+        if (item === undefined) continue;
+        const names = Object.keys(JSON.parse(item));
+        expect(names).toEqual([...names].sort());
+      }
+    }),
+  );
+});
+
 describe('a record that cannot be used says why', () => {
   const good = encodeRecord({
     format: RECORD_FORMAT,

@@ -53,9 +53,11 @@ export function readerOf(expression: Expression, tables: TableSets, type?: DataT
       return valueReader(expression, type?.[0]);
     case 'concat':
       return joined(expression.parts.map((part, index) => valueReader(part, type?.[index])));
+    case 'tcpOption':
+      if (expression.option !== 'maxseg' || expression.field !== 'size') return unknown;
+      return field(({ protocol, maxseg }) => (protocol === TCP ? maxseg : null));
     case 'rawPayload':
     case 'rt':
-    case 'tcpOption':
     case 'prefix':
     case 'range':
     case 'wildcard':

@@ -14,6 +14,8 @@ export interface PacketContext {
   /** fin 1, syn 2, rst 4, psh 8, ack 16. */
   readonly tcpFlags?: number;
   readonly icmpType?: number;
+  /** The TCP option of a SYN, in bytes. */
+  readonly maxseg?: number;
   /** Of the sender on the last link; null where the link has none (a tunnel), absent where it is not known. */
   readonly hardwareSource?: string | null;
   readonly iif?: string;

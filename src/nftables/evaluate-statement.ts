@@ -76,9 +76,10 @@ function matchStep({ left, op, right }: Match, tables: TableSets): Step {
   };
 }
 
-type Test = (parts: readonly Scalar[], registers: Registers) => boolean | Unknown;
+export type Test = (parts: readonly Scalar[], registers: Registers) => boolean | Unknown;
 
-function testOf(left: Expression, op: Match['op'], right: Expression, tables: TableSets): Test {
+/** What the right side of a match asks of the left. */
+export function testOf(left: Expression, op: Match['op'], right: Expression, tables: TableSets): Test {
   const isNot = op === '!=';
   const turned = (held: boolean | Unknown): boolean | Unknown => (held === UNKNOWN ? UNKNOWN : held !== isNot);
   const type = typeOf(left);
@@ -169,7 +170,7 @@ function assignStep(target: Expression, read: Read): Step {
     });
   }
   if (target.kind === 'tcpOption' && target.option === 'maxseg') {
-    return (registers) => (registers.packet.protocol === 6 ? clamp(registers) : 'break');
+    return (registers) => (registers.packet.maxseg === undefined ? 'break' : clamp(registers));
   }
   const isHarmless =
     ((target.kind === 'meta' || target.kind === 'ct') && harmlessKeys.has(target.key)) ||
@@ -180,7 +181,9 @@ function assignStep(target: Expression, read: Read): Step {
   function clamp(registers: Registers): Outcome {
     const parts = read(registers);
     const size = parts === null || parts === UNKNOWN ? undefined : parts[0];
-    if (typeof size === 'number') registers.maxseg = Math.min(size, registers.maxseg ?? size);
+    // Never enlarged (nft_exthdr_tcp_set_eval).
+    const now = registers.maxseg ?? registers.packet.maxseg;
+    if (typeof size === 'number' && now !== undefined && size < now) registers.maxseg = size;
     return 'next';
   }
 }
@@ -263,11 +266,25 @@ const conditions = new Set(['match', 'limit', 'quota', 'ct count', 'meter']);
 function opaqueStep(json: unknown): Step {
   const [name, content] = typeof json === 'object' && json !== null ? (Object.entries(json)[0] ?? []) : [];
   if (name === undefined) return (registers) => giveUp(registers, 'the statement is not modelled');
+  if (name === 'xt') return xtStep(content);
   const hasStatement = typeof content === 'object' && content !== null && 'stmt' in content;
-  const isXtMatch =
-    name === 'xt' && typeof content === 'object' && content !== null && 'type' in content && content.type === 'match';
   const isUpdate = name === 'set' || name === 'map';
   if (harmless.has(name) || (isUpdate && !hasStatement)) return next;
-  if (conditions.has(name) || isXtMatch || isUpdate) return (registers) => (guess(registers) ? 'next' : 'break');
+  if (conditions.has(name) || isUpdate) return (registers) => (guess(registers) ? 'next' : 'break');
+  return (registers) => giveUp(registers, `"${name}" is not modelled`);
+}
+
+/** Targets of iptables that change nothing we follow. */
+const harmlessTargets = new Set(['LOG', 'NFLOG', 'TRACE', 'AUDIT', 'CHECKSUM', 'CLASSIFY', 'SECMARK', 'TCPMSS']);
+
+/** A match or target of iptables: `nft -j` tells its name, and nothing of what it says. */
+function xtStep(content: unknown): Step {
+  const of: object = typeof content === 'object' && content !== null ? content : {};
+  const isMatch = 'type' in of && of.type === 'match';
+  if (isMatch) return (registers) => (guess(registers) ? 'next' : 'break');
+  const name = 'name' in of ? String(of.name) : 'xt';
+  if (harmlessTargets.has(name)) return next;
+  if (name === 'REJECT') return () => 'reject';
+  if (name === 'MASQUERADE') return (registers) => translate(registers, { kind: 'masquerade' });
   return (registers) => giveUp(registers, `"${name}" is not modelled`);
 }

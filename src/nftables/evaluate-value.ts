@@ -40,11 +40,9 @@ const symbols: Readonly<Record<string, Readonly<Record<string, number>>>> = {
   },
 };
 
-/** Bits of `ct state` and `ct status`, as the kernel has them. */
+/** The bit of `ct state`, as the kernel has it. */
 export const stateBit = (state: 'invalid' | 'established' | 'related' | 'new' | 'untracked'): number =>
   symbols.ct_state?.[state] ?? 0;
-export const statusBit = (status: 'seen-reply' | 'confirmed' | 'snat' | 'dnat'): number =>
-  symbols.ct_status?.[status] ?? 0;
 
 /** What one constant stands for: a value, an interval, anything, a beginning of a name, or what the model does not know. */
 export type Pattern =

@@ -5,6 +5,7 @@
 import type { Family } from '../net/index.ts';
 import type { TableSets } from './evaluate-expression.ts';
 import type { Evaluation, PacketChanges, PacketContext, Registers, RuleReference } from './evaluate-packet.ts';
+import { type Asked, answersTo, type PortTest, portTestsOf, registersOf, seesFamily } from './evaluate-ports.ts';
 import { indexElements } from './evaluate-set.ts';
 import { type Step, stepOf } from './evaluate-statement.ts';
 import { printStatement } from './print-statement.ts';
@@ -14,6 +15,8 @@ import type { BaseChain, Chain, Hook, Rule, Table, TableFamily } from './ruleset
 export interface PreparedRuleset {
   /** By hook, in the order they run. */
   readonly chains: ReadonlyMap<Hook, readonly PreparedBase[]>;
+  /** The tests that ask for ports; undefined where one asks for more besides. */
+  readonly portTests: readonly PortTest[] | undefined;
   /** What stands at a hook, or may, and cannot be read. */
   readonly unreadable: readonly { readonly family: TableFamily; readonly hook?: string; readonly what: string }[];
 }
@@ -44,9 +47,12 @@ export interface ChainSelection {
 export function prepareRuleset(tables: readonly Table[]): PreparedRuleset {
   const chains = new Map<Hook, PreparedBase[]>();
   const unreadable: { family: TableFamily; hook?: string; what: string }[] = [];
+  let portTests: readonly PortTest[] | undefined = [];
   for (const table of tables) {
     unreadable.push(...unreadableParts(table));
     const sets = tableSets(table);
+    const asked = portTestsOf(table, sets);
+    portTests = asked === undefined || portTests === undefined ? undefined : [...portTests, ...asked];
     const prepared = new Map(table.chains.map((chain) => [chain.name, prepareChain(table, chain, sets)]));
     for (const base of table.chains) {
       if (base.kind !== 'base') continue;
@@ -57,7 +63,7 @@ export function prepareRuleset(tables: readonly Table[]): PreparedRuleset {
     }
   }
   for (const list of chains.values()) list.sort((left, right) => left.base.priority - right.base.priority);
-  return { chains, unreadable };
+  return { chains, portTests, unreadable };
 }
 
 /** A base chain of an unknown kind, or a table that could not be listed. Sets, flowtables and objects matter only where a rule asks for them. */
@@ -97,6 +103,17 @@ const prepareChain = (table: Table, chain: Chain, sets: TableSets): PreparedChai
   })),
 });
 
+/**
+ * What the ruleset answers to whatever asks for ports. Packets that differ in their ports alone and have the same text meet the same
+ * fate. Undefined where that cannot be told beforehand.
+ */
+export const portAnswers = ({ portTests }: PreparedRuleset, asked: Asked): string | undefined =>
+  portTests === undefined ? undefined : answersTo(portTests, asked);
+
+/** Whether anything at all stands at a hook, or may. */
+export const standsAt = ({ chains, unreadable }: PreparedRuleset, hook: Hook): boolean =>
+  unreadable.length > 0 || chains.has(hook);
+
 /** Runs a packet through the chains. Chains of type nat end with the first that translates; the caller asks them for new connections alone. */
 export function evaluate(ruleset: PreparedRuleset, selection: ChainSelection, packet: PacketContext): Evaluation {
   const unread = ruleset.unreadable.find(
@@ -108,9 +125,6 @@ export function evaluate(ruleset: PreparedRuleset, selection: ChainSelection, pa
   const first = runAll(chains, packet, []);
   return first.guessed.length === 0 ? resultOf(first) : evaluateBothWays(chains, packet, first);
 }
-
-const seesFamily = (table: TableFamily, family: Family): boolean =>
-  table === 'inet' || table === 'netdev' || table === (family === 4 ? 'ip' : 'ip6');
 
 function isSelected({ base, table }: PreparedBase, selection: ChainSelection, family: Family): boolean {
   const { from, below, device } = selection;
@@ -164,12 +178,7 @@ function fateOf(evaluation: Evaluation): string {
 }
 
 function runAll(chains: readonly PreparedBase[], packet: PacketContext, guesses: readonly boolean[]): Run {
-  const run: Run = {
-    ...{ packet, guesses, guessed: [], changedBy: [], verdict: 'accept' },
-    ...{ mark: packet.mark, connectionMark: packet.connection?.mark },
-    ...{ zone: undefined, notrack: false, maxseg: undefined, reroute: false, translation: undefined },
-    ...{ at: undefined, decidedBy: undefined, why: undefined },
-  };
+  const run: Run = { ...registersOf(packet), guesses, verdict: 'accept' };
   for (const chain of chains) {
     const before = run.mark;
     const verdict = runChain(chain, chain, run, 0);

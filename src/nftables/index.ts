@@ -45,7 +45,7 @@ export {
 } from './build.ts';
 export { diffTable } from './diff.ts';
 export type { ChainSelection, PreparedRuleset } from './evaluate.ts';
-export { evaluate, portAnswers, prepareRuleset, printReference } from './evaluate.ts';
+export { evaluate, portAnswers, prepareRuleset, printReference, standsAt } from './evaluate.ts';
 export type {
   ConnectionContext,
   Evaluation,

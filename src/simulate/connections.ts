@@ -44,7 +44,14 @@ export interface Tracked {
 export function track(table: ConnectionTable, tuple: Tuple, zone: Zone): Tracked {
   const found = table.get(keyOf('original', zone, tuple)) ?? table.get(keyOf('reply', zone, tuple));
   if (found === undefined) {
-    const connection: Connection = { original: tuple, reply: inverseOf(tuple), zone, mark: 0, status: 0, settled: new Set() };
+    const connection: Connection = {
+      original: tuple,
+      reply: inverseOf(tuple),
+      zone,
+      mark: 0,
+      status: 0,
+      settled: new Set(),
+    };
     return { connection, direction: 'original', state: 'new' };
   }
   const { connection, direction } = found;
@@ -80,7 +87,11 @@ export function settle(
   const wanted: Tuple =
     half === 'destination'
       ? { ...now, destination: to.address ?? now.destination, destinationPort: to.port ?? now.destinationPort }
-      : uniqueSource(table, connection, { ...now, source: to.address ?? now.source, sourcePort: to.port ?? now.sourcePort });
+      : uniqueSource(table, connection, {
+          ...now,
+          source: to.address ?? now.source,
+          sourcePort: to.port ?? now.sourcePort,
+        });
   if (isSameTuple(wanted, now)) return;
   connection.reply = inverseOf(wanted);
   connection.status |= NAT_STATUS[half];

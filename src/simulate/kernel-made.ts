@@ -1,7 +1,14 @@
 /** What the kernel adds by itself to links, addresses and rules that are made. */
 import type { HostState } from '../host/index.ts';
-import { type Family, hostPrefix, networkOf, parseInterfaceAddress, type Prefix, samePrefix } from '../net/index.ts';
-import { type Link, type LinkAddress, LOCAL_TABLE, MAIN_TABLE, type Route, type RoutingRule } from '../routing/index.ts';
+import { type Family, hostPrefix, networkOf, type Prefix, parseInterfaceAddress, samePrefix } from '../net/index.ts';
+import {
+  type Link,
+  type LinkAddress,
+  LOCAL_TABLE,
+  MAIN_TABLE,
+  type Route,
+  type RoutingRule,
+} from '../routing/index.ts';
 
 /** rtnetlink(7), RTPROT_KERNEL. */
 const KERNEL = 2;
@@ -36,7 +43,10 @@ function routesOf({ link, address, scope }: LinkAddress): readonly Route[] {
 }
 
 const isSame = (left: Route, right: Route): boolean =>
-  left.table === right.table && left.link === right.link && left.type === right.type && samePrefix(left.destination, right.destination);
+  left.table === right.table &&
+  left.link === right.link &&
+  left.type === right.type &&
+  samePrefix(left.destination, right.destination);
 
 const LOOPBACK: Link = { name: 'lo', kind: 'loopback', mtu: 65_536, up: true };
 

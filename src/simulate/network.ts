@@ -1,6 +1,13 @@
 /** Hosts made ready for many packets, and how they are wired (design.md, "How hosts are wired"). */
 import type { HostState } from '../host/index.ts';
-import { type Address, buildPrefixTable, containsAddress, type Family, networkOf, type PrefixTable } from '../net/index.ts';
+import {
+  type Address,
+  buildPrefixTable,
+  containsAddress,
+  type Family,
+  networkOf,
+  type PrefixTable,
+} from '../net/index.ts';
 import { type PreparedRuleset, prepareRuleset } from '../nftables/index.ts';
 import { indexRoutes, type Link, type LinkAddress, type RouteIndex } from '../routing/index.ts';
 import type { WireGuardDevice, WireGuardPeer } from '../wireguard/index.ts';
@@ -95,7 +102,10 @@ const hasNatChain = ({ tables }: HostState, family: 'ip' | 'ip6'): boolean =>
       table.chains.some((chain) => chain.kind === 'base' && chain.type === 'nat'),
   );
 
-/** The addresses that hosts bear on private links whose prefix holds `address`, other than on `plug` itself. */
+/** Links whose other end is found by the tunnel, never by a prefix. */
+export const isOverlay = (link: Link | undefined): boolean => link?.kind === 'wireguard' || link?.kind === 'vxlan';
+
+/** The links on the same network as `plug` that bear `address`: of the same zone, and with a prefix in common. */
 export function neighboursAt(network: Network, plug: TunnelPlug, address: Address): readonly TunnelPlug[] {
   const found: TunnelPlug[] = [];
   const isOpen = network.hosts.get(plug.host)?.openLinks.has(plug.link) === true;
@@ -103,7 +113,7 @@ export function neighboursAt(network: Network, plug: TunnelPlug, address: Addres
     for (const each of host.state.addresses) {
       const isHere = host.name === plug.host && each.link === plug.link;
       if (isHere || !bears(each, address) || host.openLinks.has(each.link) !== isOpen) continue;
-      if (network.farEnds.has(plugKey({ host: host.name, link: each.link })) && host.links.get(each.link)?.name.startsWith('sp-') === true) continue;
+      if (isOverlay(host.links.get(each.link))) continue;
       if (sharesPrefix(network, plug, each)) found.push({ host: host.name, link: each.link });
     }
   return found;

@@ -14,8 +14,13 @@ export interface Packet {
   readonly destinationPort: number;
   /** TCP: syn 2, ack 16. */
   readonly tcpFlags?: number;
+  /** Of a SYN: the largest segment its sender takes, in bytes. */
+  readonly maxseg?: number;
   readonly mark: number;
 }
+
+/** What an IP and a TCP header take of a packet, in bytes: 20 or 40, and 20 (RFC 791, 8200, 9293). */
+export const SEGMENT_HEADERS: Readonly<Record<Family, number>> = { 4: 40, 6: 60 };
 
 export const familyOf = ({ destination }: Packet): Family => destination.family;
 

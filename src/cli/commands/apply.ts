@@ -8,9 +8,10 @@ import { loadSet } from '../load.ts';
 import type { Output } from '../output.ts';
 import { reportPlan } from '../plan-report.ts';
 import { printPlan, printSummary } from '../plan-text.ts';
+import { type ProofFlags, provePlan, requirePromises } from '../proof.ts';
 import { requireWritable, surveyHosts } from '../survey.ts';
 
-export interface ApplyFlags extends CarryFlags {
+export interface ApplyFlags extends CarryFlags, ProofFlags {
   readonly set: string;
   readonly full?: boolean;
   readonly forget?: readonly string[];
@@ -25,18 +26,21 @@ export async function apply(output: Output, flags: ApplyFlags): Promise<number> 
   requireWritable(survey);
   requireNobodyLeft(set, flags.set, survey.facts, flags.forget ?? []);
   const aimFor = aimOfSet(set, flags.set);
-  const plan = prepare(survey.facts, aimFor, 'add');
+  const compiled = aimFor(survey.facts);
+  const plan = prepare(survey.facts, () => compiled, 'add');
   if (plan.problems.length > 0) throw new InputProblems(plan.problems);
-  const shown = reportPlan(set.hosts.keys(), plan, survey.unreachable);
+  const promises = provePlan(set, compiled, survey.facts);
+  const shown = reportPlan(set.hosts.keys(), plan, survey.unreachable, promises);
   const about = aboutHosts(set, plan);
   if (output.format === 'text') {
     await output.write(
       printPlan(shown, { color: output.color, full: flags.full === true, about, unreachable: survey.unreachable }),
     );
   }
+  requirePromises(promises, flags);
   const done = await carry(output, flags, interrupt, { managed: survey.managed, plan, aimFor, command: 'apply' });
   if (done === undefined) return FAILED;
-  const report = done === plan ? shown : reportPlan(set.hosts.keys(), done, survey.unreachable);
+  const report = done === plan ? shown : reportPlan(set.hosts.keys(), done, survey.unreachable, promises);
   if (output.format !== 'text' || report.hosts.some(({ changes }) => changes.length > 0)) {
     await output.result(report, () => `${printSummary(report, 'Applied')}\n`);
   }

@@ -8,9 +8,10 @@ import { loadSet } from '../load.ts';
 import type { Output } from '../output.ts';
 import { reportPlan } from '../plan-report.ts';
 import { printPlan } from '../plan-text.ts';
+import { type ProofFlags, provePlan, requirePromises } from '../proof.ts';
 import { declaredSurvey, notUsable, surveyHosts } from '../survey.ts';
 
-export interface PlanFlags {
+export interface PlanFlags extends ProofFlags {
   readonly file: readonly string[];
   readonly set: string;
   readonly offline?: boolean;
@@ -40,9 +41,11 @@ async function show(output: Output, flags: PlanFlags): Promise<{ readonly status
   requireNobodyLeft(set, flags.set, survey.facts, flags.forget ?? []);
   // What a host is to become depends on its peers and its own record: with one of them unknown, a plan would be a guess.
   const whole = notUsable(survey).length === 0;
-  const planned = whole ? prepare(survey.facts, aimOfSet(set, flags.set), 'add') : NOTHING_PLANNED;
+  const compiled = whole ? aimOfSet(set, flags.set)(survey.facts) : undefined;
+  const planned = compiled === undefined ? NOTHING_PLANNED : prepare(survey.facts, () => compiled, 'add');
   if (planned.problems.length > 0) throw new InputProblems(planned.problems);
-  const report = reportPlan(set.hosts.keys(), planned, survey.unreachable);
+  const promises = compiled === undefined ? [] : provePlan(set, compiled, survey.facts);
+  const report = reportPlan(set.hosts.keys(), planned, survey.unreachable, promises);
   await output.result(report, () =>
     printPlan(report, {
       color: output.color,
@@ -54,6 +57,7 @@ async function show(output: Output, flags: PlanFlags): Promise<{ readonly status
   );
   const problems = notUsable(survey);
   for (const line of problems) output.say(line);
+  requirePromises(promises, flags);
   return {
     status: problems.length === 0 ? DONE : FAILED,
     pending: report.hosts.some(({ changes }) => changes.length > 0),

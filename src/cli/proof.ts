@@ -1,0 +1,64 @@
+/** What a plan promises, simulated before anything is changed: shown by plan, held against by apply. */
+import type { Compiled } from '../compile/index.ts';
+import type { HostFacts } from '../host/index.ts';
+import type { ResourceSet } from '../resources/index.ts';
+import { verifyPlan } from '../verify/index.ts';
+import type { Paint } from './color.ts';
+import { CommandFailure } from './exit.ts';
+import type { PromiseReport } from './plan-report.ts';
+
+/** Every promise of the set under this plan, with the trace of the packet that breaks it or leaves it undecided. */
+export const provePlan = (
+  set: ResourceSet,
+  compiled: Compiled,
+  facts: ReadonlyMap<string, HostFacts>,
+): readonly PromiseReport[] => verifyPlan({ set, compiled, facts });
+
+export interface ProofFlags {
+  /** Undecided refuses too. */
+  readonly requireProof?: boolean;
+  /** Promises, or resources with all of theirs, that may be broken. */
+  readonly accept?: readonly string[];
+}
+
+/** Throws where a promise does not hold (with --require-proof: is not proven) and was not accepted by name. */
+export function requirePromises(promises: readonly PromiseReport[], { requireProof, accept = [] }: ProofFlags): void {
+  const broken = promises.filter(
+    ({ holds, resource, promise }) =>
+      (holds === false || (requireProof === true && holds === 'undecided')) &&
+      !accept.includes(resource) &&
+      !accept.includes(`${resource}: ${promise}`),
+  );
+  const [first] = broken;
+  if (first === undefined) return;
+  const lines = broken.slice(0, 10).map((each) => `  ${printPromise(each)}`);
+  const more = broken.length > 10 ? [`  ... and ${broken.length - 10} more`] : [];
+  throw new CommandFailure(
+    `nothing was changed: ${broken.length === 1 ? 'a promise does' : `${broken.length} promises do`} not hold\n${[...lines, ...more].join('\n')}\n` +
+      `--accept "${first.resource}: ${first.promise}" goes on with it broken.`,
+  );
+}
+
+const printPromise = ({ resource, promise, holds, reason }: PromiseReport): string =>
+  `${resource}: ${promise}: ${holds === 'undecided' ? 'undecided' : 'does not hold'}${reason === undefined ? '' : `: ${reason}`}`;
+
+/** `Proven: 12 promises hold, 1 undecided`, and each that does not hold or is undecided with its reason. */
+export function printProof(promises: readonly PromiseReport[], colors: Paint): string {
+  if (promises.length === 0) return '';
+  const broken = promises.filter(({ holds }) => holds === false);
+  const open = promises.filter(({ holds }) => holds === 'undecided');
+  const lines = [
+    ...broken.slice(0, SHOWN).map((each) => colors.removed(`  ${printPromise(each)}`)),
+    ...open.slice(0, SHOWN).map((each) => colors.changed(`  ${printPromise(each)}`)),
+  ];
+  const count = promises.length - broken.length - open.length;
+  const parts = [
+    `${count} ${count === 1 ? 'promise holds' : 'promises hold'}`,
+    ...(broken.length === 0 ? [] : [`${broken.length} ${broken.length === 1 ? 'does' : 'do'} not`]),
+    ...(open.length === 0 ? [] : [`${open.length} undecided`]),
+  ];
+  return `${[`Simulated: ${parts.join(', ')}`, ...lines].join('\n')}\n`;
+}
+
+/** Of each kind; -o json has all. */
+const SHOWN = 10;

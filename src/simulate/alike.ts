@@ -1,0 +1,57 @@
+/** Flows that differ in their ports alone and meet the same fate: one trace stands for all of them. */
+import type { Address } from '../net/index.ts';
+import { type PacketContext, portAnswers, type Tuple } from '../nftables/index.ts';
+import type { Network, SimulatedHost } from './network.ts';
+import { inverseOf, PROTOCOLS } from './packet.ts';
+import { SOURCE_PORT } from './simulate.ts';
+
+/** A flow to a public port, and where it is expected to be translated to. */
+export interface Expectation {
+  readonly from: Address;
+  readonly to: Address;
+  readonly protocol: 'tcp' | 'udp';
+  readonly port: number;
+  /** After each translation, in order. */
+  readonly aims: readonly Address[];
+  readonly aimPort: number;
+}
+
+/**
+ * A text that is the same for flows between the same addresses whose ports no rule of these hosts tells apart, in request and answer,
+ * before and after translation. Undefined where that cannot be told beforehand.
+ */
+export function portClass(network: Network, hosts: readonly string[], flow: Expectation): string | undefined {
+  const { from: source, to, port, aims, aimPort } = flow;
+  const protocol = PROTOCOLS[flow.protocol];
+  const ends = [{ to, port }, ...aims.map((aim) => ({ to: aim, port: aimPort }))];
+  const tuples = ends.map(
+    (each): Tuple => ({ source, destination: each.to, protocol, sourcePort: SOURCE_PORT, destinationPort: each.port }),
+  );
+  let all = '';
+  for (const name of hosts) {
+    const host = network.hosts.get(name);
+    if (host === undefined) return undefined;
+    const links = [...host.links.keys()];
+    for (const original of tuples)
+      for (const tuple of [original, inverseOf(original)]) {
+        const packet = contextOf(host, tuple, original);
+        const isAnswer = tuple !== original;
+        const answers = portAnswers(host.ruleset, { packet, isAnswer, links, relative: [port, aimPort] });
+        if (answers === undefined) return undefined;
+        all += `${answers}|`;
+      }
+  }
+  return all;
+}
+
+function contextOf(host: SimulatedHost, tuple: Tuple, original: Tuple): PacketContext {
+  return {
+    ...tuple,
+    ...{ family: tuple.destination.family, mark: 0 },
+    connection: {
+      ...{ state: 'new', direction: 'original', mark: 0, status: 0, zone: { original: 0, reply: 0 } },
+      ...{ original, reply: inverseOf(original) },
+    },
+    addressType: (address) => (host.isLocal(address) ? 'local' : 'unicast'),
+  };
+}

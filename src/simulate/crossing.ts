@@ -1,0 +1,191 @@
+/** What lies beyond a link: the far end of a tunnel, a host on the same network, the Internet, or nothing known. */
+import { type Address, lookupPrefix, printAddress, sameAddress } from '../net/index.ts';
+import { evaluate, type PacketContext, printReference } from '../nftables/index.ts';
+import { isPendingKey, printKey, sameKey, type WireGuardPeer } from '../wireguard/index.ts';
+import {
+  isOverlay,
+  type Network,
+  neighboursAt,
+  openAt,
+  plugKey,
+  type SimulatedHost,
+  type TunnelPlug,
+} from './network.ts';
+import { type Packet, printPacket } from './packet.ts';
+import { type End, end, type Origin, type Recorder } from './trace.ts';
+
+export type Crossing =
+  /** `hardware`: of the link it left by, where both are on one network. */
+  | { readonly kind: 'arrives'; readonly at: TunnelPlug; readonly packet: Packet; readonly hardware?: string }
+  /** Back where the flow came from. */
+  | { readonly kind: 'returns'; readonly packet: Packet }
+  | End;
+
+export interface Leaving {
+  readonly from: TunnelPlug;
+  readonly nexthop: Address;
+  readonly packet: Packet;
+}
+
+/** Where a packet comes to that leaves a host. `origin` is who asked: packets for that address by that link have come home. */
+export function cross(
+  network: Network,
+  { from, nexthop, packet }: Leaving,
+  origin: Origin,
+  record: Recorder,
+): Crossing {
+  const host = network.hosts.get(from.host);
+  const link = host?.links.get(from.link);
+  if (host === undefined || link === undefined || !link.up)
+    return end('dropped', `${from.host} has no link ${from.link} that is up`);
+  if (isOverlay(link)) {
+    if (isHome(origin, from, packet)) return { kind: 'returns', packet };
+    return link.kind === 'wireguard'
+      ? crossWireGuard(network, host, from.link, packet, record)
+      : crossVxlan(network, host, from.link, nexthop, packet);
+  }
+  const outside = host.openLinks.has(from.link) ? withOuterSource(host, packet) : packet;
+  if (isHome(origin, from, packet)) return { kind: 'returns', packet };
+  const [neighbour, other] = neighboursAt(network, from, nexthop);
+  if (other !== undefined && neighbour !== undefined) {
+    return end(
+      'undecided',
+      `${printAddress(nexthop)} is at ${neighbour.host} and at ${other.host}: name their networks`,
+    );
+  }
+  if (neighbour !== undefined)
+    return { kind: 'arrives', at: neighbour, packet, ...(link.mac !== undefined && { hardware: link.mac }) };
+  if (!host.openLinks.has(from.link)) {
+    return end(
+      'exits',
+      `${printPacket(packet)} leaves ${host.name} by ${from.link}; ${printAddress(nexthop)} is no host of ours`,
+    );
+  }
+  const open = openAt(network, packet.destination);
+  if (open === undefined)
+    return end('exits', `${printPacket(outside)} leaves ${host.name} by ${from.link} for the Internet`);
+  return { kind: 'arrives', at: { host: open.host, link: open.link }, packet: { ...outside, destination: open.inner } };
+}
+
+const isHome = (origin: Origin, from: TunnelPlug, { destination }: Packet): boolean =>
+  origin.kind === 'beyond' &&
+  origin.host === from.host &&
+  origin.link === from.link &&
+  sameAddress(origin.address, destination);
+
+/** The provider's 1:1 NAT on the way out. */
+function withOuterSource(host: SimulatedHost, packet: Packet): Packet {
+  const open = host.openAddresses.find(({ inner }) => sameAddress(inner, packet.source));
+  return open === undefined ? packet : { ...packet, source: open.outer };
+}
+
+/** Cryptokey routing both ways: the peer whose allowed IPs hold the destination, and there the source must be among ours. */
+function crossWireGuard(
+  network: Network,
+  host: SimulatedHost,
+  link: string,
+  packet: Packet,
+  record: Recorder,
+): Crossing {
+  const keys = host.cryptokeys.get(link);
+  if (keys === undefined) return end('dropped', `${link} on ${host.name} is a WireGuard link without a key`);
+  const found = lookupPrefix(keys.peers, packet.destination);
+  if (found === undefined) {
+    record(host.name, 'wireguard', () => ({
+      detail: 'no peer',
+      decidedBy: `${link}: no allowed IPs hold ${printAddress(packet.destination)}`,
+    }));
+    return end(
+      'unreachable',
+      `no peer of ${link} on ${host.name} has ${printAddress(packet.destination)} among its allowed IPs`,
+    );
+  }
+  const peer = found.value;
+  const far = network.farEnds.get(plugKey({ host: host.name, link }))?.find((plug) => isPeer(network, plug, peer));
+  if (far === undefined) {
+    const key = isPendingKey(peer.publicKey) ? 'a peer to come' : printKey(peer.publicKey);
+    return end('exits', `${printPacket(packet)} leaves ${host.name} by ${link} for ${key}`);
+  }
+  record(host.name, 'wireguard', () => ({ detail: `by ${link} to ${far.host}` }));
+  const there = network.hosts.get(far.host)?.cryptokeys.get(far.link);
+  const believed = there === undefined ? undefined : lookupPrefix(there.peers, packet.source);
+  if (believed === undefined || !isOwnKey(host, keys.device.publicKey, believed.value)) {
+    return end(
+      'dropped',
+      `${far.link} on ${far.host} does not take ${printAddress(packet.source)} from ${host.name}: it is not among its allowed IPs`,
+    );
+  }
+  return { kind: 'arrives', at: far, packet };
+}
+
+/** A key that is still to be made bears the name of its host. */
+function isPeer(network: Network, { host, link }: TunnelPlug, { publicKey }: WireGuardPeer): boolean {
+  if (isPendingKey(publicKey)) return publicKey.pendingHost === host;
+  const own = network.hosts.get(host)?.cryptokeys.get(link)?.device.publicKey;
+  return own !== undefined && sameKey(own, publicKey);
+}
+
+function isOwnKey(host: SimulatedHost, own: WireGuardPeer['publicKey'] | undefined, peer: WireGuardPeer): boolean {
+  if (isPendingKey(peer.publicKey)) return peer.publicKey.pendingHost === host.name;
+  return own !== undefined && sameKey(own, peer.publicKey);
+}
+
+/** One network of two: the next hop must be the other's address. */
+function crossVxlan(network: Network, host: SimulatedHost, link: string, nexthop: Address, packet: Packet): Crossing {
+  const own = host.links.get(link)?.vxlan;
+  const far = network.farEnds.get(plugKey({ host: host.name, link }))?.[0];
+  if (far === undefined)
+    return end('exits', `${printPacket(packet)} leaves ${host.name} by ${link}; the other end is not known`);
+  const there = network.hosts.get(far.host);
+  const other = there?.links.get(far.link)?.vxlan;
+  if (own?.vni !== other?.vni || own?.port !== other?.port || other === undefined) {
+    return end(
+      'dropped',
+      `${link} on ${host.name} and ${far.link} on ${far.host} differ in network identifier or port`,
+    );
+  }
+  const isThere = there?.state.addresses.some(
+    ({ link: on, address }) => on === far.link && sameAddress(address.address, nexthop),
+  );
+  if (isThere !== true || there === undefined)
+    return end('unreachable', `nobody on ${link} answers for ${printAddress(nexthop)}`);
+  return discover(host, link, there, far.link, nexthop) ?? { kind: 'arrives', at: far, packet };
+}
+
+const NEIGHBOUR_SOLICITATION = 135;
+const NEIGHBOUR_ADVERTISEMENT = 136;
+
+/** IPv6 asks for the neighbour by packets that the rules of both ends see (RFC 4861), and that conntrack does not. ARP they do not see. */
+function discover(
+  host: SimulatedHost,
+  link: string,
+  there: SimulatedHost,
+  farLink: string,
+  nexthop: Address,
+): End | undefined {
+  if (nexthop.family === 4) return undefined;
+  const own = host.state.addresses.find((each) => each.link === link && each.address.address.family === 6)?.address
+    .address;
+  if (own === undefined) return undefined;
+  const ask = { iif: farLink, source: own, destination: nexthop, icmpType: NEIGHBOUR_SOLICITATION };
+  const answer = { iif: link, source: nexthop, destination: own, icmpType: NEIGHBOUR_ADVERTISEMENT };
+  return letsIn(there, ask) ?? letsIn(host, answer);
+}
+
+type Message = Pick<PacketContext, 'source' | 'destination' | 'icmpType' | 'iif'>;
+
+function letsIn(host: SimulatedHost, message: Message): End | undefined {
+  const packet: PacketContext = {
+    ...message,
+    ...{ family: 6, protocol: 58, mark: 0, untracked: true },
+    addressType: (address) => (host.isLocal(address) ? 'local' : 'unicast'),
+  };
+  for (const hook of ['prerouting', 'input'] as const) {
+    const { verdict, decidedBy } = evaluate(host.ruleset, { hook, type: 'filter' }, packet);
+    const by = decidedBy === undefined ? '' : printReference(decidedBy);
+    const what = `neighbour discovery on ${message.iif} of ${host.name}: ${by}`;
+    if (verdict === 'undecided') return end('undecided', what);
+    if (verdict !== 'accept') return end('unreachable', what);
+  }
+  return undefined;
+}

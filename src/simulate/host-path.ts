@@ -1,0 +1,145 @@
+/** The ways through one host: what comes in by a link, and what the host itself sends. */
+import type { Address } from '../net/index.ts';
+import { lookupRoute, printRoute, printRule, type RouteResult } from '../routing/index.ts';
+import type { Tracked } from './connections.ts';
+import { familyOf, type Packet, printPacket } from './packet.ts';
+import { noWay, type Passage, runEntry, runExit, runForward, runIngress } from './passage.ts';
+import { forwarding, hasNoIpv6, reversePath } from './setting.ts';
+import { type End, end } from './trace.ts';
+
+export type Left =
+  | {
+      readonly kind: 'leaves';
+      readonly link: string;
+      readonly nexthop: Address;
+      readonly packet: Packet;
+      readonly tracked?: Tracked;
+    }
+  | { readonly kind: 'delivered'; readonly packet: Packet }
+  | End;
+
+/** A packet that came in by `passage.iif`: delivered to the host, forwarded, or ended. */
+export function receive(passage: Passage & { iif: string }): Left {
+  const { host, iif } = passage;
+  const link = host.links.get(iif);
+  if (link === undefined || !link.up) return end('dropped', `${host.name} has no link ${iif} that is up`);
+  if (familyOf(passage.packet) === 6 && hasNoIpv6(host, iif))
+    return end('dropped', `${host.name} has IPv6 disabled on ${iif}`);
+  passage.record(host.name, 'link', () => ({ detail: `${printPacket(passage.packet)} comes in by ${iif}` }));
+  return runIngress(passage) ?? runEntry(passage, 'prerouting', () => undefined) ?? route(passage);
+}
+
+function route(passage: Passage & { iif: string }): Left {
+  const { host, iif, packet } = passage;
+  const { destination, source, mark } = packet;
+  const result = lookupRoute(host.routes, { destination, source, mark, iif });
+  recordRoute(passage, result);
+  if (result.kind !== 'route' && result.kind !== 'local') return noWay(host, packet, result);
+  if (result.kind === 'local') {
+    return (
+      checkSource(passage, undefined) ?? runExit(passage, 'input') ?? { kind: 'delivered', packet: passage.packet }
+    );
+  }
+  const { on, text } = forwarding(host, destination.family, iif);
+  if (on !== true) {
+    passage.record(host.name, 'route', () => ({
+      detail: `${host.name} does not forward what comes in by ${iif}`,
+      decidedBy: text,
+    }));
+    return end(
+      on === false ? 'dropped' : 'undecided',
+      `whether ${host.name} forwards what comes in by ${iif}: ${text}`,
+    );
+  }
+  const ended = checkSource(passage, result.link) ?? choose(passage, result);
+  return ended ?? runForward(passage) ?? leave(passage);
+}
+
+/** fib_validate_source: a source that is our own is a martian; rp_filter asks for the way back to the source. */
+function checkSource(passage: Passage & { iif: string }, oif: string | undefined): End | undefined {
+  const { host, iif, packet } = passage;
+  if (familyOf(packet) === 6 || host.links.get(iif)?.kind === 'loopback') return undefined;
+  const { mode, usesMark, acceptsLocal, text } = reversePath(host, iif);
+  if (host.isLocal(packet.source) && !acceptsLocal) {
+    return end('dropped', `${host.name} takes ${printPacket(packet)} for a martian: the source is its own address`);
+  }
+  if (mode === 0) return undefined;
+  const back = lookupRoute(host.routes, {
+    ...{ destination: packet.source, source: packet.destination },
+    mark: usesMark ? packet.mark : 0,
+    // As the kernel asks: as if the answer were made here, or came in by the way out.
+    ...(oif !== undefined && { iif: oif }),
+  });
+  if (back.kind === 'undecided')
+    return end('undecided', `the way back of ${printPacket(packet)} on ${host.name}: ${back.why}`);
+  const isBackThere = back.kind === 'route';
+  const byThere = isBackThere && (back.choices ?? [back]).some(({ link }) => link === iif);
+  if (byThere || (mode === 2 && isBackThere)) return undefined;
+  const why = isBackThere ? `the way back goes by ${back.link}` : 'there is no way back';
+  passage.record(host.name, 'route', () => ({ detail: `the source is not believed: ${why}`, decidedBy: text }));
+  const what = `rp_filter on ${host.name}, ${printPacket(packet)} by ${iif}: ${why} (${text})`;
+  return end(mode === undefined ? 'undecided' : 'dropped', what);
+}
+
+/** Takes the way a lookup gave; where a hash chooses between links the trace cannot tell which. */
+function choose(passage: Passage, result: RouteResult): End | undefined {
+  if (result.kind === 'local') {
+    passage.oif = 'lo';
+    passage.nexthop = passage.packet.destination;
+    return undefined;
+  }
+  if (result.kind !== 'route') return noWay(passage.host, passage.packet, result);
+  if (result.choices?.some(({ link }) => link !== result.link) === true) {
+    return end(
+      'undecided',
+      `a hash chooses between the next hops of ${printRoute(result.route)} on ${passage.host.name}`,
+    );
+  }
+  passage.oif = result.link;
+  passage.nexthop = result.gateway ?? passage.packet.destination;
+  return undefined;
+}
+
+function leave(passage: Passage): Left {
+  const ended = runExit(passage, 'postrouting');
+  if (ended !== undefined) return ended;
+  const { oif, nexthop, packet, tracked } = passage;
+  if (oif === undefined || nexthop === undefined) return end('undecided', `no way was chosen on ${passage.host.name}`);
+  return { kind: 'leaves', link: oif, nexthop, packet, ...(oif === 'lo' && tracked !== undefined && { tracked }) };
+}
+
+/** A packet that the host itself sends. A mark set in a chain of type route, and a translated destination, have the way looked up again. */
+export function send(passage: Passage): Left {
+  const first = lookup(passage);
+  if (first.kind !== 'route' && first.kind !== 'local') return noWay(passage.host, passage.packet, first);
+  // Which of several it would be does not matter while a mark may still change it.
+  let way: RouteResult = first;
+  passage.oif = first.kind === 'route' ? first.link : 'lo';
+  const ended = runEntry(passage, 'output', () => {
+    way = lookup(passage);
+    return way.kind === 'route' || way.kind === 'local' ? undefined : noWay(passage.host, passage.packet, way);
+  });
+  return ended ?? choose(passage, way) ?? leave(passage);
+}
+
+function lookup(passage: Passage): RouteResult {
+  const { destination, source, mark } = passage.packet;
+  const result = lookupRoute(passage.host.routes, { destination, source, mark });
+  recordRoute(passage, result);
+  return result;
+}
+
+function recordRoute(passage: Passage, result: RouteResult): void {
+  passage.record(passage.host.name, 'route', () => {
+    if (result.kind === 'undecided') return { detail: result.why };
+    const rule = result.rule === undefined ? [] : [`rule ${printRule(result.rule)}`];
+    const by = result.route === undefined ? rule : [...rule, `route ${printRoute(result.route)}`];
+    const where =
+      result.kind === 'route'
+        ? `leaves by ${result.link}`
+        : result.kind === 'local'
+          ? 'to the host itself'
+          : result.kind;
+    return { detail: where, decidedBy: by.join(', ') };
+  });
+}

@@ -1,0 +1,12 @@
+export type { Expectation } from './alike.ts';
+export { portClass } from './alike.ts';
+export { withKernelDefaults, withKernelRoutes } from './kernel-made.ts';
+export type { HostInput, Network, OpenAddress, SimulatedHost, TunnelInput, TunnelPlug } from './network.ts';
+export { buildNetwork } from './network.ts';
+export type { Packet } from './packet.ts';
+export { printPacket, SEGMENT_HEADERS } from './packet.ts';
+export type { TraceReport, WayReport } from './report.ts';
+export { reportTrace } from './report.ts';
+export type { Connections, SimulateOptions } from './simulate.ts';
+export { simulate } from './simulate.ts';
+export type { Ending, Flow, Hop, Origin, Trace, Way } from './trace.ts';

@@ -1,0 +1,266 @@
+/** One packet inside one host: the hooks it runs through, conntrack and translation between them. */
+import { type Address, containsAddress, type Family, networkOf, printAddress } from '../net/index.ts';
+import {
+  type ChainSelection,
+  type ConnectionContext,
+  type Evaluation,
+  evaluate,
+  type Hook,
+  type PacketContext,
+  printReference,
+  standsAt,
+  type Translation,
+} from '../nftables/index.ts';
+import { lookupRoute, type RouteResult } from '../routing/index.ts';
+import {
+  type ConnectionTable,
+  confirm,
+  type Half,
+  settle,
+  type Tracked,
+  track,
+  translated,
+  type Zone,
+} from './connections.ts';
+import type { SimulatedHost } from './network.ts';
+import { familyOf, type Packet, printPacket, tupleOf } from './packet.ts';
+import { type End, end, type Recorder } from './trace.ts';
+
+/** It changes as the packet goes; made anew for each host the packet comes to. */
+export interface Passage {
+  readonly host: SimulatedHost;
+  readonly connections: ConnectionTable;
+  readonly record: Recorder;
+  packet: Packet;
+  iif?: string;
+  /** Of the sender on the last link, where it is known. */
+  hardware?: string;
+  oif?: string;
+  nexthop?: Address;
+  tracked?: Tracked;
+  untracked?: true;
+  /** `ct original zone set`, between the raw hook and conntrack. */
+  zone?: Zone;
+}
+
+/** netfilter_ipv4.h: conntrack -200, destination translation -100, source translation 100. */
+const CONNTRACK = -200;
+const TRANSLATION = { destination: -100, source: 100 } as const;
+
+const NO_ZONE: Zone = { original: 0, reply: 0 };
+
+/** Everything of prerouting or output: raw, conntrack, mangle, translation of the destination, the rest. */
+export function runEntry(
+  passage: Passage,
+  hook: 'prerouting' | 'output',
+  reroute: () => End | undefined,
+): End | undefined {
+  return (
+    runFilter(passage, { hook, below: CONNTRACK }, reroute) ??
+    runConntrack(passage) ??
+    runFilter(passage, { hook, from: CONNTRACK, below: TRANSLATION.destination }, reroute) ??
+    runTranslation(passage, hook, 'destination', reroute) ??
+    runFilter(passage, { hook, from: TRANSLATION.destination }, reroute)
+  );
+}
+
+/** Everything of input or postrouting: filters, translation of the source, filters, and the connection is entered. */
+export function runExit(passage: Passage, hook: 'input' | 'postrouting'): End | undefined {
+  return (
+    runFilter(passage, { hook, below: TRANSLATION.source }) ??
+    runTranslation(passage, hook, 'source') ??
+    runFilter(passage, { hook, from: TRANSLATION.source }) ??
+    runConfirm(passage)
+  );
+}
+
+export const runForward = (passage: Passage): End | undefined => runFilter(passage, { hook: 'forward' });
+
+/** Chains at the device itself, before all else. */
+export const runIngress = (passage: Passage): End | undefined =>
+  passage.iif === undefined ? undefined : runFilter(passage, { hook: 'ingress', device: passage.iif });
+
+type FilterSelection = Omit<ChainSelection, 'type'>;
+
+function runFilter(passage: Passage, selection: FilterSelection, reroute?: () => End | undefined): End | undefined {
+  if (!standsAt(passage.host.ruleset, selection.hook)) return undefined;
+  const evaluation = evaluate(passage.host.ruleset, { ...selection, type: 'filter' }, contextOf(passage));
+  const ended = judge(passage, selection.hook, evaluation);
+  if (ended !== undefined || evaluation.verdict === 'undecided') return ended;
+  const { mark, connectionMark, zone, notrack, maxseg, reroute: again } = evaluation.changes;
+  if (mark !== undefined) passage.packet = { ...passage.packet, mark };
+  if (maxseg !== undefined) passage.packet = { ...passage.packet, maxseg };
+  if (connectionMark !== undefined && passage.tracked !== undefined) passage.tracked.connection.mark = connectionMark;
+  if (zone !== undefined) {
+    const { id, direction } = zone;
+    passage.zone = direction === undefined ? { original: id, reply: id } : { ...NO_ZONE, [direction]: id };
+  }
+  if (notrack === true) passage.untracked = true;
+  return again === true ? reroute?.() : undefined;
+}
+
+/** Tells what the rules did, and ends the way where they do. */
+function judge(passage: Passage, hook: Hook, evaluation: Evaluation): End | undefined {
+  const { host, record } = passage;
+  if (evaluation.verdict === 'undecided') {
+    record(host.name, hook, () => ({ detail: evaluation.why }));
+    return end('undecided', evaluation.why);
+  }
+  const { verdict, changes, changedBy, decidedBy } = evaluation;
+  if (changedBy.length > 0) {
+    record(host.name, hook, () => ({
+      detail: printChanges(changes),
+      decidedBy: changedBy.map(printReference).join('; '),
+    }));
+  }
+  if (verdict === 'accept') return undefined;
+  const by = decidedBy === undefined ? '' : printReference(decidedBy);
+  record(host.name, hook, () => ({ detail: verdict === 'drop' ? 'dropped' : 'rejected', decidedBy: by }));
+  const what = verdict === 'drop' ? 'dropped' : 'rejected';
+  return end(
+    what,
+    `${host.name} ${what === 'dropped' ? 'drops' : 'rejects'} ${printPacket(passage.packet)} in ${hook}: ${by}`,
+  );
+}
+
+function printChanges(changes: Extract<Evaluation, { readonly changes: unknown }>['changes']): string {
+  const { mark, connectionMark, translation } = changes;
+  const hex = (value: number): string => `0x${value.toString(16)}`;
+  return [
+    ...(mark === undefined ? [] : [`mark ${hex(mark)}`]),
+    ...(connectionMark === undefined ? [] : [`connection mark ${hex(connectionMark)}`]),
+    ...(translation === undefined ? [] : [printTranslation(translation)]),
+  ].join(', ');
+}
+
+function printTranslation(translation: Translation): string {
+  const address =
+    'address' in translation && translation.address !== undefined ? ` to ${printAddress(translation.address)}` : '';
+  return `${translation.kind}${address}${translation.port === undefined ? '' : ` port ${translation.port}`}`;
+}
+
+function contextOf({ packet, host, iif, hardware, oif, tracked, untracked }: Passage): PacketContext {
+  return {
+    ...packet,
+    family: familyOf(packet),
+    ...hardwareOf(host, iif, hardware),
+    ...(iif !== undefined && { iif }),
+    ...(oif !== undefined && { oif }),
+    ...(tracked !== undefined && { connection: connectionContext(tracked) }),
+    ...(untracked !== undefined && { untracked }),
+    addressType: (address) => (host.isLocal(address) ? 'local' : 'unicast'),
+  };
+}
+
+/** A tunnel of layer 3 has none; where it is not known, a rule that asks for it is undecided. */
+function hardwareOf(
+  host: SimulatedHost,
+  iif: string | undefined,
+  hardware: string | undefined,
+): Pick<PacketContext, 'hardwareSource'> {
+  const kind = iif === undefined ? undefined : host.links.get(iif)?.kind;
+  if (iif === undefined || kind === 'wireguard' || kind === 'loopback') return { hardwareSource: null };
+  return hardware === undefined ? {} : { hardwareSource: hardware };
+}
+
+const connectionContext = ({ connection, direction, state }: Tracked): ConnectionContext => ({
+  ...{ state, direction, mark: connection.mark, status: connection.status },
+  ...{ zone: connection.zone, original: connection.original, reply: connection.reply },
+});
+
+/** A packet that comes back by `lo` keeps the connection it had on its way out. */
+function runConntrack(passage: Passage): End | undefined {
+  if (passage.untracked === true || passage.tracked !== undefined) return undefined;
+  passage.tracked = track(passage.connections, tupleOf(passage.packet), passage.zone ?? NO_ZONE);
+  return undefined;
+}
+
+function runConfirm({ tracked, connections, host, packet }: Passage): End | undefined {
+  if (tracked === undefined || confirm(connections, tracked.connection)) return undefined;
+  return end(
+    'dropped',
+    `${host.name} has another connection with the tuple of ${printPacket(packet)}, and no nat chain to tell them apart`,
+  );
+}
+
+function runTranslation(passage: Passage, hook: Hook, half: Half, reroute?: () => End | undefined): End | undefined {
+  const { host, tracked, packet } = passage;
+  if (tracked === undefined || !host.translates[familyOf(packet)]) return undefined;
+  if (tracked.state === 'new' && !tracked.connection.settled.has(half)) {
+    const evaluation = evaluate(host.ruleset, { hook, type: 'nat' }, contextOf(passage));
+    const ended = judge(passage, hook, evaluation);
+    if (ended !== undefined || evaluation.verdict === 'undecided') return ended;
+    const { connectionMark, mark, translation } = evaluation.changes;
+    if (connectionMark !== undefined) tracked.connection.mark = connectionMark;
+    if (mark !== undefined) passage.packet = { ...passage.packet, mark };
+    const to = translation === undefined ? {} : targetOf(passage, translation);
+    if ('kind' in to) return to;
+    settle(passage.connections, tracked.connection, half, to);
+  }
+  passage.packet = translated(passage.packet, tracked, half);
+  return passage.packet.destination.value === packet.destination.value ? undefined : reroute?.();
+}
+
+function targetOf(
+  passage: Passage,
+  translation: Translation,
+): { readonly address?: Address; readonly port?: number } | End {
+  const port = translation.port === undefined ? {} : { port: translation.port };
+  switch (translation.kind) {
+    case 'dnat':
+    case 'snat':
+      return { ...port, ...(translation.address !== undefined && { address: translation.address }) };
+    case 'redirect': {
+      const family = familyOf(passage.packet);
+      const address =
+        passage.iif === undefined
+          ? undefined
+          : firstAddress(passage.host, passage.iif, family, passage.packet.destination);
+      return address === undefined
+        ? end('undecided', 'to which address the redirect goes is not known')
+        : { ...port, address };
+    }
+    case 'masquerade': {
+      const address = masqueradeAddress(passage);
+      const link = passage.oif ?? 'no link';
+      return address === undefined
+        ? end('undecided', `which address of ${link} on ${passage.host.name} the masquerade takes is not known`)
+        : { ...port, address };
+    }
+  }
+}
+
+/** IPv4: inet_select_addr of the way out; IPv6: the source the kernel would choose there, where it is told apart. */
+function masqueradeAddress({ host, oif, nexthop, packet }: Passage): Address | undefined {
+  if (oif === undefined) return undefined;
+  if (packet.destination.family === 4) return firstAddress(host, oif, 4, nexthop ?? packet.destination);
+  const route = lookupRoute(host.routes, { destination: packet.destination, oif });
+  return 'source' in route ? route.source : undefined;
+}
+
+/** The link's global address in the network of `near`, else its first. */
+function firstAddress(host: SimulatedHost, link: string, family: Family, near: Address): Address | undefined {
+  const own = host.state.addresses.filter(
+    (each) => each.link === link && each.scope === 'global' && each.address.address.family === family,
+  );
+  const found = own.find(({ address }) => containsAddress(networkOf(address), near)) ?? own[0];
+  return found?.address.address;
+}
+
+/** What a lookup that gave no way means for the packet. */
+export function noWay(
+  host: SimulatedHost,
+  packet: Packet,
+  result: Exclude<RouteResult, { readonly kind: 'route' | 'local' }>,
+): End {
+  const what = `${printPacket(packet)}${packet.mark === 0 ? '' : ` with mark 0x${packet.mark.toString(16)}`}`;
+  switch (result.kind) {
+    case 'undecided':
+      return end('undecided', `the way of ${what} on ${host.name}: ${result.why}`);
+    case 'blackhole':
+      return end('dropped', `a blackhole route on ${host.name} takes ${what}`);
+    case 'prohibit':
+    case 'unreachable':
+      return end('unreachable', `${host.name} has no route for ${what}`);
+  }
+}

@@ -1,0 +1,34 @@
+/** A trace as `trace -o json` and `plan -o json` give it. */
+import { printAddress } from '../net/index.ts';
+import type { Ending, Hop, Trace, Way } from './trace.ts';
+
+export interface WayReport {
+  readonly works: boolean | 'undecided';
+  readonly verdict: Ending;
+  readonly reason?: string;
+  readonly hops: readonly Hop[];
+  /** The source of the request where it was delivered. */
+  readonly clientAddressSeen?: string;
+}
+
+export interface TraceReport extends WayReport {
+  readonly reply?: WayReport;
+}
+
+/** The request's verdict with its reply's; where only the next packet of the connection fails, its hops and reason stand for the request's. */
+export function reportTrace({ works, request, reply, next }: Trace): TraceReport {
+  const shown = reply !== undefined && next !== undefined && works !== true ? next : request;
+  const isSeen = request.verdict === 'delivered' || request.verdict === 'exits';
+  return {
+    ...reportWay(shown, works),
+    ...(isSeen && { clientAddressSeen: printAddress(request.packet.source) }),
+    ...(reply !== undefined && { reply: reportWay(reply, works) }),
+  };
+}
+
+const reportWay = ({ verdict, reason, hops }: Way, works: boolean | 'undecided'): WayReport => ({
+  works,
+  verdict,
+  ...(reason !== undefined && { reason }),
+  hops,
+});

@@ -1,0 +1,55 @@
+/** The kernel settings that decide on a packet's way, as the kernel combines them. */
+import type { Family } from '../net/index.ts';
+import type { SimulatedHost } from './network.ts';
+
+/** The value of a link; a link that was just made has that of `default`. Undefined where nobody looked. */
+function ofLink({ state: { sysctls } }: SimulatedHost, family: Family, link: string, name: string): string | undefined {
+  const folder = `net/ipv${family}/conf`;
+  return sysctls.get(`${folder}/${link}/${name}`) ?? sysctls.get(`${folder}/default/${name}`);
+}
+
+const ofAll = ({ state: { sysctls } }: SimulatedHost, family: Family, name: string): string | undefined =>
+  sysctls.get(`net/ipv${family}/conf/all/${name}`);
+
+export interface Setting {
+  /** `sysctl net.ipv4.conf.eth0.forwarding=0`. */
+  readonly text: string;
+  /** Undefined where nobody looked. */
+  readonly on: boolean | undefined;
+}
+
+/** IPv4 asks the link a packet came in by (ip_route_input_slow), IPv6 the setting of all (ip6_forward). */
+export function forwarding(host: SimulatedHost, family: Family, link: string): Setting {
+  const value = family === 4 ? ofLink(host, 4, link, 'forwarding') : ofAll(host, 6, 'forwarding');
+  const text = `sysctl net/ipv${family}/conf/${family === 4 ? link : 'all'}/forwarding=${value ?? 'not known'}`;
+  return { text, on: value === undefined ? undefined : value !== '0' };
+}
+
+export interface ReversePath {
+  /** 0 none, 1 strict, 2 loose: the larger of `all` and the link's (IN_DEV_RPFILTER). Undefined where nobody looked. */
+  readonly mode: number | undefined;
+  readonly usesMark: boolean;
+  readonly acceptsLocal: boolean;
+  readonly text: string;
+}
+
+/** How IPv4 judges the source of what comes in by a link. */
+export function reversePath(host: SimulatedHost, link: string): ReversePath {
+  const own = ofLink(host, 4, link, 'rp_filter');
+  const all = ofAll(host, 4, 'rp_filter');
+  // Loose is the largest: where one says so the other does not matter.
+  const isKnown = (own !== undefined && all !== undefined) || own === '2' || all === '2';
+  const either = (name: string): boolean => ofLink(host, 4, link, name) === '1' || ofAll(host, 4, name) === '1';
+  return {
+    mode: isKnown ? Math.max(Number(own ?? 0), Number(all ?? 0)) : undefined,
+    usesMark: either('src_valid_mark'),
+    acceptsLocal: either('accept_local'),
+    text: `sysctl net/ipv4/conf/{all,${link}}/rp_filter=${all ?? '?'},${own ?? '?'}`,
+  };
+}
+
+export const hasNoIpv6 = (host: SimulatedHost, link: string): boolean => ofLink(host, 6, link, 'disable_ipv6') === '1';
+
+/** Whether answers to a TCP connection bear the mark of its first packet. */
+export const answersBearMark = ({ state: { sysctls } }: SimulatedHost): boolean =>
+  sysctls.get('net/ipv4/tcp_fwmark_accept') === '1';

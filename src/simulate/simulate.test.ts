@@ -1,0 +1,196 @@
+import { describe, expect, test } from 'vitest';
+import { EMPTY_STATE, type HostState } from '../host/index.ts';
+import { type Address, parseAddress, parseInterfaceAddress, wholeFamily } from '../net/index.ts';
+import { baseChain, match, meta, rule, type Table, type Tuple, text } from '../nftables/index.ts';
+import { MAIN_TABLE, type Route } from '../routing/index.ts';
+import { type ConnectionTable, confirm, settle, track } from './connections.ts';
+import { buildNetwork, type Flow, type HostInput, reportTrace, simulate, withKernelDefaults } from './index.ts';
+
+const must = <T>(value: T | undefined, written: string): T => {
+  if (value === undefined) throw new TypeError(written);
+  return value;
+};
+const at = (written: string): Address => must(parseAddress(written), written);
+
+interface Sketch {
+  readonly links: Readonly<Record<string, string>>;
+  readonly via?: readonly [gateway: string, link: string];
+  readonly sysctls?: Readonly<Record<string, string>>;
+  readonly tables?: readonly Table[];
+  readonly open?: Readonly<Record<string, string>>;
+}
+
+/** A router: it forwards unless told otherwise. */
+function router(name: string, { links, via, sysctls = {}, tables = [], open = {} }: Sketch): HostInput {
+  const names = Object.keys(links);
+  const routes: readonly Route[] =
+    via === undefined
+      ? []
+      : [
+          {
+            ...{ table: MAIN_TABLE, destination: wholeFamily(4), type: 'unicast', metric: 0, protocol: 4 },
+            ...{ gateway: at(via[0]), link: via[1] },
+          },
+        ];
+  const state: HostState = {
+    ...{ ...EMPTY_STATE, routes, tables },
+    links: names.map((link) => ({ name: link, kind: 'ether', mtu: 1500, up: true })),
+    addresses: names.map((link) => {
+      const address = links[link] ?? '';
+      return { link, address: must(parseInterfaceAddress(address), address), scope: 'global' };
+    }),
+    sysctls: new Map(
+      Object.entries({
+        'net/ipv4/conf/default/forwarding': '1',
+        'net/ipv4/conf/all/rp_filter': '0',
+        'net/ipv4/conf/default/rp_filter': '0',
+        ...sysctls,
+      }),
+    ),
+  };
+  const openAddresses = Object.entries(open).map(([link, outer]) => {
+    const inner = must(parseInterfaceAddress(links[link] ?? ''), link).address;
+    return { link, inner, outer: at(outer) };
+  });
+  return { name, state: withKernelDefaults(state), openAddresses };
+}
+
+const ask = (host: string, link: string, from: string, to: string): Flow => ({
+  from: { kind: 'beyond', host, link, address: at(from) },
+  ...{ to: at(to), port: 80, protocol: 'tcp' },
+});
+
+const lan = { links: { wan: '198.51.100.1/24', lan: '10.0.0.1/24' }, via: ['198.51.100.254', 'wan'] } as const;
+const server = { links: { eth0: '10.0.0.2/24' }, via: ['10.0.0.1', 'eth0'] } as const;
+const client = ask('router', 'wan', '192.0.2.7', '10.0.0.2');
+
+describe('where a packet ends', () => {
+  for (const [what, hosts, flow, request, works] of [
+    ['at the server, which answers', [router('router', lan), router('server', server)], client, 'delivered', true],
+    [
+      'at a router that does not forward what comes in there',
+      [router('router', { ...lan, sysctls: { 'net/ipv4/conf/wan/forwarding': '0' } }), router('server', server)],
+      client,
+      'dropped',
+      false,
+    ],
+    [
+      'at rp_filter, for a source that lies elsewhere',
+      [router('router', { ...lan, sysctls: { 'net/ipv4/conf/wan/rp_filter': '1' } }), router('server', server)],
+      ask('router', 'wan', '10.0.0.9', '10.0.0.2'),
+      'dropped',
+      false,
+    ],
+    [
+      'as a martian, for a source that is the host itself',
+      [router('router', lan)],
+      ask('router', 'wan', '10.0.0.1', '198.51.100.1'),
+      'dropped',
+      false,
+    ],
+    ['beyond what is known', [router('router', lan)], client, 'exits', 'undecided'],
+    [
+      'nowhere, for want of a route',
+      [router('router', { links: lan.links })],
+      ask('router', 'wan', '198.51.100.7', '192.0.2.1'),
+      'unreachable',
+      false,
+    ],
+    [
+      'in a ring',
+      [
+        router('router', { links: { wan: '198.51.100.1/24', lan: '10.0.0.1/24' }, via: ['10.0.0.2', 'lan'] }),
+        router('server', server),
+      ],
+      ask('router', 'wan', '192.0.2.7', '203.0.113.5'),
+      'looped',
+      false,
+    ],
+    [
+      'undecided, where nobody looked at a setting that matters',
+      [router('router', lan)].map(({ state, ...host }) => ({
+        ...host,
+        state: { ...state, sysctls: new Map() },
+      })),
+      client,
+      'undecided',
+      'undecided',
+    ],
+  ] as const)
+    test(what, () => {
+      const trace = simulate(buildNetwork(hosts, []), flow);
+      expect([trace.request.verdict, trace.works]).toEqual([request, works]);
+    });
+});
+
+test("the provider's 1:1 NAT is undone on the way between two hosts on the Internet", () => {
+  const hosts = [
+    router('one', { links: { eth0: '10.1.0.5/24' }, via: ['10.1.0.1', 'eth0'], open: { eth0: '203.0.113.5' } }),
+    router('two', { links: { eth0: '10.2.0.6/24' }, via: ['10.2.0.1', 'eth0'], open: { eth0: '203.0.113.6' } }),
+  ];
+  const flow: Flow = { from: { kind: 'host', host: 'one' }, to: at('203.0.113.6'), port: 80, protocol: 'tcp' };
+  const { works, request } = simulate(buildNetwork(hosts, []), flow);
+  expect(works).toBe(true);
+  expect(reportTrace(simulate(buildNetwork(hosts, []), flow)).clientAddressSeen).toBe('203.0.113.5');
+  expect(request.host).toBe('two');
+});
+
+test('a trace tells each hop, and the very rule that decided', () => {
+  const drops = rule(match(meta('iifname'), '==', text('wan')), { kind: 'verdict', verdict: { kind: 'drop' } });
+  const guard = baseChain('forward', { type: 'filter', hook: 'forward', priority: 0 }, drops);
+  const table: Table = { family: 'ip', name: 'guard', sets: [], maps: [], opaque: [], chains: [guard] };
+  const network = buildNetwork([router('router', { ...lan, tables: [table] }), router('server', server)], []);
+  expect(reportTrace(simulate(network, client, { hops: true }))).toEqual({
+    works: false,
+    verdict: 'dropped',
+    reason: 'router drops 192.0.2.7:40000 → 10.0.0.2:80/tcp in forward: ip guard forward: iifname "wan" drop',
+    hops: [
+      { host: 'router', stage: 'link', detail: '192.0.2.7:40000 → 10.0.0.2:80/tcp comes in by wan', decidedBy: '' },
+      {
+        host: 'router',
+        stage: 'route',
+        detail: 'leaves by lan',
+        decidedBy: 'rule 32766: from all lookup main proto kernel, route 10.0.0.0/24 dev lan proto kernel src 10.0.0.1',
+      },
+      { host: 'router', stage: 'forward', detail: 'dropped', decidedBy: 'ip guard forward: iifname "wan" drop' },
+    ],
+  });
+});
+
+describe('connections', () => {
+  const tuple: Tuple = {
+    ...{ source: at('192.0.2.7'), destination: at('10.0.0.2'), protocol: 17, sourcePort: 1, destinationPort: 53 },
+  };
+  const answer: Tuple = {
+    ...{ source: at('10.0.0.2'), destination: at('192.0.2.7'), protocol: 17, sourcePort: 53, destinationPort: 1 },
+  };
+  const none = { original: 0, reply: 0 };
+
+  test('of the same tuple in two zones are two, with answers told apart by the port', () => {
+    const table: ConnectionTable = new Map();
+    const [first, second] = [1, 2].map((zone) => {
+      const tracked = track(table, tuple, { original: zone, reply: 0 });
+      settle(table, tracked.connection, 'source', {});
+      return { tracked, isEntered: confirm(table, tracked.connection) };
+    });
+    expect([first?.isEntered, second?.isEntered]).toEqual([true, true]);
+    expect(second?.tracked.connection.reply.destinationPort).toBe(2);
+    expect(track(table, answer, none)).toMatchObject({ direction: 'reply', connection: first?.tracked.connection });
+  });
+
+  test('whose answers nobody tells apart clash', () => {
+    const table: ConnectionTable = new Map();
+    const [first, second] = [1, 2].map((zone) =>
+      confirm(table, track(table, tuple, { original: zone, reply: 0 }).connection),
+    );
+    expect([first, second]).toEqual([true, false]);
+  });
+
+  test('are established once an answer was seen', () => {
+    const table: ConnectionTable = new Map();
+    confirm(table, track(table, tuple, none).connection);
+    expect(track(table, tuple, none).state).toBe('new');
+    expect(track(table, answer, none)).toMatchObject({ direction: 'reply', state: 'established' });
+    expect(track(table, tuple, none)).toMatchObject({ direction: 'original', state: 'established' });
+  });
+});

@@ -1,0 +1,207 @@
+/** A packet, its answer and the packet after that, through the network of hosts. */
+import { type Address, containsAddress, type Family, networkOf, sameAddress } from '../net/index.ts';
+import { lookupRoute } from '../routing/index.ts';
+import type { ConnectionTable, Tracked } from './connections.ts';
+import { cross } from './crossing.ts';
+import { type Left, receive, send } from './host-path.ts';
+import { isOverlay, type Network, type SimulatedHost, type TunnelPlug } from './network.ts';
+import { type Packet, PROTOCOLS, SEGMENT_HEADERS } from './packet.ts';
+import type { Passage } from './passage.ts';
+import { answersBearMark } from './setting.ts';
+import type { Ending, Flow, Hop, Origin, Recorder, Trace, Way } from './trace.ts';
+
+/** The connections that hosts know, by host: given to several traces, each meets what those before it left. */
+export type Connections = Map<string, ConnectionTable>;
+
+export interface SimulateOptions {
+  readonly connections?: Connections;
+  /** Tell the hops; without it only where each way ends. */
+  readonly hops?: true;
+}
+
+/** Traces a flow: the request, the answer of a socket that is assumed to listen where the request is delivered, and the next packet. */
+export function simulate(network: Network, flow: Flow, { connections = new Map(), hops }: SimulateOptions = {}): Trace {
+  const walk = (start: Start): Way => follow(network, connections, flow.from, start, hops === true);
+  const begin = startOf(network, flow);
+  if (begin === undefined) {
+    return {
+      works: 'undecided',
+      request: {
+        verdict: 'undecided',
+        reason: 'no source address',
+        hops: [],
+        through: [],
+        packet: packetOf(flow, flow.to),
+      },
+    };
+  }
+  const request = walk(begin);
+  const answer = answerTo(network, request);
+  if (answer === undefined) return { works: isOpen(request.verdict) ? 'undecided' : false, request };
+  const asked = begin.packet;
+  const reply = walk(answer);
+  const isAnswer = answers(reply.packet, asked);
+  if (reply.verdict !== 'delivered' || !isAnswer) {
+    // Out by another way, yet all right in itself: the Internet may carry it to the client.
+    const may = reply.verdict === 'undecided' || (reply.verdict === 'exits' && isAnswer);
+    return { works: may ? 'undecided' : false, request, reply };
+  }
+  const next = walk(startOf(network, flow, TCP_FLAGS.ack) ?? begin);
+  const isSame = next.verdict === request.verdict;
+  return { works: isSame ? true : next.verdict === 'undecided' ? 'undecided' : false, request, reply, next };
+}
+
+/** Endings beyond which the model does not see; delivered without a host is one of them: the packet came back to who sent it. */
+const isOpen = (verdict: Ending): boolean => verdict === 'undecided' || verdict === 'exits' || verdict === 'delivered';
+
+/** The answer to a request: of the host it was delivered to, or of a stranger on a link, who is known to answer to a host's own address by that link. */
+function answerTo(network: Network, { verdict, host: name, link, packet }: Way): Start | undefined {
+  const host = name === undefined ? undefined : network.hosts.get(name);
+  if (host === undefined) return undefined;
+  if (verdict === 'delivered')
+    return { packet: answerPacket(packet, answersBearMark(host), mtuTowards(host, packet.source)), host: host.name };
+  const isNeighbour = verdict === 'exits' && link !== undefined && isOnLink(host, link, packet);
+  return isNeighbour ? { packet: answerPacket(packet, false, ETHERNET_MTU), host: host.name, link } : undefined;
+}
+
+/** Whether source and destination stand in one network of the link, the source being the host's own. */
+const isOnLink = (host: SimulatedHost, link: string, { source, destination }: Packet): boolean =>
+  host.state.addresses.some(
+    ({ link: on, address }) =>
+      on === link && sameAddress(address.address, source) && containsAddress(networkOf(address), destination),
+  );
+
+/** Whether the client takes it for the answer: from where it asked, to where it asked from. */
+const answers = (reply: Packet, asked: Packet): boolean =>
+  reply.source.value === asked.destination.value &&
+  reply.sourcePort === asked.destinationPort &&
+  reply.destination.value === asked.source.value &&
+  reply.destinationPort === asked.sourcePort;
+
+const TCP_FLAGS = { syn: 2, ack: 16 } as const;
+/** Of a client that names none: in nobody's way. */
+export const SOURCE_PORT = 40_000;
+
+function packetOf({ to, port, protocol, sourcePort }: Flow, source: Address, tcpFlags: number = TCP_FLAGS.syn): Packet {
+  return {
+    ...{ source, destination: to, protocol: PROTOCOLS[protocol], mark: 0 },
+    ...{ sourcePort: sourcePort ?? SOURCE_PORT, destinationPort: port },
+    ...(protocol === 'tcp' && { tcpFlags }),
+    ...(protocol === 'tcp' && tcpFlags === TCP_FLAGS.syn && { maxseg: maxsegOf(ETHERNET_MTU, to.family) }),
+  };
+}
+
+const ETHERNET_MTU = 1500;
+const maxsegOf = (mtu: number, family: Family): number => mtu - SEGMENT_HEADERS[family];
+
+/** A packet about to come in by a link, or about to be sent by a host. */
+interface Start {
+  readonly packet: Packet;
+  readonly host: string;
+  readonly link?: string;
+}
+
+function startOf(network: Network, flow: Flow, tcpFlags?: number): Start | undefined {
+  const { from, to } = flow;
+  if (from.kind === 'beyond')
+    return { packet: packetOf(flow, from.address, tcpFlags), host: from.host, link: from.link };
+  const routes = network.hosts.get(from.host)?.routes;
+  const way = routes === undefined ? undefined : lookupRoute(routes, { destination: to });
+  const source = way !== undefined && 'source' in way ? way.source : undefined;
+  return source === undefined ? undefined : { packet: packetOf(flow, source, tcpFlags), host: from.host };
+}
+
+/** From the address and port that were asked, as a connected socket answers. */
+function answerPacket(
+  { source, destination, sourcePort, destinationPort, protocol, mark }: Packet,
+  bearsMark: boolean,
+  mtu: number,
+): Packet {
+  const isTcp = protocol === PROTOCOLS.tcp;
+  return {
+    ...{ source: destination, destination: source, protocol },
+    ...{ sourcePort: destinationPort, destinationPort: sourcePort },
+    mark: isTcp && bearsMark ? mark : 0,
+    ...(isTcp && { tcpFlags: TCP_FLAGS.syn | TCP_FLAGS.ack, maxseg: maxsegOf(mtu, source.family) }),
+  };
+}
+
+/** A socket offers segments that fit its way as it is looked up first, before any mark. */
+function mtuTowards({ routes, links }: SimulatedHost, destination: Address): number {
+  const way = lookupRoute(routes, { destination });
+  return (way.kind === 'route' ? links.get(way.link)?.mtu : undefined) ?? ETHERNET_MTU;
+}
+
+/** Links a packet may cross; a real one has 64 hops at most (RFC 1700, the default TTL). */
+const MOST_LINKS = 64;
+
+function follow(network: Network, connections: Connections, origin: Origin, start: Start, keepsHops: boolean): Way {
+  const hops: Hop[] = [];
+  const through: string[] = [];
+  const record: Recorder = (host, stage, tell) => {
+    if (!keepsHops) return;
+    const { detail, decidedBy = '' } = tell();
+    hops.push({ host, stage, detail, decidedBy });
+  };
+  let packet = start.packet;
+  let at: Partial<TunnelPlug> & { readonly host: string } = start;
+  let tracked: Tracked | undefined;
+  let hardware: string | undefined;
+  let tunnelMtu: number | undefined;
+  for (let links = 0; links < MOST_LINKS; links++) {
+    const host = network.hosts.get(at.host);
+    through.push(at.host);
+    if (host === undefined) return { verdict: 'undecided', reason: `no host ${at.host}`, hops, through, packet };
+    const table: ConnectionTable = connections.get(host.name) ?? new Map();
+    connections.set(host.name, table);
+    const passage: Passage = {
+      ...{ host, connections: table, record, packet },
+      ...(tracked !== undefined && { tracked }),
+      ...(hardware !== undefined && { hardware }),
+    };
+    const left: Left = at.link === undefined ? send(passage) : receive(Object.assign(passage, { iif: at.link }));
+    const here = {
+      host: host.name,
+      ...(at.link !== undefined && { link: at.link }),
+      ...(tunnelMtu !== undefined && { tunnelMtu }),
+    };
+    if (left.kind === 'end')
+      return { verdict: left.verdict, reason: left.reason, hops, through, packet: passage.packet, ...here };
+    if (left.kind === 'delivered') {
+      record(host.name, 'delivered', () => ({ detail: 'to a socket of the host' }));
+      return { verdict: 'delivered', hops, through, packet: left.packet, ...here };
+    }
+    packet = left.packet;
+    tracked = left.tracked;
+    if (left.link === 'lo') {
+      at = { host: host.name, link: 'lo' };
+      continue;
+    }
+    const from: TunnelPlug = { host: host.name, link: left.link };
+    const link = host.links.get(left.link);
+    if (isOverlay(link) && link !== undefined) tunnelMtu = Math.min(link.mtu, tunnelMtu ?? link.mtu);
+    const crossing = cross(network, { from, nexthop: left.nexthop, packet }, origin, record);
+    if (crossing.kind === 'end')
+      return { verdict: crossing.verdict, reason: crossing.reason, hops, through, packet, ...from };
+    packet = { ...crossing.packet, mark: 0 };
+    if (crossing.kind === 'returns')
+      return {
+        verdict: 'delivered',
+        hops,
+        through,
+        packet,
+        link: from.link,
+        ...(tunnelMtu !== undefined && { tunnelMtu }),
+      };
+    at = crossing.at;
+    hardware = crossing.hardware;
+  }
+  return {
+    verdict: 'looped',
+    reason: `after ${MOST_LINKS} links it is at ${at.host} again`,
+    hops,
+    through,
+    packet,
+    host: at.host,
+  };
+}

@@ -1,0 +1,72 @@
+/** What a trace tells: how a packet and its answer went, hop by hop. */
+import type { Address } from '../net/index.ts';
+import type { Packet } from './packet.ts';
+
+export type Ending = 'delivered' | 'dropped' | 'rejected' | 'unreachable' | 'looped' | 'exits' | 'undecided';
+
+export interface Hop {
+  readonly host: string;
+  /** `prerouting`, `route`, `forward`, `link`, ...: where in the host. */
+  readonly stage: string;
+  readonly detail: string;
+  /** The rule, route or setting that decided, in its own words; empty where nothing did. */
+  readonly decidedBy: string;
+}
+
+/** The way of one packet to its end. */
+export interface Way {
+  readonly verdict: Ending;
+  /** One sentence; absent where it was delivered. */
+  readonly reason?: string;
+  readonly hops: readonly Hop[];
+  /** The hosts it came through, in order. */
+  readonly through: readonly string[];
+  /** As it was at the end. */
+  readonly packet: Packet;
+  /** The narrowest MTU of the tunnels it went through, in bytes; absent where there was none. */
+  readonly tunnelMtu?: number;
+  /** Where it ended; without a host: at the client. */
+  readonly host?: string;
+  /** The link by which it came in last, or went out for good. */
+  readonly link?: string;
+}
+
+export interface Trace {
+  readonly works: boolean | 'undecided';
+  readonly request: Way;
+  /** Absent where the request was not delivered. */
+  readonly reply?: Way;
+  /** The next packet of the connection, which meets what an established one meets. Absent where there was no answer. */
+  readonly next?: Way;
+}
+
+/** Who asks: somebody beyond a link of a host (a client on the Internet, a neighbour, the far end of a tunnel), or the host itself. */
+export type Origin =
+  | { readonly kind: 'beyond'; readonly host: string; readonly link: string; readonly address: Address }
+  | { readonly kind: 'host'; readonly host: string };
+
+export interface Flow {
+  readonly from: Origin;
+  /** As it stands in the packet when it comes to the first host. */
+  readonly to: Address;
+  readonly port: number;
+  readonly protocol: 'tcp' | 'udp';
+  /** 40000 unless given. */
+  readonly sourcePort?: number;
+}
+
+/** Takes the hops of a way; `tell` is called only by one that keeps them, as most traces are never read. */
+export type Recorder = (
+  host: string,
+  stage: string,
+  tell: () => { readonly detail: string; readonly decidedBy?: string },
+) => void;
+
+/** What becomes of a packet that does not go on. */
+export interface End {
+  readonly kind: 'end';
+  readonly verdict: Ending;
+  readonly reason: string;
+}
+
+export const end = (verdict: Ending, reason: string): End => ({ kind: 'end', verdict, reason });

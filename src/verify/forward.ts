@@ -1,0 +1,164 @@
+/** What a PortForward promises: reachable from outside, the client's address kept or hidden, answered by the same edge. */
+import type { Compiled, CompiledHost } from '../compile/index.ts';
+import { type ForwardShare, isOwnLink } from '../host/index.ts';
+import { type Address, portCount, printAddress, printPortRange } from '../net/index.ts';
+import type { PortForwardResource, ResourceSet } from '../resources/index.ts';
+import type { Flow } from '../simulate/index.ts';
+import { type Expected, judgeOnce } from './judge.ts';
+import { neighbourOn } from './outsider.ts';
+import { concluded, type Finding, type Ground, type Judged, type Promised } from './promise.ts';
+
+/** The promises of every forward at every edge: one of each kind, over all of its addresses, families and ports. */
+export function forwardPromises(ground: Ground, set: ResourceSet, compiled: Compiled): readonly Promised[] {
+  const aims = expectedAims(compiled);
+  return [...compiled.hosts.values()].flatMap((edge) =>
+    [...groupByName(edge.share.forwards)].flatMap(([name, forwards]) => {
+      const resource = set.forwards.get(name);
+      return resource === undefined ? [] : promisesAt(ground, resource, edge, forwards, aims);
+    }),
+  );
+}
+
+function groupByName(forwards: readonly ForwardShare[]): ReadonlyMap<string, readonly ForwardShare[]> {
+  const groups = new Map<string, ForwardShare[]>();
+  for (const forward of forwards) {
+    const group = groups.get(forward.name);
+    if (group === undefined) groups.set(forward.name, [forward]);
+    else group.push(forward);
+  }
+  return groups;
+}
+
+type Aims = (forward: ForwardShare, edge: string) => Expected;
+
+/** What each node said it takes tells where a forward's packets come to rest; a target without a node lies beyond the edge. */
+function expectedAims(compiled: Compiled): Aims {
+  const accepts = new Map<string, Expected>();
+  for (const { name: host, share } of compiled.hosts.values())
+    for (const { name, behind, address: aim, moveTo, masquerade } of share.accepts)
+      accepts.set(`${name} ${printAddress(aim)}`, {
+        ...{ host, address: moveTo ?? aim, masquerade },
+        aims: moveTo === undefined ? [aim] : [aim, moveTo],
+        ...(behind !== undefined && { beyond: { link: behind } }),
+      });
+  return ({ name, to, masquerade, link }, edge) => {
+    const accepted = accepts.get(`${name} ${printAddress(to)}`);
+    if (accepted !== undefined) return { ...accepted, masquerade: accepted.masquerade || masquerade };
+    return { ...{ host: edge, address: to, masquerade, aims: [to] }, beyond: link === undefined ? {} : { link } };
+  };
+}
+
+function promisesAt(
+  ground: Ground,
+  resource: PortForwardResource,
+  edge: CompiledHost,
+  forwards: readonly ForwardShare[],
+  aims: Aims,
+): readonly Promised[] {
+  const judged = forwards.flatMap((forward) => {
+    const expected = aims(forward, edge.name);
+    const { protocol } = forward;
+    return placesOf(forward, edge).flatMap(({ address, link }) =>
+      boundaries(forward).map(([port, targetPort]) => {
+        const from = { kind: 'beyond', host: edge.name, link, address: ground.outsiders[address.family] } as const;
+        return judgeOnce(ground, edge.name, { from, to: address, port, protocol }, expected, targetPort);
+      }),
+    );
+  });
+  const name = `PortForward/${resource.name}`;
+  const promise = (what: string, of: (each: Judged) => Finding): Promised =>
+    concluded(ground, name, what, judged.map(of));
+  const isHidden = forwards.some((forward) => aims(forward, edge.name).masquerade);
+  const seen = isHidden ? "the client's address is hidden from the target" : "the target sees the client's own address";
+  const hairpin = resource.hairpin ? hairpinFindings(ground, edge, forwards, aims) : [];
+  return [
+    promise(`reachable from outside by ${edge.name} at ${places(forwards, edge)}`, ({ reaches }) => reaches),
+    promise(seen, ({ client }) => client),
+    promise(`answers leave by ${edge.name}, from the address that was asked`, ({ answers }) => answers),
+    ...(forwards.some(({ protocol }) => protocol === 'tcp')
+      ? [promise('TCP segments fit the tunnels on the way', ({ fits }) => fits)]
+      : []),
+    ...(hairpin.length === 0
+      ? []
+      : [concluded(ground, name, `reachable from ${edge.name} itself and from the target's network`, hairpin)]),
+  ];
+}
+
+/** The addresses a forward listens at, as they stand on the edge: the one it names, or those its interface has now. */
+function placesOf(
+  { match, to, publicLinks }: ForwardShare,
+  edge: CompiledHost,
+): readonly { readonly address: Address; readonly link: string }[] {
+  const [link] = publicLinks;
+  if (!('address' in match)) {
+    return edge.publicAddresses
+      .filter((open) => open.link === match.interface && open.inner.family === to.family)
+      .map(({ inner }) => ({ address: inner, link: match.interface }));
+  }
+  return link === undefined ? [] : [{ address: match.address, link }];
+}
+
+/** The first and the last port with their targets, as what lies between is one interval; a range that is shifted is an element a port. */
+function boundaries({ ports, targetPorts }: ForwardShare): readonly (readonly [number, number])[] {
+  const shift = targetPorts.first - ports.first;
+  const wanted =
+    shift === 0
+      ? [...new Set([ports.first, ports.last])]
+      : Array.from({ length: portCount(ports) }, (_, at) => ports.first + at);
+  return wanted.map((port) => [port, port + shift]);
+}
+
+/** `198.51.100.10 tcp/80, udp/30000-30100 and 3 more`. */
+function places(forwards: readonly ForwardShare[], edge: CompiledHost): string {
+  const all = new Set<string>();
+  for (const forward of forwards) {
+    if (all.size > MOST_PLACES) break;
+    for (const { address } of placesOf(forward, edge))
+      all.add(`${printAddress(address)} ${forward.protocol}/${printPortRange(forward.ports)}`);
+  }
+  const shown = [...all].slice(0, MOST_PLACES);
+  return all.size > MOST_PLACES ? `${shown.join(', ')} and more` : shown.join(', ');
+}
+
+const MOST_PLACES = 4;
+
+/** One packet for each family and protocol: the maps are those of strangers, the hook is another. */
+function hairpinFindings(
+  ground: Ground,
+  edge: CompiledHost,
+  forwards: readonly ForwardShare[],
+  aims: Aims,
+): readonly Finding[] {
+  const seen = new Set<string>();
+  return forwards.flatMap((forward): readonly Finding[] => {
+    const [place] = placesOf(forward, edge);
+    const kind = `${forward.to.family} ${forward.protocol}`;
+    // By an interface's name a forward is found only for what comes in by it.
+    if (place === undefined || seen.has(kind) || !('address' in forward.match)) return [];
+    seen.add(kind);
+    const asked = { to: place.address, port: forward.ports.first, protocol: forward.protocol };
+    const own: Flow = { from: { kind: 'host', host: edge.name }, ...asked };
+    return [own, ...besideTarget(ground, edge.name, forward, asked)].map((flow) => {
+      const { reaches, answers } = judgeOnce(
+        ground,
+        edge.name,
+        flow,
+        aims(forward, edge.name),
+        forward.targetPorts.first,
+      );
+      return reaches.holds === true ? answers : reaches;
+    });
+  });
+}
+
+/** A client in the target's own network, where that is a network of the edge. */
+function besideTarget(
+  { network, outsiders }: Ground,
+  edge: string,
+  { link, to, publicLinks }: ForwardShare,
+  asked: Omit<Flow, 'from'>,
+): readonly Flow[] {
+  if (link === undefined || isOwnLink(link) || publicLinks.includes(link)) return [];
+  const address = neighbourOn(network, edge, link, to.family, outsiders[to.family]);
+  return [{ from: { kind: 'beyond', host: edge, link, address }, ...asked }];
+}

@@ -1,0 +1,80 @@
+/** What a promise is, and what its packets say of it. */
+import type { HostFacts } from '../host/index.ts';
+import {
+  type Connections,
+  type Flow,
+  type Network,
+  reportTrace,
+  simulate,
+  type Trace,
+  type TraceReport,
+} from '../simulate/index.ts';
+import type { Outsiders } from './outsider.ts';
+
+export type Holds = boolean | 'undecided';
+
+export interface Promised {
+  /** `PortForward/web`. */
+  readonly resource: string;
+  /** What is promised, as a sentence. */
+  readonly promise: string;
+  readonly holds: Holds;
+  /** Why it does not hold, or cannot be told: of the first packet of which that is so. */
+  readonly reason?: string;
+  readonly trace?: TraceReport;
+}
+
+/** What every promise is judged on. */
+export interface Ground {
+  readonly network: Network;
+  readonly facts: ReadonlyMap<string, HostFacts>;
+  readonly outsiders: Outsiders;
+  /** What was judged already, by everything that could make a difference. */
+  readonly judged: Map<string, Judged>;
+}
+
+/** What one packet says of each promise of a forward. */
+export interface Judged {
+  readonly reaches: Finding;
+  readonly client: Finding;
+  readonly answers: Finding;
+  readonly fits: Finding;
+}
+
+/** What one packet says of a promise. */
+export interface Finding {
+  readonly holds: Holds;
+  readonly reason?: string;
+  readonly flow?: Flow;
+  /** What was there before the flow. */
+  readonly after?: readonly Flow[];
+}
+
+export const fulfilled: Finding = { holds: true };
+
+/** The worst of the findings, the first of equals, with the hops of its flow told. */
+export function concluded(ground: Ground, resource: string, promise: string, findings: readonly Finding[]): Promised {
+  const worst = findings.find(({ holds }) => holds === false) ?? findings.find(({ holds }) => holds === 'undecided');
+  if (worst === undefined) return { resource, promise, holds: true };
+  const trace = worst.flow === undefined ? undefined : tell(ground, worst.flow, worst.after ?? []);
+  const doubt = worst.holds === false ? incomplete(ground, trace) : undefined;
+  return {
+    ...{ resource, promise, holds: doubt === undefined ? worst.holds : 'undecided' },
+    ...(worst.reason !== undefined && { reason: doubt === undefined ? worst.reason : `${worst.reason}; ${doubt}` }),
+    ...(trace !== undefined && { trace: reportTrace(trace) }),
+  };
+}
+
+function tell({ network }: Ground, flow: Flow, before: readonly Flow[]): Trace {
+  const connections: Connections = new Map();
+  for (const each of before) simulate(network, each, { connections });
+  return simulate(network, flow, { connections, hops: true });
+}
+
+/** What was only declared is not all that stands on a host: a broken promise there may be a thing nobody wrote down. */
+function incomplete({ facts }: Ground, trace: Trace | undefined): string | undefined {
+  if (trace === undefined) return undefined;
+  const hosts = [trace.request, trace.reply, trace.next].flatMap((way) => way?.hops.map(({ host }) => host) ?? []);
+  const unseen = [...new Set(hosts)].filter((host) => facts.get(host)?.source !== 'observed');
+  return unseen.length === 0 ? undefined : `nobody has looked at ${unseen.join(' and ')}`;
+}

@@ -1,0 +1,271 @@
+/** What a Tunnel promises: its packets are let in, it is no side door, and one client may come through two of them at once. */
+import type { Compiled, CompiledHost } from '../compile/index.ts';
+import { type AcceptShare, isOwnLink, type TunnelShare } from '../host/index.ts';
+import {
+  type Address,
+  containsPort,
+  type Family,
+  isAddress,
+  printAddress,
+  sameAddress,
+  type Transport,
+} from '../net/index.ts';
+import type { ResourceSet, TunnelResource } from '../resources/index.ts';
+import { type Connections, type Flow, type Network, printPacket, simulate } from '../simulate/index.ts';
+import { neighbourOn } from './outsider.ts';
+import { concluded, type Finding, fulfilled, type Ground, type Promised } from './promise.ts';
+
+/** The promises of every tunnel of the set. */
+export const tunnelPromises = (ground: Ground, set: ResourceSet, compiled: Compiled): readonly Promised[] =>
+  [...set.tunnels.values()].flatMap((tunnel) => [
+    ...letInPromises(ground, tunnel, compiled),
+    ...tunnel.ends.flatMap(({ host }) => {
+      const end = compiled.hosts.get(host);
+      const share = end?.share.tunnels.find(({ name }) => name === tunnel.name);
+      if (end === undefined || share === undefined) return [];
+      return [
+        ...notIntoPromises(ground, end, share, compiled),
+        ...notOutOfPromises(ground, end, share),
+        ...togetherPromises(ground, end, share, compiled),
+      ];
+    }),
+  ]);
+
+// ---- the outer packets
+
+/** The end that the other one dials must let it in; where both may dial, an answer is let in as one. */
+function letInPromises(ground: Ground, tunnel: TunnelResource, compiled: Compiled): readonly Promised[] {
+  if (tunnel.type === 'Direct') return [];
+  return tunnel.ends.flatMap(({ host, endpoint, listenPort }, index) => {
+    const open = compiled.hosts
+      .get(host)
+      ?.publicAddresses.find(
+        ({ outer }) => endpoint !== undefined && isAddress(endpoint.host) && sameAddress(outer, endpoint.host),
+      );
+    const port = listenPort ?? endpoint?.port;
+    if (open === undefined || port === undefined) return [];
+    const far = tunnel.ends[1 - index]?.endpoint;
+    const known =
+      far !== undefined && isAddress(far.host) && far.host.family === open.inner.family ? far.host : undefined;
+    const address = known ?? ground.outsiders[open.inner.family];
+    const flow: Flow = {
+      from: { kind: 'beyond', host, link: open.link, address },
+      to: open.inner,
+      port,
+      protocol: 'udp',
+    };
+    const { request } = simulate(ground.network, flow);
+    const isDialled = far === undefined || tunnel.type !== 'WireGuard';
+    const isLetIn = request.verdict === 'delivered' && request.host === host;
+    const isStopped = request.verdict === 'dropped' || request.verdict === 'rejected';
+    // From where the far end dials is not known: a firewall that asks who comes may know it.
+    const isSure = known !== undefined || !asksWho(ground.network, host);
+    const reason = request.reason ?? `${printPacket(request.packet)} is delivered elsewhere`;
+    const finding: Finding = isLetIn
+      ? fulfilled
+      : { holds: isStopped && isDialled && isSure ? false : 'undecided', flow, reason };
+    return [concluded(ground, `Tunnel/${tunnel.name}`, `${host} lets in its packets at udp/${port}`, [finding])];
+  });
+}
+
+/** Whether a rule of others asks for the source address. */
+function asksWho({ hosts }: Network, name: string): boolean {
+  const tables = hosts.get(name)?.state.tables.filter(({ name: table }) => table !== 'sallyport') ?? [];
+  return tables.some(({ chains }) =>
+    chains.some(({ rules }) => rules.some(({ statements }) => statements.some((each) => mentions(each, 'saddr')))),
+  );
+}
+
+/** Walks plain data, modelled statements and the JSON of opaque ones alike. */
+const mentions = (data: unknown, word: string): boolean =>
+  data === word ||
+  (typeof data === 'object' && data !== null && Object.values(data).some((value: unknown) => mentions(value, word)));
+
+// ---- no side door
+
+/** Nobody beside the edge comes into the tunnel by sending straight to what lies behind it. */
+function notIntoPromises(
+  ground: Ground,
+  end: CompiledHost,
+  share: TunnelShare,
+  compiled: Compiled,
+): readonly Promised[] {
+  const far = compiled.hosts.get(share.peer.host);
+  if (share.routes.length === 0 || far === undefined || !isOwnLink(share.link)) return [];
+  const links = [
+    ...new Map(
+      end.publicAddresses.map(({ link, inner }) => [`${link} ${inner.family}`, { link, family: inner.family }]),
+    ).values(),
+  ];
+  const wanted = share.routes.flatMap(({ address }) => samplesOf(far.share.accepts, share.name, address));
+  const findings = links.flatMap(({ link, family }) =>
+    wanted
+      .filter(({ address }) => address.family === family)
+      .map(({ address, protocol, port }): Finding => {
+        const source = neighbourOn(ground.network, end.name, link, family, ground.outsiders[family]);
+        const flow: Flow = {
+          from: { kind: 'beyond', host: end.name, link, address: source },
+          to: address,
+          port,
+          protocol,
+        };
+        return shutFinding(ground, flow, (host) => host === far.name);
+      }),
+  );
+  if (findings.length === 0) return [];
+  return [
+    concluded(
+      ground,
+      `Tunnel/${share.name}`,
+      `a neighbour of ${end.name} does not come into it past the forwards`,
+      findings,
+    ),
+  ];
+}
+
+/** For each protocol one port that the node would take: the one it would not take is dropped twice. */
+function samplesOf(accepts: readonly AcceptShare[], tunnel: string, address: Address): readonly Sample[] {
+  const found = new Map<Transport, Sample>();
+  for (const accept of accepts)
+    if (accept.tunnel === tunnel && sameAddress(accept.address, address) && !found.has(accept.protocol))
+      found.set(accept.protocol, { address, protocol: accept.protocol, port: accept.ports.first });
+  return [...found.values()];
+}
+
+interface Sample {
+  readonly address: Address;
+  readonly protocol: Transport;
+  readonly port: number;
+}
+
+/** Out of the tunnel comes only what was declared: not to other ports, nor to other addresses of the node, nor through it to its neighbours. */
+function notOutOfPromises(ground: Ground, end: CompiledHost, share: TunnelShare): readonly Promised[] {
+  if (!isOwnLink(share.link)) return [];
+  const findings = share.peer.addresses.flatMap((peer) => {
+    const source = share.returns.includes(peer.family) ? ground.outsiders[peer.family] : peer;
+    return undeclared(ground, end, share, peer.family).map(({ address, protocol, port }) => {
+      const flow: Flow = {
+        from: { kind: 'beyond', host: end.name, link: share.link, address: source },
+        to: address,
+        port,
+        protocol,
+      };
+      return shutFinding(ground, flow, () => true);
+    });
+  });
+  return [concluded(ground, `Tunnel/${share.name}`, `nothing else comes out of it at ${end.name}`, findings)];
+}
+
+/** A port that nobody declared at each address of the host and each aim, and a neighbour behind the host. Other tunnels ask for their own addresses. */
+function undeclared(
+  ground: Ground,
+  { name, share }: CompiledHost,
+  tunnel: TunnelShare,
+  family: Family,
+): readonly Sample[] {
+  const host = ground.network.hosts.get(name);
+  const others = host?.state.addresses.filter(({ link, scope }) => scope === 'global' && !isOwnLink(link)) ?? [];
+  const own = [...others.map(({ address }) => address.address), ...tunnel.addresses.map(({ address }) => address)];
+  const behind = host?.state.routes.flatMap(({ gateway }) => gateway ?? []) ?? [];
+  const all = [...own, ...share.accepts.map(({ address }) => address), ...behind].filter(
+    (each) => each.family === family,
+  );
+  const addresses = new Map(all.map((address) => [printAddress(address), address]));
+  return [...addresses.values()].flatMap((address) =>
+    (['tcp', 'udp'] as const).flatMap((protocol) => {
+      const taken = share.accepts.filter(
+        (accept) => accept.protocol === protocol && sameAddress(accept.address, address),
+      );
+      const port = LIKELY.find((each) => !taken.some(({ ports }) => containsPort(ports, each)));
+      return port === undefined ? [] : [{ address, protocol, port }];
+    }),
+  );
+}
+
+/** What a stranger would like to reach; the first that nobody forwards. */
+const LIKELY = [22, 80, 443, 6443, 10_250, 3306, 5432, 1, 2, 3, 4, 5, 6, 7];
+
+/** Holds where the request ends before it is delivered to a host that counts, or leaves the known network by one. */
+function shutFinding(ground: Ground, flow: Flow, counts: (host: string) => boolean): Finding {
+  const { request } = simulate(ground.network, flow);
+  const { verdict, host, packet, reason } = request;
+  if (verdict === 'undecided') return { holds: 'undecided', flow, ...(reason !== undefined && { reason }) };
+  const isThrough = (verdict === 'delivered' || verdict === 'exits') && host !== undefined && counts(host);
+  if (!isThrough) return fulfilled;
+  return {
+    holds: false,
+    flow,
+    reason: `${printPacket(packet)} is let through to ${verdict === 'delivered' ? host : `the neighbours of ${host}`}`,
+  };
+}
+
+// ---- several tunnels at one node
+
+/** The same client with the same source port by every edge at once: each is answered by the edge it asked (dataplane.md, section 5). */
+function togetherPromises(
+  ground: Ground,
+  end: CompiledHost,
+  share: TunnelShare,
+  compiled: Compiled,
+): readonly Promised[] {
+  const others = end.share.tunnels.filter(({ name, returns }) => name !== share.name && returns.length > 0);
+  if (share.returns.length === 0 || others.length === 0) return [];
+  const findings = share.returns.flatMap((family) =>
+    (['tcp', 'udp'] as const).flatMap((protocol) => {
+      const own = entriesBy(ground, compiled, end, share.name, family, protocol)[0];
+      if (own === undefined) return [];
+      const before = others.flatMap(({ name }) => entriesBy(ground, compiled, end, name, family, protocol).slice(0, 1));
+      if (before.length === 0) return [];
+      const connections: Connections = new Map();
+      for (const flow of before) simulate(ground.network, flow, { connections });
+      const alone = simulate(ground.network, own);
+      const { works, reply, request, next } = simulate(ground.network, own, { connections });
+      // What fails by itself is said by its forward.
+      if (alone.works !== true || works === true) return [fulfilled];
+      const reason = (next ?? reply ?? request).reason ?? 'the answer goes to another';
+      return [{ holds: works, flow: own, after: before, reason }];
+    }),
+  );
+  if (findings.length === 0) return [];
+  return [
+    concluded(
+      ground,
+      `Tunnel/${share.name}`,
+      `one client may come to ${end.name} by it and by another tunnel at once`,
+      findings,
+    ),
+  ];
+}
+
+/** Flows from outside that come to the node by a tunnel. */
+function entriesBy(
+  ground: Ground,
+  compiled: Compiled,
+  node: CompiledHost,
+  tunnel: string,
+  family: Family,
+  protocol: Transport,
+): readonly Flow[] {
+  const taken = node.share.accepts.find(
+    (accept) => accept.tunnel === tunnel && accept.address.family === family && accept.protocol === protocol,
+  );
+  const edge = node.share.tunnels.find(({ name }) => name === tunnel)?.peer.host;
+  const at = edge === undefined ? undefined : compiled.hosts.get(edge);
+  const forward = at?.share.forwards.find(
+    (each) =>
+      taken !== undefined &&
+      each.name === taken.name &&
+      each.protocol === protocol &&
+      sameAddress(each.to, taken.address),
+  );
+  const open = at?.publicAddresses.find(
+    ({ inner, link }) =>
+      forward !== undefined &&
+      ('address' in forward.match
+        ? sameAddress(forward.match.address, inner)
+        : forward.match.interface === link && inner.family === family),
+  );
+  if (at === undefined || forward === undefined || open === undefined) return [];
+  const from = { kind: 'beyond', host: at.name, link: open.link, address: ground.outsiders[family] } as const;
+  return [{ from, to: open.inner, port: forward.ports.first, protocol }];
+}

@@ -1,0 +1,54 @@
+import { describe, expect, test } from 'vitest';
+import { verifyPlan } from './index.ts';
+import { mutantsOf } from './testdata/mutants.ts';
+import { planned } from './testdata/plan.ts';
+import { doubts, scenes } from './testdata/scenes.ts';
+
+describe('all promises of a sound plan hold', () => {
+  for (const [name, { text, hosts }] of Object.entries(scenes))
+    test(name, () => {
+      const promises = verifyPlan(planned(text, hosts));
+      expect(promises.length).toBeGreaterThan(4);
+      expect(promises.filter(({ holds }) => holds === false)).toEqual([]);
+      const undecided = promises.filter(({ holds }) => holds === 'undecided').map(({ reason }) => reason);
+      expect(undecided).toEqual(doubts[name] ?? []);
+    });
+});
+
+/** What may be missing without a promise broken, and why: everything else must be noticed. */
+const spared: readonly (readonly [scenes: RegExp, missing: RegExp, why: string])[] = [
+  [/./, /maxseg size set|base chain sp_clamp/, 'both ends clamp both ways: one of them is enough'],
+  [/./, /ct state == related/, 'ICMP errors are not simulated'],
+  [/./, /: (address|allowed IP|sp_far\w+:) ?(10\.90\.|fd9\d::|fe80:)/, 'no forward aims at the tunnel addresses'],
+  [/./, /node: sp_from_\w+: .*@sp_far/, 'the edge takes no connections from the tunnel, so it answers none'],
+  [/./, /edge2?: sp_from_\w+: .*direction original/, 'the edge takes no connections from the tunnel'],
+  [/./, /node: (sp_into: |sp_forward: |base chain sp_forward)/, 'what the node lets into the tunnel the edge drops'],
+  [/./, /edge2?: sp_into: ct direction reply/, 'no connection comes to the edge by the tunnel'],
+  [
+    /strict|edges|vxlan|pod/,
+    /edge2?: (sp_into: counter drop|sp_forward: oifname|sp_forwards: ct mark set ct mark & 0xffffff00$)/,
+    'the guard of a link that carried nothing before drops strangers too',
+  ],
+  [/strict|vxlan|routers|pod/, /node: (sp_zone|base chain sp_zone|base chain sp_clash)/, 'one edge alone'],
+  [/edges/, /node: sp_zone/, 'of two zones one is enough'],
+  [/strict|edges|vxlan|routers/, /suppress_prefixlength/, 'no pod stands behind the node'],
+  [/strict|edges|vxlan|routers/, /node: sp_pre: ct direction reply/, 'no pod stands behind the node'],
+  [/edges|vxlan|routers/, /rp_filter/, 'it is off everywhere'],
+  [/routers/, /sysctl .*forwarding/, 'it was on before'],
+  [/pod/, /node: (sp_out|base chain sp_out)/, 'the pod answers, and no socket of the node'],
+  [/pod/, /ip6 saddr @sp_far6/, 'the pod has no IPv6 address'],
+];
+
+describe('one thing missing breaks a promise', () => {
+  for (const name of ['rp_filter strict everywhere', 'two edges', 'vxlan', 'routers already', 'a pod behind the node'])
+    test(name, () => {
+      const { text, hosts } = scenes[name] ?? { text: '', hosts: {} };
+      const plan = planned(text, hosts);
+      const unnoticed = mutantsOf(plan.compiled).filter(({ compiled }) =>
+        verifyPlan({ ...plan, compiled }).every(({ holds }) => holds !== false),
+      );
+      const isSpared = (missing: string): boolean =>
+        spared.some(([where, what]) => where.test(name) && what.test(missing));
+      expect(unnoticed.map((mutant) => mutant.name).filter((missing) => !isSpared(missing))).toEqual([]);
+    });
+});

@@ -1,0 +1,32 @@
+/** Proves a plan before it is applied: every promise of every resource, as packets through the network as it will stand. */
+import type { Compiled } from '../compile/index.ts';
+import type { HostFacts } from '../host/index.ts';
+import type { ResourceSet } from '../resources/index.ts';
+import { forwardPromises } from './forward.ts';
+import { futureNetwork } from './future.ts';
+import { hostPromises } from './host.ts';
+import { chooseOutsiders } from './outsider.ts';
+import type { Promised } from './promise.ts';
+import { tunnelPromises } from './tunnel.ts';
+
+export interface Planned {
+  readonly set: ResourceSet;
+  readonly compiled: Compiled;
+  /** Of every host of the set, as they were compiled with. */
+  readonly facts: ReadonlyMap<string, HostFacts>;
+}
+
+/**
+ * Every promise of the set with whether it holds once the plan is carried out. That a tunnel's two ends reach each other, and that a
+ * server listens where a forward aims, is assumed. Empty where the set does not compile.
+ */
+export function verifyPlan({ set, compiled, facts }: Planned): readonly Promised[] {
+  if (compiled.problems.length > 0) return [];
+  const network = futureNetwork(set, compiled, facts);
+  const ground = { network, facts, outsiders: chooseOutsiders(network), judged: new Map() };
+  return [
+    ...forwardPromises(ground, set, compiled),
+    ...tunnelPromises(ground, set, compiled),
+    ...hostPromises(ground, compiled),
+  ];
+}
