@@ -28,9 +28,10 @@ test('plan, apply, status, apply again, destroy: the path is made, nothing is wr
         { host: 'edge', reachable: true },
         { host: 'node', reachable: true },
       ],
-      promises: [],
     },
   });
+  expect(JSON.stringify(plan.value)).toMatch(/"holds":true/);
+  expect(JSON.stringify(plan.value)).not.toMatch(/"holds":(false|"undecided")/);
   expect((await cli.sallyport('plan', '-f', file, '--detailed-exitcode')).status).toBe(2);
   expect(await cli.dumps()).toBe(before);
 

@@ -10,7 +10,13 @@ import {
   RECORD_FORMAT,
 } from '../host/index.ts';
 import { type Address, printAddress } from '../net/index.ts';
-import { type HostResource, type Problem, printPosition, type ResourceSet } from '../resources/index.ts';
+import {
+  compareProblems,
+  type HostResource,
+  type Problem,
+  printPosition,
+  type ResourceSet,
+} from '../resources/index.ts';
 import { chooseAims, waysOf } from './aim.ts';
 import { assemble, tunnelsOf } from './assemble.ts';
 import { claimProblems } from './claim.ts';
@@ -94,10 +100,11 @@ export function compile(
   return { hosts, problems: distinctProblems(problems) };
 }
 
-/** Both ends of a tunnel find the same thing wrong with it. */
-const distinctProblems = (problems: readonly Problem[]): readonly Problem[] => [
-  ...new Map(problems.map((each) => [`${printPosition(each.at)} ${each.path} ${each.what}`, each])).values(),
-];
+/** In the order of the documents; both ends of a tunnel find the same thing wrong with it. */
+const distinctProblems = (problems: readonly Problem[]): readonly Problem[] =>
+  [...new Map(problems.map((each) => [`${printPosition(each.at)} ${each.path} ${each.what}`, each])).values()].sort(
+    compareProblems,
+  );
 
 /** What is left on a host when a set is taken from it, or every set. Needs no resources: the host's record tells. */
 export function compileRemoval(
