@@ -1,4 +1,4 @@
-import { type Family, portCount, printAddress, printPortRange } from '../net/index.ts';
+import { type Family, printAddress } from '../net/index.ts';
 import type { Problem } from './problem.ts';
 import type { PortForwardResource, PortMapping, Target, TunnelResource } from './resource.ts';
 import type { PortForwardDocument } from './schema.ts';
@@ -24,13 +24,13 @@ export function toForward(written: Written, known: Known, problems: Problem[]): 
   const before = problems.length;
   const { place, spec, problem } = written;
   const { at, ports, to, ...rest } = spec;
-  const mappings = ports.map(({ protocol, port, targetPort = port }, index): PortMapping => {
-    if (portCount(port) !== portCount(targetPort)) {
-      const what = `${printPortRange(port)} are ${portCount(port)} ports, ${printPortRange(targetPort)} are ${portCount(targetPort)}`;
-      problems.push(problem('rangeLength', `spec.ports[${index}].targetPort`, what));
-    }
-    return { protocol: protocol === 'TCP' ? 'tcp' : 'udp', ports: port, targetPorts: targetPort };
-  });
+  const mappings = ports.map(
+    ({ protocol, port, targetPort = port }): PortMapping => ({
+      protocol: protocol === 'TCP' ? 'tcp' : 'udp',
+      ports: port,
+      targetPorts: targetPort,
+    }),
+  );
   const targets = to.map((target, index) => toTarget(written, target, `spec.to[${index}]`, known, problems));
   // With a target in doubt nothing can be said of families.
   if (problems.length > before) return undefined;

@@ -68,8 +68,8 @@ function describe(issue: z.core.$ZodIssue, value: Plain): Omit<Finding, 'path'> 
 }
 
 /** The codes that a check in the schema may give beside wrongValue. */
-const isCustomCode = (code: unknown): code is 'badTunnel' | 'mixedFamilies' =>
-  code === 'badTunnel' || code === 'mixedFamilies';
+const isCustomCode = (code: unknown): code is 'badTunnel' | 'mixedFamilies' | 'rangeLength' =>
+  code === 'badTunnel' || code === 'mixedFamilies' || code === 'rangeLength';
 
 const TYPE_WORDS: Readonly<Record<string, string>> = {
   object: 'a map',

@@ -445,3 +445,17 @@ test('a problem in JSON or in a List has its place too', () => {
   const { problems: broken } = loadResources([{ name: 'f.json', text: '{"a": 010}' }]);
   expect(broken.map(printProblem)).toEqual(['f.json:1:8: expected "," or "}", found "1"']);
 });
+
+test('what is wrong in different depths of one document is said at once', () => {
+  const text = example
+    .replace(/\n {4}- \{ host: node, addresses.*\] }/, '')
+    .replace('type: WireGuard', 'type: WireGaurd')
+    .replace('port: 30000-30100', 'port: 30000-30100, targetPort: 40000-40001')
+    .replace('protocol: TCP', 'protocol: TPC');
+  expect(problemsOf(text).map((line) => line.replace(/^f\.yaml:[\d:]+ /, ''))).toEqual([
+    'spec.type: "WireGaurd" is none of WireGuard, IPIP, GRE, VXLAN, Direct; did you mean "WireGuard"?',
+    'spec.ends: needs exactly two ends, has 1',
+    'spec.ports[0].protocol: "TPC" is neither TCP nor UDP; did you mean "TCP"?',
+    'spec.ports[1].targetPort: 30000-30100 are 101 ports, 40000-40001 are 2',
+  ]);
+});

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { parsePrefix, printAddress, printPrefix } from '../net/index.ts';
+import { parsePrefix, portCount, printAddress, printPortRange, printPrefix } from '../net/index.ts';
 import {
   duration,
   hostsAt,
@@ -39,13 +39,19 @@ export const portForwardSpec = z.strictObject({
     .describe('Where it stands.'),
   ports: z
     .array(
-      z.strictObject({
-        protocol: z.enum(['TCP', 'UDP']).describe('The transport.'),
-        port: portRange().describe('The public port, or a range as `30000-30100`.'),
-        targetPort: portRange()
-          .exactOptional()
-          .describe('The port at the target, or a range of the same length. Left out: the public one.'),
-      }),
+      z
+        .strictObject({
+          protocol: z.enum(['TCP', 'UDP']).describe('The transport.'),
+          port: portRange().describe('The public port, or a range as `30000-30100`.'),
+          targetPort: portRange()
+            .exactOptional()
+            .describe('The port at the target, or a range of the same length. Left out: the public one.'),
+        })
+        .superRefine(({ port: from, targetPort: to }, context) => {
+          if (to === undefined || portCount(from) === portCount(to)) return;
+          const message = `${printPortRange(from)} are ${portCount(from)} ports, ${printPortRange(to)} are ${portCount(to)}`;
+          context.addIssue({ code: 'custom', path: ['targetPort'], message, params: { code: 'rangeLength' } });
+        }),
     )
     .min(1, { error: 'is empty' })
     .describe('What is forwarded.'),

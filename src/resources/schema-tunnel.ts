@@ -58,10 +58,11 @@ export const tunnelSpec = z.strictObject({
     .register(notes, { later: [true] }),
   ends: z
     .array(tunnelEnd)
-    .superRefine((values, context) => {
-      if (values.length === 2) return;
-      const message = `needs exactly two ends, has ${values.length}`;
-      context.addIssue({ code: 'custom', message, params: { code: 'badTunnel' } });
+    // Also where an end is wrong in itself: all that is wrong is said at once.
+    .refine((values) => values.length === 2, {
+      error: ({ input }) => `needs exactly two ends, has ${Array.isArray(input) ? input.length : 'none'}`,
+      params: { code: 'badTunnel' },
+      when: ({ value }) => Array.isArray(value),
     })
     .describe('Exactly two. WireGuard tunnels whose ends share a host and a listen port are peers on one link.'),
 });
