@@ -97,6 +97,17 @@ describe('the client is seen by its own address, and answered', () => {
   }
 });
 
+test('a node without a default route answers where its loopback is down too', async () => {
+  await using story = await startStory(slimEdge({ nodeDefaultRoute: false }), async (lab) => {
+    await lab.host('node').run(['ip', 'link', 'set', 'lo', 'down']);
+  });
+  const text = documents({ tunnel: VXLAN });
+  await story.apply(text);
+  await serveAll(story, 'node');
+  expect([...(await askAll(story, V4)), ...(await askAll(story, V6))]).toEqual([CLIENT[4], CLIENT[6]]);
+  await story.destroy(text);
+});
+
 test('a node with IPv6 in its kernel and no address of it is seen at its tunnel address, and answers', async () => {
   await using story = await startStory(slimEdge(), async (lab) => {
     await lab.host('node').run(['ip', '-6', 'address', 'flush', 'dev', 'eth0', 'scope', 'global']);

@@ -140,7 +140,7 @@ const through = (
 function routesOf(tunnels: readonly TunnelInTable[], record: HostRecord, facts: HostFacts): readonly Route[] {
   const routes: Route[] = [];
   const ours = { type: 'unicast', protocol: SALLYPORT_PROTOCOL } as const;
-  const unanswered = new Map<Family, Address | undefined>();
+  const unanswered = new Map<Family, Pick<Route, 'link' | 'source'>>();
   for (const tunnel of tunnels) {
     for (const destination of tunnel.routes) {
       const family = destination.address.family;
@@ -156,20 +156,20 @@ function routesOf(tunnels: readonly TunnelInTable[], record: HostRecord, facts: 
         ...through(tunnel, family),
         metric: usualMetric(family),
       });
-      if (defaultRoute(facts, family) === undefined) unanswered.set(family, answersFrom(tunnel, family));
+      if (defaultRoute(facts, family) === undefined) unanswered.set(family, lastResort(tunnel, family, facts));
     }
   }
   // A reply is looked up before the mark sends it into the tunnel: without any default route that first look-up fails (dataplane.md, section 5).
-  for (const [family, source] of unanswered)
-    routes.push({
-      ...ours,
-      table: MAIN_TABLE,
-      destination: wholeFamily(family),
-      link: 'lo',
-      metric: WORST_METRIC,
-      ...(source !== undefined && { source }),
-    });
+  for (const [family, way] of unanswered)
+    routes.push({ ...ours, table: MAIN_TABLE, destination: wholeFamily(family), ...way, metric: WORST_METRIC });
   return routes;
+}
+
+/** By `lo`, which takes no packet anywhere; where that is down, as in a new namespace, by the tunnel, whose far end drops strangers. */
+function lastResort(tunnel: TunnelInTable, family: Family, facts: HostFacts): Pick<Route, 'link' | 'source'> {
+  const source = answersFrom(tunnel, family);
+  const isDown = facts.state.links.some(({ name, up }) => name === 'lo' && !up);
+  return { link: isDown ? tunnel.link : 'lo', ...(source !== undefined && { source }) };
 }
 
 /** The host's own address that clients of the tunnel reach: a UDP server on the wildcard address must answer from it. */
