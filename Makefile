@@ -34,9 +34,9 @@ format: toolchain ## write what lint asks of the format
 reference: toolchain ## docs/reference.md from the schema
 	@$(TOOLS) node scripts/reference.ts
 
-bench: toolchain build ## measure, beside bare nft and bare node
+bench: toolchain build ## measure, beside bare nft and bare node; ARGS='--quick forwards' for a part
 	@sh scripts/packages.sh test
-	@$(TOOLS) sh scripts/namespaces.sh test node bench/run.ts
+	@$(TOOLS) sh scripts/namespaces.sh test node bench/run.ts $(ARGS)
 
 package: toolchain build ## the tarball npm publishes
 	@npm pack --loglevel=error

@@ -9,7 +9,7 @@ const LAST_KNOWN_NODE = 24;
 
 /**
  * Where `characters` of documents are to be worked on: lets V8 collect garbage earlier than it would like to. An apply of ten thousand
- * forwards takes 190 MiB then, and 320 without, in the same time (docs/benchmarks.md). Not at the start of every command: what Node
+ * forwards takes some 190 MiB then, and 320 without, in the same time. Not at the start of every command: what Node
  * loads after a change of flags it must compile anew, 25 ms for `--version`.
  */
 export function saveMemory(characters: number): void {

@@ -7,12 +7,13 @@ import type { Paint } from './color.ts';
 import { CommandFailure } from './exit.ts';
 import type { PromiseReport } from './plan-report.ts';
 
-/** Every promise of the set under this plan, with the trace of the packet that breaks it or leaves it undecided. */
+/** Every promise of the set under this plan; `traces`: with the trace of the packet that breaks it or leaves it undecided. */
 export const provePlan = (
   set: ResourceSet,
   compiled: Compiled,
   facts: ReadonlyMap<string, HostFacts>,
-): readonly PromiseReport[] => verifyPlan({ set, compiled, facts });
+  traces: boolean,
+): readonly PromiseReport[] => verifyPlan({ set, compiled, facts, traces });
 
 export interface ProofFlags {
   /** Undecided refuses too. */

@@ -19,8 +19,17 @@ import { fields, flag, JsonError, list, oneOf, optional, parsed, type Reader, ta
 import { type HostNumbers, type HostRecord, RECORD_FORMAT } from './record.ts';
 import type { AcceptShare, ForwardShare, HostShare, TunnelPeer, TunnelShare } from './share.ts';
 
+/** A plan and the check after it ask for the text of one and the same record. */
+const encoded = new WeakMap<HostRecord, string>();
+
 /** The record as text, the same for equal records: one line for each tunnel, forward and accepted target. */
 export function encodeRecord(record: HostRecord): string {
+  const content = encoded.get(record) ?? encode(record);
+  encoded.set(record, content);
+  return content;
+}
+
+function encode(record: HostRecord): string {
   const lines = (items: readonly unknown[]): string =>
     items.length === 0 ? '[]' : `[\n${items.map((item) => `      ${JSON.stringify(item)}`).join(',\n')}\n    ]`;
   const sets = [...record.sets]

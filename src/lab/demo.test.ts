@@ -6,14 +6,12 @@ import { demoSlimEdge } from './index.ts';
 const here = new URL('./index.ts', import.meta.url).href;
 const sallyport = [process.execPath, fileURLToPath(new URL('../cli/main.ts', import.meta.url))];
 
-test('the story of the slim edge holds, in under 30 s', async () => {
+test('the story of the slim edge holds', async () => {
   let text = '';
-  const began = performance.now();
   const out = (more: string): void => {
     text += more;
   };
   await demoSlimEdge({ sallyport, out, signal: new AbortController().signal });
-  expect(performance.now() - began).toBeLessThan(30_000);
   for (const line of [
     'client TCP to 198.51.100.10 port 80: connection refused',
     'you are 192.0.2.10',

@@ -90,16 +90,16 @@ function diffStores(
   for (const [name, old] of from) {
     const store = to.get(name);
     if (store !== undefined && isSameStore(old, store)) continue;
-    changes.push(...elementsOf(old, place).map(({ object }): RulesetChange => ({ action: 'remove', before: object })));
+    for (const before of elementObjects(old, place)) changes.push({ action: 'remove', before });
     changes.push({ action: 'remove', before: headObject(old, place) });
   }
   for (const [name, store] of to) {
     const old = from.get(name);
     if (old === undefined || !isSameStore(old, store)) {
       changes.push({ action: 'add', after: headObject(store, place) });
-      changes.push(...elementsOf(store, place).map(({ object }): RulesetChange => ({ action: 'add', after: object })));
+      for (const after of elementObjects(store, place)) changes.push({ action: 'add', after });
     } else if (!isDynamic(old) && !isDynamic(store)) {
-      changes.push(...diffElements(elementsOf(old, place), elementsOf(store, place)));
+      for (const change of diffElements(old, store, place)) changes.push(change);
     }
   }
   return changes;
@@ -112,42 +112,61 @@ const headObject = (store: Store, place: Place): RulesetObject =>
     ? { kind: 'set', ...place, set: { ...store.of, elements: [] } }
     : { kind: 'map', ...place, map: { ...store.of, elements: [] } };
 
-/** An element as a change carries it, beside the text of its key and of all that it says. */
-interface KeyedElement {
-  readonly key: string;
-  readonly content: string;
-  readonly object: RulesetObject;
+/** The elements of a set or map. Of ten thousand most stay: what one says, and its change, is made when it is asked for. */
+interface Elements<Element> {
+  /** By the text of their key. */
+  readonly byKey: ReadonlyMap<string, Element>;
+  /** All that it says beside its key. */
+  readonly contentOf: (element: Element) => string;
+  readonly objectOf: (element: Element) => RulesetObject;
 }
 
-function elementsOf(store: Store, place: Place): readonly KeyedElement[] {
-  if (store.kind === 'map') {
-    const { name, type, data } = store.of;
-    return keptElements<MapElement>(store.of).map((element) => ({
-      key: keyOf(normalValue(element.key, type), type),
-      content: `${contentOf(element)} ${dataKeyOf(normalData(element.data, data), data)}`,
-      object: { kind: 'mapElement', ...place, map: name, element },
-    }));
-  }
+function mapElements(map: NamedMap, place: Place): Elements<MapElement> {
+  const { name, type, data } = map;
+  const byKey = new Map<string, MapElement>();
+  for (const element of keptElements<MapElement>(map)) byKey.set(keyOf(normalValue(element.key, type), type), element);
+  return {
+    byKey,
+    contentOf: (element) => `${contentOf(element)} ${dataKeyOf(normalData(element.data, data), data)}`,
+    objectOf: (element) => ({ kind: 'mapElement', ...place, map: name, element }),
+  };
+}
+
+function setElements(named: NamedSet, place: Place): Elements<SetElement> {
   // Neighbours that the kernel merges are merged on both sides: they are compared, and written, as it lists them.
-  const set = store.of.extra?.['auto-merge'] === true ? normalSet(store.of) : store.of;
-  return keptElements<SetElement>(set).map((element) => ({
-    key: keyOf(normalValue(element.key, set.type), set.type),
-    content: contentOf(element),
-    object: { kind: 'setElement', ...place, set: set.name, element },
-  }));
+  const set = named.extra?.['auto-merge'] === true ? normalSet(named) : named;
+  const byKey = new Map<string, SetElement>();
+  for (const element of keptElements<SetElement>(set))
+    byKey.set(keyOf(normalValue(element.key, set.type), set.type), element);
+  return { byKey, contentOf, objectOf: (element) => ({ kind: 'setElement', ...place, set: set.name, element }) };
 }
 
 const contentOf = ({ comment, extra }: SetElement): string => JSON.stringify([comment, extra?.timeout]);
 
-function diffElements(from: readonly KeyedElement[], to: readonly KeyedElement[]): readonly RulesetChange[] {
+function elementObjects(store: Store, place: Place): readonly RulesetObject[] {
+  const objects = <Element>({ byKey, objectOf }: Elements<Element>): readonly RulesetObject[] =>
+    [...byKey.values()].map(objectOf);
+  return store.kind === 'map' ? objects(mapElements(store.of, place)) : objects(setElements(store.of, place));
+}
+
+/** Both are of one kind: isSameStore. */
+function diffElements(old: Store, store: Store, place: Place): readonly RulesetChange[] {
+  if (old.kind === 'map' && store.kind === 'map')
+    return changesBetween(mapElements(old.of, place), mapElements(store.of, place));
+  if (old.kind === 'set' && store.kind === 'set')
+    return changesBetween(setElements(old.of, place), setElements(store.of, place));
+  return [];
+}
+
+function changesBetween<Element>(from: Elements<Element>, to: Elements<Element>): readonly RulesetChange[] {
   const changes: RulesetChange[] = [];
-  const old = new Map(from.map((element) => [element.key, element] as const));
-  const wanted = new Map(to.map((element) => [element.key, element] as const));
-  for (const [key, { object }] of old) if (!wanted.has(key)) changes.push({ action: 'remove', before: object });
-  for (const [key, { object, content }] of wanted) {
-    const before = old.get(key);
-    if (before === undefined) changes.push({ action: 'add', after: object });
-    else if (before.content !== content) changes.push({ action: 'change', before: before.object, after: object });
+  for (const [key, element] of from.byKey)
+    if (!to.byKey.has(key)) changes.push({ action: 'remove', before: from.objectOf(element) });
+  for (const [key, element] of to.byKey) {
+    const before = from.byKey.get(key);
+    if (before === undefined) changes.push({ action: 'add', after: to.objectOf(element) });
+    else if (from.contentOf(before) !== to.contentOf(element))
+      changes.push({ action: 'change', before: from.objectOf(before), after: to.objectOf(element) });
   }
   return changes;
 }

@@ -57,7 +57,8 @@ function duplicateNames(identities: readonly Identity[]): readonly Problem[] {
     if (other === undefined) first.set(`${kind} ${name}`, identity);
     else {
       const what = `${kind} ${name} is already declared at ${printPosition(other.at)}`;
-      problems.push({ code: 'duplicateName', at, path, what });
+      const { file, line, column } = at; // read now, as a problem is shown by its own fields
+      problems.push({ code: 'duplicateName', at: { file, line, column }, path, what });
     }
   }
   return problems;

@@ -85,8 +85,8 @@ export function validateEntry(entry: Entry): Validation {
     findings.push(kindFinding(kind));
     return { references: [], problems: findings.map(toProblem) };
   }
-  const name = valueAt(data, ['metadata', 'name']);
-  const at = placeOf(place, ['metadata', 'name']);
+  const name = valueAt(data, NAME);
+  const at = new LaterPosition(place, NAME);
   const parsed = parseAs(kind, entry, at);
   for (const issue of parsed.issues) {
     // versionFindings says it better.
@@ -131,6 +131,9 @@ function kindFinding(kind: Plain | undefined): Finding {
   return { code: 'unknownKind', path, what, ...withMeant(meant) };
 }
 
+/** Where every document has its name. */
+const NAME: Path = ['metadata', 'name'];
+
 type Issues = readonly Parameters<typeof findingsOf>[2][];
 
 /** One branch per kind, as each has an output type of its own. */
@@ -174,22 +177,34 @@ const toResource = (name: string, place: EntryPlace, at: Position): Resource => 
   positionOf: (path) => place.locate(readPath(path)),
 });
 
-/** A position that is looked up when it is first asked for: most resources never have to say where they stand. */
-function placeOf(place: EntryPlace, path: Path): Position {
-  let found: Position | undefined;
-  const find = (): Position => {
-    found ??= place.locate(path);
-    return found;
-  };
-  return {
-    file: place.file,
-    get line() {
-      return find().line;
-    },
-    get column() {
-      return find().column;
-    },
-  };
+/**
+ * A position that is looked up when it is first asked for: most resources never have to say where they stand. A class, because
+ * getters that each object has for itself would be a third of what ten thousand resources take.
+ */
+class LaterPosition implements Position {
+  readonly file: string;
+  readonly #place: EntryPlace;
+  readonly #path: Path;
+  #found: Position | undefined;
+
+  constructor(place: EntryPlace, path: Path) {
+    this.file = place.file;
+    this.#place = place;
+    this.#path = path;
+  }
+
+  get line(): number {
+    return this.#find().line;
+  }
+
+  get column(): number {
+    return this.#find().column;
+  }
+
+  #find(): Position {
+    this.#found ??= this.#place.locate(this.#path);
+    return this.#found;
+  }
 }
 
 function toHost({ metadata, spec }: HostDocument, place: EntryPlace, at: Position): HostResource {

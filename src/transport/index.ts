@@ -1,5 +1,5 @@
 export type { LocalOptions } from './local.ts';
-export { localTransport } from './local.ts';
+export { localTransport, NAMESPACE_STATES } from './local.ts';
 export type { NamespaceOptions } from './namespace.ts';
 export { namespaceTransport } from './namespace.ts';
 export { missingProgram } from './programs.ts';

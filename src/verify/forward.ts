@@ -5,7 +5,7 @@ import { type Address, portCount, printAddress, printPortRange } from '../net/in
 import type { PortForwardResource, ResourceSet } from '../resources/index.ts';
 import type { Flow } from '../simulate/index.ts';
 import { type Expected, judgeOnce } from './judge.ts';
-import { neighbourOn } from './outsider.ts';
+import { clientOn, neighbourOn } from './outsider.ts';
 import { concluded, type Finding, type Ground, type Judged, type Promised } from './promise.ts';
 
 /** The promises of every forward at every edge: one of each kind, over all of its addresses, families and ports. */
@@ -60,7 +60,8 @@ function promisesAt(
     const { protocol } = forward;
     return placesOf(forward, edge).flatMap(({ address, link }) =>
       boundaries(forward).map(([port, targetPort]) => {
-        const from = { kind: 'beyond', host: edge.name, link, address: ground.outsiders[address.family] } as const;
+        const client = clientOn(ground.network, edge.name, link, address.family, ground.outsiders[address.family]);
+        const from = { kind: 'beyond', host: edge.name, link, address: client } as const;
         return judgeOnce(ground, edge.name, { from, to: address, port, protocol }, expected, targetPort);
       }),
     );

@@ -1,5 +1,6 @@
 /** Addresses of nobody we know, to ask from. */
 import { type Address, containsAddress, type Family, networkOf, parseAddress } from '../net/index.ts';
+import { lookupRoute } from '../routing/index.ts';
 import type { Network } from '../simulate/index.ts';
 
 /** Somebody on the Internet, by family. */
@@ -25,6 +26,16 @@ function outsider(network: Network, family: Family): Address {
         state.routes.some(({ destination }) => destination.length > 1 && containsAddress(destination, address)),
     );
   return candidates.find((address) => !isKnown(address)) ?? first;
+}
+
+/**
+ * Who asks at a public link of a host: somebody on the Internet; where the host has no way back to strangers, a neighbour on the link,
+ * for nobody else is meant.
+ */
+export function clientOn(network: Network, host: string, link: string, family: Family, stranger: Address): Address {
+  const routes = network.hosts.get(host)?.routes;
+  const hasWay = routes !== undefined && lookupRoute(routes, { destination: stranger }).kind === 'route';
+  return hasWay ? stranger : neighbourOn(network, host, link, family, stranger);
 }
 
 /** An address that no host bears in the network of one that the host bears on the link: a neighbour there; without one, somebody else. */

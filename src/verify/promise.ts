@@ -31,6 +31,8 @@ export interface Ground {
   readonly outsiders: Outsiders;
   /** What was judged already, by everything that could make a difference. */
   readonly judged: Map<string, Judged>;
+  /** Whether what does not hold, or cannot be told, comes with its trace. */
+  readonly traces: boolean;
 }
 
 /** What one packet says of each promise of a forward. */
@@ -56,12 +58,13 @@ export const fulfilled: Finding = { holds: true };
 export function concluded(ground: Ground, resource: string, promise: string, findings: readonly Finding[]): Promised {
   const worst = findings.find(({ holds }) => holds === false) ?? findings.find(({ holds }) => holds === 'undecided');
   if (worst === undefined) return { resource, promise, holds: true };
-  const trace = worst.flow === undefined ? undefined : tell(ground, worst.flow, worst.after ?? []);
+  const isTold = ground.traces || worst.holds === false;
+  const trace = worst.flow === undefined || !isTold ? undefined : tell(ground, worst.flow, worst.after ?? []);
   const doubt = worst.holds === false ? incomplete(ground, trace) : undefined;
   return {
     ...{ resource, promise, holds: doubt === undefined ? worst.holds : 'undecided' },
     ...(worst.reason !== undefined && { reason: doubt === undefined ? worst.reason : `${worst.reason}; ${doubt}` }),
-    ...(trace !== undefined && { trace: reportTrace(trace) }),
+    ...(trace !== undefined && ground.traces && { trace: reportTrace(trace) }),
   };
 }
 

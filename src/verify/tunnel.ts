@@ -12,7 +12,7 @@ import {
 } from '../net/index.ts';
 import type { ResourceSet, TunnelResource } from '../resources/index.ts';
 import { type Connections, type Flow, type Network, printPacket, simulate } from '../simulate/index.ts';
-import { neighbourOn } from './outsider.ts';
+import { clientOn, neighbourOn } from './outsider.ts';
 import { concluded, type Finding, fulfilled, type Ground, type Promised } from './promise.ts';
 
 /** The promises of every tunnel of the set. */
@@ -266,6 +266,7 @@ function entriesBy(
         : forward.match.interface === link && inner.family === family),
   );
   if (at === undefined || forward === undefined || open === undefined) return [];
-  const from = { kind: 'beyond', host: at.name, link: open.link, address: ground.outsiders[family] } as const;
+  const client = clientOn(ground.network, at.name, open.link, family, ground.outsiders[family]);
+  const from = { kind: 'beyond', host: at.name, link: open.link, address: client } as const;
   return [{ from, to: open.inner, port: forward.ports.first, protocol }];
 }

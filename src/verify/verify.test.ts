@@ -15,6 +15,17 @@ describe('all promises of a sound plan hold', () => {
     });
 });
 
+test('without traces the same is said of every promise', () => {
+  for (const { text, hosts } of Object.values(scenes)) {
+    const plan = planned(text, hosts);
+    const plans = [plan, ...mutantsOf(plan.compiled).map(({ compiled }) => ({ ...plan, compiled }))].slice(0, 20);
+    for (const each of plans) {
+      const told = verifyPlan(each).map(({ trace: _, ...promise }) => promise);
+      expect(verifyPlan({ ...each, traces: false })).toEqual(told);
+    }
+  }
+});
+
 /** What may be missing without a promise broken, and why: everything else must be noticed. */
 const spared: readonly (readonly [scenes: RegExp, missing: RegExp, why: string])[] = [
   [/./, /maxseg size set|base chain sp_clamp/, 'both ends clamp both ways: one of them is enough'],

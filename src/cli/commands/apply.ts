@@ -1,4 +1,6 @@
-import { prepare } from '../../apply/index.ts';
+import { prepare, type SetPlan } from '../../apply/index.ts';
+import type { Compiled } from '../../compile/index.ts';
+import type { ResourceSet } from '../../resources/index.ts';
 import { aimOfSet, requireNobodyLeft } from '../aims.ts';
 import { type CarryFlags, carry, requireConsent } from '../carry.ts';
 import { DONE, FAILED, InputProblems } from '../exit.ts';
@@ -6,10 +8,10 @@ import { aboutHosts } from '../hosts.ts';
 import { listenForInterrupt } from '../interrupt.ts';
 import { loadSet } from '../load.ts';
 import type { Output } from '../output.ts';
-import { reportPlan } from '../plan-report.ts';
+import { type PromiseReport, reportPlan } from '../plan-report.ts';
 import { printPlan, printSummary } from '../plan-text.ts';
 import { type ProofFlags, provePlan, requirePromises } from '../proof.ts';
-import { requireWritable, surveyHosts } from '../survey.ts';
+import { requireWritable, type Survey, surveyHosts } from '../survey.ts';
 
 export interface ApplyFlags extends CarryFlags, ProofFlags {
   readonly set: string;
@@ -29,20 +31,40 @@ export async function apply(output: Output, flags: ApplyFlags): Promise<number> 
   const compiled = aimFor(survey.facts);
   const plan = prepare(survey.facts, () => compiled, 'add');
   if (plan.problems.length > 0) throw new InputProblems(plan.problems);
-  const promises = provePlan(set, compiled, survey.facts);
-  const shown = reportPlan(set.hosts.keys(), plan, survey.unreachable, promises);
-  const about = aboutHosts(set, plan);
-  if (output.format === 'text') {
-    await output.write(
-      printPlan(shown, { color: output.color, full: flags.full === true, about, unreachable: survey.unreachable }),
-    );
-  }
-  requirePromises(promises, flags);
+  const promises = await show(output, flags, { set, survey, compiled, plan });
   const done = await carry(output, flags, interrupt, { managed: survey.managed, plan, aimFor, command: 'apply' });
   if (done === undefined) return FAILED;
-  const report = done === plan ? shown : reportPlan(set.hosts.keys(), done, survey.unreachable, promises);
+  const report = reportPlan(set.hosts.keys(), done, survey.unreachable, promises);
   if (output.format !== 'text' || report.hosts.some(({ changes }) => changes.length > 0)) {
     await output.result(report, () => `${printSummary(report, 'Applied')}\n`);
   }
   return DONE;
+}
+
+interface Shown {
+  readonly set: ResourceSet;
+  readonly survey: Survey;
+  readonly compiled: Compiled;
+  readonly plan: SetPlan;
+}
+
+/**
+ * Proves the plan and shows it to people; throws where a promise does not hold. Gives the promises that the result is to tell: a text
+ * has told them here, and ten thousand forwards have fifty thousand, which need not be kept.
+ */
+async function show(
+  output: Output,
+  flags: ApplyFlags,
+  { set, survey, compiled, plan }: Shown,
+): Promise<readonly PromiseReport[]> {
+  const { facts, unreachable } = survey;
+  const isText = output.format === 'text';
+  const promises = provePlan(set, compiled, facts, !isText);
+  if (isText) {
+    const report = reportPlan(set.hosts.keys(), plan, unreachable, promises);
+    const about = aboutHosts(set, plan);
+    await output.write(printPlan(report, { color: output.color, full: flags.full === true, about, unreachable }));
+  }
+  requirePromises(promises, flags);
+  return isText ? [] : promises;
 }

@@ -44,7 +44,7 @@ async function show(output: Output, flags: PlanFlags): Promise<{ readonly status
   const compiled = whole ? aimOfSet(set, flags.set)(survey.facts) : undefined;
   const planned = compiled === undefined ? NOTHING_PLANNED : prepare(survey.facts, () => compiled, 'add');
   if (planned.problems.length > 0) throw new InputProblems(planned.problems);
-  const promises = compiled === undefined ? [] : provePlan(set, compiled, survey.facts);
+  const promises = compiled === undefined ? [] : provePlan(set, compiled, survey.facts, output.format !== 'text');
   const report = reportPlan(set.hosts.keys(), planned, survey.unreachable, promises);
   await output.result(report, () =>
     printPlan(report, {

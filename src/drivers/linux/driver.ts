@@ -1,5 +1,6 @@
+import { dirname } from 'node:path';
 import type { Driver } from '../../apply/index.ts';
-import { type Transport, TransportError } from '../../transport/index.ts';
+import { NAMESPACE_STATES, type Transport, TransportError } from '../../transport/index.ts';
 import { applyChanges } from './apply.ts';
 import { makeKeys } from './keys.ts';
 import { type LinkSupport, observe, probeLinks } from './observe.ts';
@@ -32,6 +33,10 @@ export function linuxDriver(transport: Transport): Driver {
       const argv = ['rm', '-rf', '--', folder];
       const { status, stderr } = await transport.run({ argv }, signal);
       if (status !== 0) throw new TransportError(transport.host, argv, `${folder} cannot be removed: ${stderr.trim()}`);
+      if (!folder.startsWith(NAMESPACE_STATES)) return;
+      // The folders above go with the last of their kind.
+      for (const above of [NAMESPACE_STATES, dirname(NAMESPACE_STATES)])
+        await transport.run({ argv: ['rmdir', '--ignore-fail-on-non-empty', '--', above] }, signal);
     },
   };
 }

@@ -1,0 +1,52 @@
+/** The documents that are measured: what a user would write, many times. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+/** A folder for files, gone with the disposal. */
+export interface Folder extends AsyncDisposable {
+  readonly path: string;
+  /** Writes a file and gives its path. */
+  write(name: string, text: string): Promise<string>;
+}
+
+/** A new folder below the system's temporary one. */
+export async function makeFolder(): Promise<Folder> {
+  const path = await mkdtemp(join(tmpdir(), 'sallyport-bench-'));
+  return {
+    path,
+    async write(name, text) {
+      await writeFile(join(path, name), text);
+      return join(path, name);
+    },
+    [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }),
+  };
+}
+
+const HOST = `apiVersion: sallyport.dev/v1alpha1
+kind: Host
+metadata: { name: edge }
+spec:
+  access: { netns: { name: edge } }
+  interfaces:
+    - { name: eth0, zone: public }
+`;
+
+/** One Host and `count` PortForwards, TCP and UDP by turns, all to one address on the edge's private network. `moved`: the last one goes elsewhere. */
+export function manyForwards(count: number, moved = false): string {
+  const documents = Array.from({ length: count }, (_, index) => {
+    const port = 1024 + Math.floor(index / 2);
+    const target = moved && index === count - 1 ? 60_000 : 20_000 + Math.floor(index / 2);
+    return `apiVersion: sallyport.dev/v1alpha1
+kind: PortForward
+metadata: { name: forward-${index} }
+spec:
+  at: { hosts: [edge] }
+  ports:
+    - { protocol: ${index % 2 === 0 ? 'TCP' : 'UDP'}, port: ${port}, targetPort: ${target} }
+  to:
+    - { address: 172.31.0.2 }
+`;
+  });
+  return [HOST, ...documents].join('---\n');
+}
