@@ -22,6 +22,8 @@ demo wg wireguard-tools makes keys and sets WireGuard peers
 demo wireguard-go wireguard-go WireGuard where the kernel has none
 demo conntrack conntrack shows and ends tracked connections
 demo tcpdump tcpdump captures what goes over the wire
+demo curl curl the client in front of the edge, for HTTP
+demo perl perl-base captures packets without root
 demo nginx nginx the real server behind the edge; its service stays off
 demo sysctl procps reads and sets kernel settings
 demo ps procps tells which processes a lab still has
@@ -29,7 +31,6 @@ demo unshare util-linux gives a lab namespaces of its own
 demo nsenter util-linux runs a command in a host of the lab
 test iptables iptables a foreign firewall for the tests to live beside
 test ping iputils-ping a client of the tests, for ICMP errors and path MTU
-test curl curl a client of the tests, for HTTP
 test nc netcat-openbsd a client of the tests, for bare TCP and UDP
 test sshd openssh-server the far end of ssh access; its service stays off
 END

@@ -22,7 +22,10 @@ if [ "$(.toolchain/node_modules/.bin/node -v 2>/dev/null)" != "v$wanted" ]; then
       *) refuse "Install Node ${wanted%%.*} first: npm has none for $(uname -m), and the build tools need it." ;;
     esac
     echo "installing $package@$wanted into .toolchain/ (the build tools need Node ${wanted%%.*}, this is $(node -v))" >&2
-    quietly npm install --ignore-scripts --no-audit --no-fund --prefix .toolchain "$package@$wanted"
+    # With --prefix npm would look for the machine's settings (registry, cafile) in .toolchain/etc; a package.json there makes it the project.
+    mkdir .toolchain
+    echo '{}' > .toolchain/package.json
+    (cd .toolchain && quietly npm install --ignore-scripts --no-audit --no-fund "$package@$wanted")
   fi
 fi
 

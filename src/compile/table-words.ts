@@ -71,7 +71,8 @@ export const setMark = (target: Expression, value: number, keep: number): Statem
 export const indexOf = (tunnel: TunnelInTable, numbers: HostNumbers): number =>
   numbers.tunnels.get(tunnel.key)?.index ?? 0;
 
-export const isIcmp = match(meta('l4proto'), '==', anonymousSet(symbol('icmp'), symbol('ipv6-icmp')));
+/** `icmpv6` is a word of nft's grammar; `ipv6-icmp` nft before 1.1 looks up in /etc/protocols, which a bare Debian 12 lacks. */
+export const isIcmp = match(meta('l4proto'), '==', anonymousSet(symbol('icmp'), symbol('icmpv6')));
 export const isPorts = match(meta('l4proto'), '==', anonymousSet(symbol('tcp'), symbol('udp')));
 export const isNew = match(ct('state'), '==', symbol('new'));
 export const goBack = returnVerdict;
