@@ -12,7 +12,7 @@ OWN_BUILD = $(if $(filter $(shell id -u),$(shell stat -c %u .)),build)
 .PHONY: help build test demo lint format reference bench package install uninstall clean toolchain
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 build: toolchain ## bin/sallyport, ready to run, from src/
 	@$(TOOLS) node scripts/build.ts
@@ -20,6 +20,15 @@ build: toolchain ## bin/sallyport, ready to run, from src/
 test: toolchain build ## all tests, on this machine's kernel; FILES='src/net' for some
 	@sh scripts/packages.sh test
 	@$(TOOLS) sh scripts/namespaces.sh test vitest run --configLoader native $(FILES)
+
+# A few of the path's tests, as many as end within minutes: all runs ten times slower there.
+KERNEL_TESTS = src/cli/path.test.ts -t 'WireGuard, dialled|IPv6-only pair|WireGuard to a pod|own address.* over VXLAN|large answer'
+
+.PHONY: test-kernel
+test-kernel: toolchain build ## some of them on a stock Debian kernel with its own WireGuard, in a VM; FILES='src/net' for others
+	@sh scripts/packages.sh test
+	@sh scripts/vm.sh vitest run --configLoader native --testTimeout 600000 --hookTimeout 600000 \
+	  --reporter verbose --hideSkippedTests --reporter ./scripts/totals.ts $(or $(FILES),$(KERNEL_TESTS))
 
 demo: toolchain build ## the slim edge, from refused to served and back, on this machine's kernel
 	@sh scripts/packages.sh demo

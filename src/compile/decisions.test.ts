@@ -17,6 +17,11 @@ const SECOND_NODE = SLIM_EDGE.slice(SLIM_EDGE.indexOf('---', SLIM_EDGE.indexOf('
   .replace('name: web', 'name: web-other')
   .replace('port: 80,', 'port: 81,')
   .replace('30000-30100', '31000-31100');
+/** The tunnel as VXLAN, with an endpoint at both ends. */
+const VXLAN = SLIM_EDGE.replace('type: WireGuard', 'type: VXLAN').replace(
+  'fd90::2/64] }',
+  'fd90::2/64], endpoint: "192.168.1.20:51820" }',
+);
 
 function run(text: string, facts: Readonly<Record<string, HostFacts>>, setName = 'default'): Compiled {
   const { set, problems } = loadResources([{ name: 'test.yaml', text }]);
@@ -282,6 +287,24 @@ describe('sysctls', () => {
     expect(result?.record?.sysctlsBefore.size).toBe(0);
     expect(result?.state.tables[0]?.chains.some(({ name }) => name === 'sp_guard')).toBe(false);
   });
+
+  for (const [name, wireguard, documents, wanted] of [
+    ['the kernel makes the WireGuard link, which clears them', 'kernel', SLIM_EDGE, '0'],
+    ['wireguard-go makes it, which leaves them', 'userspace', SLIM_EDGE, undefined],
+    ['the tunnel is a VXLAN', 'kernel', VXLAN, undefined],
+  ] as const)
+    test(`IPv4 redirects of the whole host where ${name}`, () => {
+      const path = 'net/ipv4/conf/all/send_redirects';
+      const facts = { ...edge({ sysctls: { [path]: '1' } }), wireguard };
+      const first = run(documents, { edge: facts, node: node() }).hosts.get('edge');
+      expect(first?.state.sysctls.get(path)).toBe(wanted);
+      expect(first?.record?.sysctlsBefore.get(path)).toBe(wanted === undefined ? undefined : '1');
+      if (wanted === undefined || first?.record === undefined) return;
+      const cleared = { ...edge({ sysctls: { [path]: '0' } }), wireguard, record: first.record };
+      expect(run(documents, { edge: cleared, node: node() }).hosts.get('edge')?.record).toEqual(first.record);
+      const otherwise = { ...edge({ sysctls: { [path]: '0' } }), wireguard };
+      expect(run(documents, { edge: otherwise, node: node() }).hosts.get('edge')?.state.sysctls.has(path)).toBe(false);
+    });
 
   test('router advertisements go on where the host lives on them', () => {
     const learnt = edge({ interfaces: { eth0: ['198.51.100.10/24', '2001:db8:e::10/64 dynamic'] } });

@@ -5,6 +5,8 @@ import type { Sysctls } from '../routing/index.ts';
 import type { TunnelInTable } from './table-words.ts';
 
 const FORWARDING_6 = 'net/ipv6/conf/all/forwarding';
+/** A kernel's WireGuard link that comes up clears it for the whole namespace, and nothing sets it back (drivers/net/wireguard/device.c, wg_open). */
+const SEND_REDIRECTS = 'net/ipv4/conf/all/send_redirects';
 /** rtnetlink(7): learnt from router advertisements. */
 const PROTOCOL_RA = 9;
 
@@ -49,6 +51,7 @@ function forwardingLinks(
  * IPv4 forwards what comes in by a link whose `forwarding` is set (route.c, ip_route_input_slow): so per link, and `ip_forward` stays.
  * IPv6 asks `all` (ip6_output.c, ip6_forward), which turns router advertisements off unless accept_ra is 2: that comes first.
  * rp_filter is 2 on links that bring strangers' addresses, never raised from 0 on a link that is not ours.
+ * send_redirects is 0 where the kernel's WireGuard would make it so unasked: asked for, it is noted before and put back after.
  */
 export function desiredSysctls(
   tunnels: readonly TunnelInTable[],
@@ -76,6 +79,8 @@ export function desiredSysctls(
       if (isOwnLink(link) || effective === 1) wanted.set(path, '2');
     }
   }
+  const kernelWireGuard = facts.wireguard === 'kernel' && tunnels.some(({ type }) => type === 'WireGuard');
+  if (kernelWireGuard && originally(facts, before, SEND_REDIRECTS) === '1') wanted.set(SEND_REDIRECTS, '0');
   return wanted;
 }
 

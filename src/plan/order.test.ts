@@ -129,6 +129,18 @@ describe('on a fresh host', () => {
     expect(lines(undo(plan))).toEqual([...lines(plan)].reverse().map((line) => line.replace(/^add/, 'remove')));
   });
 
+  test('what the WireGuard link clears is written before it, so that an apply cut short there can put it back', () => {
+    const path = 'net/ipv4/conf/all/send_redirects';
+    const [sysctls, state] = [
+      new Map([...Object.entries(FRESH), [path, '1'] as const]),
+      { ...WANTED, sysctls: new Map([...WANTED.sysctls, [path, '0'] as const]) },
+    ];
+    const both = lines(planHost(facts({ sysctls }), { state, record: RECORD })).filter((line) =>
+      /redirects|link sp-wg51820$/.test(line),
+    );
+    expect(both).toEqual(['change sysctl net.ipv4.conf.all.send_redirects', 'add link sp-wg51820']);
+  });
+
   test('only the table is one transaction', () => {
     expect(
       new Set(plan.map(describeChange).map(({ transactional, object }) => `${object} ${transactional}`)),

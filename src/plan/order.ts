@@ -54,6 +54,7 @@ export function planHost(facts: HostFacts, desired: Desired): readonly HostChang
     ...peers.removed,
     ...links.removed.map((link) => remove({ kind: 'link', link })),
     ...diffTables(own.tables, want.tables),
+    ...sysctls.first,
     ...links.added.map((link) => add({ kind: 'link', link })),
     ...links.changed.map(
       ({ before, after }): HostChange => ({
@@ -243,6 +244,8 @@ function ofNft(change: RulesetChange): HostChange {
 
 // ---- sysctls
 
+/** The kernel's WireGuard clears it when a link comes up: written before that, an apply cut short there still knows to put it back. */
+const ALL_SEND_REDIRECTS = 'net/ipv4/conf/all/send_redirects';
 const ALL_FORWARDING_6 = 'net/ipv6/conf/all/forwarding';
 const isForwarding6 = (path: string): boolean => path.startsWith('net/ipv6/conf/') && path.endsWith('/forwarding');
 
@@ -250,7 +253,11 @@ function diffSysctls(
   facts: HostFacts,
   { state, record }: Desired,
   made: ReadonlySet<string>,
-): { readonly restored: readonly HostChange[]; readonly wanted: readonly HostChange[] } {
+): {
+  readonly restored: readonly HostChange[];
+  readonly first: readonly HostChange[];
+  readonly wanted: readonly HostChange[];
+} {
   const now = facts.state.sysctls;
   const noted = facts.record?.sysctlsBefore ?? new Map<string, string>();
   const back = [...noted].filter(
@@ -272,14 +279,17 @@ function diffSysctls(
       const standing = writesAll && isForwarding6(path) && path !== ALL_FORWARDING_6 ? all : now.get(path);
       return standing === value || standing === undefined ? [] : [sysctl(path, standing, value)];
     });
+  const write = ([path, value]: readonly [string, string]): readonly HostChange[] => {
+    const standing = made.has(path.split('/')[3] ?? '') ? undefined : now.get(path);
+    return standing === value ? [] : [sysctl(path, standing, value)];
+  };
+  const first = [...state.sysctls].filter(([path]) => path === ALL_SEND_REDIRECTS).flatMap(write);
   const wanted = [...state.sysctls]
+    .filter(([path]) => path !== ALL_SEND_REDIRECTS)
     // Forwarding last: accept_ra must be 2 before it, or the default route is lost.
     .sort(([a], [b]) => Number(a.endsWith('/forwarding')) - Number(b.endsWith('/forwarding')))
-    .flatMap(([path, value]) => {
-      const standing = made.has(path.split('/')[3] ?? '') ? undefined : now.get(path);
-      return standing === value ? [] : [sysctl(path, standing, value)];
-    });
-  return { restored, wanted };
+    .flatMap(write);
+  return { restored, first, wanted };
 }
 
 /** What was set on links that go: settings other than a new link would have. */
