@@ -1,8 +1,27 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 
-/** Before an argument vector: runs it as an ordinary user. */
-export const asNobody: readonly string[] = ['setpriv', '--reuid=nobody', '--regid=nogroup', '--clear-groups'];
+const checkout = fileURLToPath(new URL('../..', import.meta.url));
+const nobody = ['setpriv', '--reuid=nobody', '--regid=nogroup', '--clear-groups'];
+
+/**
+ * Before an argument vector: runs it as an ordinary user. Where the checkout stands in a folder closed to others, as root's home is,
+ * it alone is put on an open one, at the same path, in a mount namespace.
+ */
+export const asNobody: readonly string[] = [
+  ...['unshare', '--mount', 'sh', '-ec'],
+  `checkout=$1; shift
+  if ! ${nobody.join(' ')} test -r "$checkout"; then
+    mount --bind "$checkout" /mnt
+    top=\${checkout#/}
+    mount -t tmpfs -o mode=755 tmpfs "/\${top%%/*}"
+    mkdir -p "$checkout"
+    mount --move /mnt "$checkout"
+  fi
+  exec ${nobody.join(' ')} "$@"`,
+  ...['sh', checkout],
+];
 
 /** Before an argument vector: /dev/net/tun as most systems have it, open to all; in a mount namespace, so that this machine's stays as it is. */
 export const withOpenTun: readonly string[] = [

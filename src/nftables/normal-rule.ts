@@ -183,6 +183,16 @@ function impliedByExpression(expression: Expression): readonly string[] {
 }
 
 /**
+ * `ct original ip6 daddr` breaks the rule for a connection of the other family (linux/net/netfilter/nft_ct.c), so it makes sure of the
+ * family: nft 1.1 leaves `meta nfproto` before it out of its listing, 1.0 does not. A plain `reject` is settled by headers alone.
+ */
+function impliedByTracking(statement: Statement): readonly string[] {
+  if (statement.kind !== 'match' || statement.left.kind !== 'ct') return [];
+  const [family] = statement.left.key.split(' ');
+  return family === 'ip' ? ['nfproto ipv4'] : family === 'ip6' ? ['nfproto ipv6'] : [];
+}
+
+/**
  * Leaves out a match that an earlier statement has made sure of, and one that a later match implies, as nft's listing does
  * (the later one only while nothing but matches stands between: a counter would count other packets).
  */
@@ -190,10 +200,12 @@ function withoutImplied(statements: readonly Statement[]): readonly Statement[] 
   return statements.filter((statement, index) => {
     const [asked] = askedBy(statement);
     if (asked === undefined) return true;
-    const sure = statements.slice(0, index).flatMap((earlier) => [...askedBy(earlier), ...impliedBy(earlier)]);
+    const sure = statements
+      .slice(0, index)
+      .flatMap((earlier) => [...askedBy(earlier), ...impliedBy(earlier), ...impliedByTracking(earlier)]);
     if (sure.includes(asked)) return false;
     for (const later of statements.slice(index + 1)) {
-      if (impliedBy(later).includes(asked)) return false;
+      if (impliedBy(later).includes(asked) || impliedByTracking(later).includes(asked)) return false;
       if (later.kind !== 'match') return true;
     }
     return true;

@@ -90,6 +90,14 @@ describe('two spellings of one thing have one normal form', () => {
       ofRule(nft.match(nft.payload('ip', 'saddr'), '==', a1)),
     ],
     [
+      'a family that the address of the connection implies',
+      ofRule(
+        nft.match(nft.meta('nfproto'), '==', nft.symbol('ipv4')),
+        nft.match(nft.ct('ip daddr', 'original'), '==', a1),
+      ),
+      ofRule(nft.match(nft.ct('ip daddr', 'original'), '==', a1)),
+    ],
+    [
       'th beside a protocol',
       ofRule(nft.match(nft.meta('l4proto'), '==', nft.symbol('tcp')), nft.match(nft.payload('th', 'dport'), '==', 80)),
       ofRule(port(80)),

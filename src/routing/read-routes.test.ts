@@ -1,4 +1,5 @@
 /** Real output of iproute2 with and without `-N`; what `ip` of this machine prints of our own routes is judged in roundtrip.test.ts. */
+import { existsSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { startNamespace } from '../lab/index.ts';
 import { type Family, parseAddress, parsePrefix } from '../net/index.ts';
@@ -180,9 +181,11 @@ describe('rules', () => {
 test('tables and protocols with names of this host are read as numbers', async () => {
   await using kernel = await startNamespace();
   // A mount namespace of its own: the files are this namespace's alone.
-  await kernel.run(['mount', '-t', 'tmpfs', 'tmpfs', '/etc/iproute2']);
-  await kernel.run(['tee', '/etc/iproute2/rt_tables'], { stdin: '100 vpn\n254 home\n' });
-  await kernel.run(['tee', '/etc/iproute2/rt_protos'], { stdin: '77 ours\n' });
+  // iproute2 6.5 and newer bring theirs in /usr/share, and read /etc first where it is there.
+  const folder = existsSync('/etc/iproute2') ? '/etc/iproute2' : '/usr/share/iproute2';
+  await kernel.run(['mount', '-t', 'tmpfs', 'tmpfs', folder]);
+  await kernel.run(['tee', `${folder}/rt_tables`], { stdin: '100 vpn\n254 home\n' });
+  await kernel.run(['tee', `${folder}/rt_protos`], { stdin: '77 ours\n' });
   await kernel.run(['ip', 'route', 'add', '10.0.0.0/8', 'dev', 'lo', 'table', 'vpn', 'proto', 'ours']);
   await kernel.run(['ip', 'rule', 'add', 'priority', '9', 'lookup', 'home']);
   const family: Family = 4;
