@@ -32,7 +32,14 @@ const network = (rpFilter: string): Topology => ({
   name: 'two-edges',
   hosts: [
     host('client', '192.0.2.1'),
-    { name: 'internet', sysctls: { 'net.ipv4.ip_forward': '1' } },
+    // As every carrier with addresses of 100.64.0.0/10 does; unhidden, the tunnel's own packets would follow the route to the target into it.
+    {
+      name: 'internet',
+      sysctls: { 'net.ipv4.ip_forward': '1' },
+      nftables: `table ip carrier {
+  chain post { type nat hook postrouting priority 100; ip saddr 100.64.0.20 masquerade; }
+}`,
+    },
     host('edge0', '198.51.100.1'),
     host('edge1', '203.0.113.1'),
     host('node', '100.64.0.1', { 'net.ipv4.conf.all.rp_filter': rpFilter }),

@@ -16,15 +16,21 @@ const KERNEL = 2;
 const DEFAULT_TABLE = 253;
 
 /**
- * Adds the local and connected routes of the addresses on the links that `isMade` names: those that do not stand yet. What was observed
- * on other links is complete, and an address there may be without a connected route on purpose (`noprefixroute`).
+ * Adds the local and connected routes of the addresses on the links that `isMade` names: those that do not stand yet. On other links an
+ * address may be without a connected route on purpose (`noprefixroute`), but not for long without its local one: observed in between,
+ * an IPv6 address stands a moment before it (addrconf.c adds it from a work queue).
  */
 export function withKernelRoutes(state: HostState, isMade: (link: string) => boolean): HostState {
-  const made = state.addresses.filter(({ link }) => isMade(link)).flatMap(routesOf);
+  const isUp = new Map(state.links.map(({ name, up }) => [name, up]));
+  const made = state.addresses.flatMap((each) => {
+    if (isMade(each.link)) return routesOf(each);
+    return isUp.get(each.link) === true ? routesOf(each).slice(0, 1) : [];
+  });
   const missing = made.filter((route) => !state.routes.some((other) => isSame(route, other)));
   return missing.length === 0 ? state : { ...state, routes: [...state.routes, ...missing] };
 }
 
+/** The local route first, then the connected one. */
 function routesOf({ link, address, scope }: LinkAddress): readonly Route[] {
   const { family } = address.address;
   const local: Route = {
