@@ -36,7 +36,7 @@ const network = (rpFilter: string): Topology => ({
     {
       name: 'internet',
       sysctls: { 'net.ipv4.ip_forward': '1' },
-      nftables: `table ip carrier {
+      nft: `table ip carrier {
   chain post { type nat hook postrouting priority 100; ip saddr 100.64.0.20 masquerade; }
 }`,
     },
