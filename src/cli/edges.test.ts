@@ -5,7 +5,10 @@ import { SALLYPORT, waitFor } from './testdata/story.ts';
 
 const EDGES = ['198.51.100.10', '203.0.113.10'] as const;
 
-/** PROTOCOL PORT ADDRESS...: asks all addresses at once from that one port, which Node does not do, and prints each answer. */
+/**
+ * PROTOCOL PORT ADDRESS...: asks all addresses at once from that one port, which Node does not do, and prints each answer.
+ * By UDP it asks again after a second: one of two first datagrams that reach the node in the same instant may get lost.
+ */
 const FROM_ONE_PORT = `
 use Socket;
 my ($protocol, $port, @to) = @ARGV;
@@ -17,8 +20,15 @@ my @sockets = map {
   $s
 } @to;
 send($sockets[$_], "to $to[$_]\\n", 0) for 0..$#to;
-alarm 5;
-for my $s (@sockets) { recv($s, my $answer, 4096, 0); $answer =~ s/\\s+$//; print "$answer\\n" }
+alarm 10;
+for my $i (0..$#to) {
+  for (1..5) {
+    vec(my $ready = '', fileno($sockets[$i]), 1) = 1;
+    last if select($ready, undef, undef, 1);
+    send($sockets[$i], "to $to[$i]\\n", 0) if $protocol eq 'udp';
+  }
+  recv($sockets[$i], my $answer, 4096, 0); $answer =~ s/\\s+$//; print "$answer\\n"
+}
 `;
 
 const host = (name: string, via: string, sysctls: HostSpec['sysctls'] = {}): HostSpec => ({
@@ -104,7 +114,7 @@ for (const rpFilter of ['0', '1', '2'])
           .map((line) => JSON.parse(line));
         expect(seen).toMatchObject(EDGES.map((to) => ({ client: { address: '192.0.2.10' }, payload: `to ${to}` })));
       }
-    expect((await server.report()).length).toBe(6);
+    expect((await server.report()).length).toBeGreaterThanOrEqual(6);
     expect((await sallyport('destroy', '--yes')).status).toBe(0);
     for (const [name, dump] of before) expect(await lab.dump(name), name).toBe(dump);
   });
