@@ -116,6 +116,43 @@ const anyMatch = ({ family, transport }: Subject, stores: readonly Store[]): fc.
   );
 };
 
+const anyHashed = ({ family, transport }: Subject): fc.Arbitrary<Expression> =>
+  fc
+    .tuple(
+      fc.constantFrom(
+        source(family),
+        nft.join(source(family), nft.payload(transport === 'both' ? 'th' : transport, 'sport')),
+      ),
+      fc.integer({ min: 2, max: 4_096 }),
+      fc.integer({ min: 1, max: 0x7fff_ffff }),
+    )
+    .map(([of, modulus, seed]) => nft.hash(of, modulus, seed));
+const anyNumber = (subject: Subject): fc.Arbitrary<Expression> =>
+  fc.oneof(
+    anyHashed(subject),
+    fc
+      .tuple(fc.constantFrom('inc' as const, 'random' as const), fc.integer({ min: 2, max: 64 }))
+      .map(([mode, modulus]): Expression => ({ kind: 'numgen', mode, modulus, offset: 7 })),
+    fc.integer({ min: 2, max: 64 }).map((modulus): Expression => ({ kind: 'symhash', modulus })),
+  );
+const anyJudge: fc.Arbitrary<Statement> = fc.oneof(
+  fc
+    .tuple(fc.integer({ min: 1, max: 1_000 }), fc.integer({ min: 1, max: 100 }))
+    .map(([rate, burst]) => nft.rateOver(rate, burst)),
+  fc
+    .tuple(fc.boolean(), fc.integer({ min: 1, max: 100 }), fc.constantFrom('second', 'minute', 'hour', 'day' as const))
+    .map(([over, rate, per]): Statement => ({ kind: 'limit', over, rate, per })),
+);
+/** The set for elements that packets write, where a table has it: see any-table.ts. */
+export const written = { 4: 'sp_seen4', 6: 'sp_seen6' } as const;
+const anyUpdate = ({ family }: Subject): fc.Arbitrary<Statement> =>
+  fc
+    .tuple(fc.constantFrom(nft.update, nft.addTo), fc.option(anyJudge, { nil: undefined }), fc.boolean())
+    .map(([write, judge, timed]): Statement => {
+      const statement = write(written[family], source(family), ...(judge === undefined ? [] : [judge]));
+      return timed ? { ...statement, timeoutSeconds: 9 } : statement;
+    });
+
 const anyMarkStatement: fc.Arbitrary<Statement> = fc.oneof(
   fc.tuple(fc.constantFrom('ct', 'meta'), anyMark).map(([of, mark]) => nft.assign(markOf(of), mark)),
   fc
@@ -143,6 +180,9 @@ const anyAction = (
     fc.constantFrom([nft.accept], [nft.drop], [nft.returnVerdict], [nft.counter, nft.accept]),
     anyMarkStatement.map((statement) => [statement]),
     fc.tuple(anyMarkStatement, anyMarkStatement).map((statements) => [...statements, nft.accept]),
+    anyNumber(subject).map((value) => [nft.assign(nft.meta('mark'), value)]),
+    anyJudge.map((judge) => [judge, nft.counter, nft.drop]),
+    anyUpdate(subject).map((statement) => [statement, nft.counter, nft.drop]),
   ];
   if (place === 'raw') actions.push(fc.constant([nft.notrack]));
   if (place === 'end' || place === 'raw') return fc.oneof(...actions);

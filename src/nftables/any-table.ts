@@ -1,9 +1,9 @@
 /** Random tables that the kernel takes, for property tests: what is written here is the grammar that has to come back. */
 import fc from 'fast-check';
-import { anyRule, type Place } from './any-rule.ts';
+import { anyRule, type Place, written } from './any-rule.ts';
 import { anyStores, endChains, type Store } from './any-store.ts';
 import * as nft from './build.ts';
-import type { BaseChain, Chain, Table } from './ruleset.ts';
+import type { BaseChain, Chain, NamedSet, Table } from './ruleset.ts';
 
 const bases: readonly {
   readonly name: string;
@@ -39,12 +39,20 @@ const anyChains = (stores: readonly Store[]): fc.Arbitrary<readonly Chain[]> =>
     ),
   );
 
+const writtenSets: readonly NamedSet[] = ([4, 6] as const).map((family) => ({
+  name: written[family],
+  type: [family === 4 ? 'ipv4_addr' : 'ipv6_addr'],
+  flags: ['dynamic', 'timeout'],
+  elements: [],
+  extra: { size: 1_024, timeout: 60 },
+}));
+
 /** A table `inet sallyport` of random sets, maps and chains that refer to each other. */
 export const anyTable: fc.Arbitrary<Table> = anyStores.chain((stores) =>
   anyChains(stores).map((chains) => ({
     family: 'inet',
     name: 'sallyport',
-    sets: stores.flatMap((store) => (store.kind === 'set' ? [store.set] : [])),
+    sets: [...stores.flatMap((store) => (store.kind === 'set' ? [store.set] : [])), ...writtenSets],
     maps: stores.flatMap((store) => (store.kind === 'set' ? [] : [store.map])),
     chains,
     opaque: [],

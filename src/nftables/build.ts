@@ -82,6 +82,13 @@ export const xor = (left: Expression, bits: Expression | number): ExpressionOf<'
 /** Symbols of one field of flags, any of which is meant: `ct state established,related`. */
 export const flags = (first: string, ...others: readonly string[]): Expression =>
   others.reduce<Expression>((all, name) => or(all, symbol(name)), symbol(first));
+/** `jhash of mod modulus seed seed`: 0 up to before `modulus`, the same for the same value (linux/jhash.h). */
+export const hash = (of: Expression, modulus: number, seed: number): ExpressionOf<'hash'> => ({
+  kind: 'hash',
+  of,
+  modulus,
+  seed,
+});
 /** Expressions joined by ` . `, not all of them constant. */
 export const join = (...parts: readonly Expression[]): ExpressionOf<'join'> => ({ kind: 'join', parts });
 /** `@name`. */
@@ -174,6 +181,37 @@ export const redirect = (more: Omit<Translation, 'address'> = {}): StatementOf<'
   kind: 'redirect',
   ...port(more.port),
   flags: more.flags ?? [],
+});
+
+/** More packets than that: `limit rate over RATE/second burst BURST packets`. */
+export const rateOver = (rate: number, burst: number): StatementOf<'limit'> => ({
+  kind: 'limit',
+  over: true,
+  rate,
+  per: 'second',
+  burst,
+});
+/** More connections alive than that: `ct count over COUNT`. */
+export const connectionsOver = (count: number): StatementOf<'connectionLimit'> => ({
+  kind: 'connectionLimit',
+  over: true,
+  count,
+});
+/** `update @set { key statements }`: the packet's own element, made or made young again. */
+export const update = (set: string, key: Expression, ...statements: readonly Statement[]): StatementOf<'update'> => ({
+  kind: 'update',
+  operation: 'update',
+  set,
+  key,
+  statements,
+});
+/** `add @set { key statements }`: made where it is not there. */
+export const addTo = (set: string, key: Expression, ...statements: readonly Statement[]): StatementOf<'update'> => ({
+  kind: 'update',
+  operation: 'add',
+  set,
+  key,
+  statements,
 });
 
 /** A rule of these statements; a text before them is its comment. */

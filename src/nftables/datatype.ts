@@ -84,6 +84,9 @@ export function typeOf(expression: Expression): DataType | undefined {
       return one(rtType(expression.key));
     case 'tcpOption':
     case 'rawPayload':
+    case 'hash':
+    case 'symhash':
+    case 'numgen':
       return one('integer');
     case 'binary':
       return typeOf(expression.left);

@@ -1,6 +1,7 @@
 /** Expressions as functions of a packet, made once for each rule. */
 import { type Address, addressBits } from '../net/index.ts';
 import { typeOf } from './datatype.ts';
+import { jhash, reciprocalScale, registerBytes } from './evaluate-hash.ts';
 import type { ConnectionContext, PacketContext, Registers, Tuple } from './evaluate-packet.ts';
 import { type Find, indexElements } from './evaluate-set.ts';
 import { patternOf, type Scalar, stateBit, UNKNOWN, type Unknown } from './evaluate-value.ts';
@@ -56,6 +57,10 @@ export function readerOf(expression: Expression, tables: TableSets, type?: DataT
     case 'tcpOption':
       if (expression.option !== 'maxseg' || expression.field !== 'size') return unknown;
       return field(({ protocol, maxseg }) => (protocol === TCP ? maxseg : null));
+    case 'hash':
+      return hashReader(expression, tables);
+    case 'symhash':
+    case 'numgen':
     case 'rawPayload':
     case 'rt':
     case 'prefix':
@@ -257,6 +262,21 @@ function combine(operator: Binary['operator'], a: Scalar | undefined, b: Scalar 
     case '>>':
       return b > 31 ? 0 : a >>> b;
   }
+}
+
+type Hash = Extract<Expression, { readonly kind: 'hash' }>;
+
+function hashReader({ of, modulus, seed, offset = 0 }: Hash, tables: TableSets): Read {
+  const types = typeOf(of);
+  const read = readerOf(of, tables, types);
+  // A seed of its own the kernel tells nobody.
+  if (seed === undefined || types === undefined) return unknown;
+  return (registers) => {
+    const parts = read(registers);
+    if (parts === null || parts === UNKNOWN) return parts;
+    const bytes = registerBytes(parts, types);
+    return bytes === undefined ? UNKNOWN : [reciprocalScale(jhash(bytes, seed), modulus) + offset];
+  };
 }
 
 /** Finds in the map that stands right of `map` or `vmap`; undefined where its elements are not known. */

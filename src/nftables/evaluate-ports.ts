@@ -60,6 +60,8 @@ function questionsIn(expression: Expression): readonly Question[] {
       return expression.parts.flatMap(questionsIn);
     case 'lookup':
       return questionsIn(expression.key);
+    case 'hash':
+      return questionsIn(expression.of);
     case 'fib':
     case 'rt':
     case 'tcpOption':

@@ -40,9 +40,27 @@ export function stepOf(statement: Statement, tables: TableSets): Step {
         registers.notrack = true;
         return 'next';
       };
+    case 'limit':
+    case 'connectionLimit':
+      // A packet by itself, before which nothing came: no rate and no count is reached.
+      return statement.over ? () => 'break' : next;
+    case 'update':
+      return updateStep(statement, tables);
     case 'opaque':
       return opaqueStep(statement.json);
   }
+}
+
+type Update = Extract<Statement, { readonly kind: 'update' }>;
+
+/** The element is written, and its statements judge the packet as if they stood in the rule; a full set ends the rule, and is taken for none. */
+function updateStep({ key, statements }: Update, tables: TableSets): Step {
+  const read = readerOf(key, tables, typeOf(key));
+  const steps = statements.map((each) => stepOf(each, tables));
+  return (registers) => {
+    if (read(registers) === null) return 'break';
+    return steps.some((step) => step(registers) === 'break') ? 'break' : 'next';
+  };
 }
 
 /** Takes what is not known for true or false, as this run is told to. */

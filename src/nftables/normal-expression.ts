@@ -31,6 +31,10 @@ export function normalExpression(expression: Expression, type?: DataType): Expre
     }
     case 'fib':
       return { ...expression, flags: [...expression.flags].sort() };
+    case 'hash':
+      return { ...expression, of: normalExpression(expression.of) };
+    case 'symhash':
+    case 'numgen':
     case 'payload':
     case 'rawPayload':
     case 'meta':

@@ -67,8 +67,12 @@ function inStatement(statement: Statement, transport: string): Statement {
     case 'masquerade':
     case 'redirect':
       return statement.port === undefined ? statement : { ...statement, port: inExpression(statement.port, transport) };
+    case 'update':
+      return { ...statement, key: inExpression(statement.key, transport) };
     case 'verdict':
     case 'counter':
+    case 'limit':
+    case 'connectionLimit':
     case 'reject':
     case 'notrack':
     case 'opaque':
@@ -86,6 +90,8 @@ function inExpression(expression: Expression, transport: string): Expression {
       return { ...expression, left: inExpression(expression.left, transport) };
     case 'lookup':
       return { ...expression, key: inExpression(expression.key, transport) };
+    case 'hash':
+      return { ...expression, of: inExpression(expression.of, transport) };
     default:
       return expression;
   }
@@ -135,6 +141,7 @@ function impliedBy(statement: Statement): readonly string[] {
     case 'match':
       return [...impliedByExpression(statement.left), ...impliedByExpression(statement.right)];
     case 'verdictMap':
+    case 'update':
       return impliedByExpression(statement.key);
     case 'set':
       // Writing a TCP option asks for nothing: other packets pass by.
@@ -153,6 +160,8 @@ function impliedBy(statement: Statement): readonly string[] {
     case 'redirect':
     case 'verdict':
     case 'counter':
+    case 'limit':
+    case 'connectionLimit':
     case 'notrack':
     case 'opaque':
       return [];
@@ -177,6 +186,8 @@ function impliedByExpression(expression: Expression): readonly string[] {
       return expression.parts.flatMap(impliedByExpression);
     case 'lookup':
       return impliedByExpression(expression.key);
+    case 'hash':
+      return impliedByExpression(expression.of);
     default:
       return [];
   }

@@ -3,6 +3,9 @@ import { normalExpression, normalMapping } from './normal-expression.ts';
 import { normalData } from './normal-value.ts';
 import type { Expression, Statement, TableFamily } from './ruleset.ts';
 
+/** nft's own, in packets (nft(8), LIMIT STATEMENT). */
+const DEFAULT_BURST = 5;
+
 type Match = Extract<Statement, { readonly kind: 'match' }>;
 
 /** One statement as the kernel lists it by itself; `family` is its table's. */
@@ -38,7 +41,14 @@ export function normalStatement(statement: Statement, family: TableFamily): Stat
       const { kind, port, flags } = statement;
       return { kind, ...(port === undefined ? {} : { port: normalDestination(port) }), flags: [...flags].sort() };
     }
+    case 'limit':
+      return { ...statement, burst: statement.burst ?? DEFAULT_BURST };
+    case 'update': {
+      const statements = statement.statements.map((each) => normalStatement(each, family));
+      return { ...statement, key: normalExpression(statement.key), statements };
+    }
     case 'verdict':
+    case 'connectionLimit':
     case 'reject':
     case 'notrack':
     case 'opaque':

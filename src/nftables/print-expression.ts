@@ -117,6 +117,14 @@ export function printExpression(expression: Expression, types: Types = {}): stri
       const binding = bindings[operator];
       return `${printOperand(left, binding, inner)} ${operator} ${printOperand(right, binding + 1, rightTypes(operator, inner))}`;
     }
+    case 'hash': {
+      const seed = expression.seed === undefined ? '' : ` seed ${printNumber(expression.seed)}`;
+      return `jhash ${printExpression(expression.of)} mod ${printNumber(expression.modulus)}${seed}${printOffset(expression)}`;
+    }
+    case 'symhash':
+      return `symhash mod ${printNumber(expression.modulus)}${printOffset(expression)}`;
+    case 'numgen':
+      return `numgen ${expression.mode} mod ${printNumber(expression.modulus)}${printOffset(expression)}`;
     case 'join':
       return expression.parts.map((part, index) => printPart(part, partType(types.key, index))).join(' . ');
     case 'setReference':
@@ -141,6 +149,9 @@ export function printExpression(expression: Expression, types: Types = {}): stri
       return printValue(expression, types.key);
   }
 }
+
+const printOffset = ({ offset }: { readonly offset?: number }): string =>
+  offset === undefined ? '' : ` offset ${printNumber(offset)}`;
 
 /** nft reads `a & b . c` as a join of `a & b` and c; the parentheses are for people. */
 const printPart = (part: Expression, key: DataType | undefined): string =>

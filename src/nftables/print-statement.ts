@@ -1,5 +1,5 @@
 import { isBitmask, typeOf } from './datatype.ts';
-import { printComment, printWord, printWords } from './name.ts';
+import { printComment, printName, printNumber, printWord, printWords } from './name.ts';
 import { cannotWrite, printExpression, printValue, printVerdict } from './print-expression.ts';
 import type { Expression, Rule, Statement } from './ruleset.ts';
 
@@ -36,10 +36,24 @@ export function printStatement(statement: Statement): string {
       return printReject(statement);
     case 'notrack':
       return 'notrack';
+    case 'limit': {
+      const burst = statement.burst === undefined ? '' : ` burst ${printNumber(statement.burst)} packets`;
+      return `limit rate ${over(statement)}${printNumber(statement.rate)}/${statement.per}${burst}`;
+    }
+    case 'connectionLimit':
+      return `ct count ${over(statement)}${printNumber(statement.count)}`;
+    case 'update': {
+      const timeout =
+        statement.timeoutSeconds === undefined ? [] : [`timeout ${printNumber(statement.timeoutSeconds)}s`];
+      const element = [printExpression(statement.key), ...timeout, ...statement.statements.map(printStatement)];
+      return `${statement.operation} @${printName(statement.set)} { ${element.join(' ')} }`;
+    }
     case 'opaque':
       throw cannotWrite(statement.json);
   }
 }
+
+const over = ({ over: isOver }: { readonly over: boolean }): string => (isOver ? 'over ' : '');
 
 /**
  * nft without an operator means equality, but "any of these" for a field of flags, and that is our `in`.

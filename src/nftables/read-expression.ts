@@ -41,6 +41,12 @@ export function readExpression(json: unknown, type?: DataType): Expression | und
     case '<<':
     case '>>':
       return readBinary(name, arrayOf(content) ?? [], type);
+    case 'jhash':
+      return isObject(content) ? readHash(content) : undefined;
+    case 'symhash':
+      return isObject(content) && hasOnly(content, 'mod', 'offset') ? readModulus('symhash', content) : undefined;
+    case 'numgen':
+      return isObject(content) ? readNumgen(content) : undefined;
     case 'concat': {
       const parts = readAll(arrayOf(content) ?? [], (part) => readExpression(part));
       return parts === undefined || parts.length < 2 ? undefined : { kind: 'join', parts };
@@ -82,6 +88,31 @@ function readPayload(json: JsonObject): Expression | undefined {
   return base === 'll' || base === 'nh' || base === 'th'
     ? { kind: 'rawPayload', base, offsetBits: offset, lengthBits: len }
     : undefined;
+}
+
+/** nft leaves an offset of 0 out. */
+function readModulus<Kind extends 'hash' | 'symhash' | 'numgen'>(
+  kind: Kind,
+  { mod, offset }: JsonObject,
+): { readonly kind: Kind; readonly modulus: number; readonly offset?: number } | undefined {
+  if (typeof mod !== 'number' || (offset !== undefined && typeof offset !== 'number')) return undefined;
+  return { kind, modulus: mod, ...(offset === undefined || offset === 0 ? {} : { offset }) };
+}
+
+function readHash(json: JsonObject): Expression | undefined {
+  const of = readExpression(json.expr);
+  const head = readModulus('hash', json);
+  const { seed } = json;
+  if (of === undefined || head === undefined || !hasOnly(json, 'mod', 'seed', 'offset', 'expr')) return undefined;
+  if (seed !== undefined && typeof seed !== 'number') return undefined;
+  return { ...head, of, ...(seed === undefined ? {} : { seed }) };
+}
+
+function readNumgen(json: JsonObject): Expression | undefined {
+  const head = readModulus('numgen', json);
+  const { mode } = json;
+  if (head === undefined || (mode !== 'inc' && mode !== 'random')) return undefined;
+  return hasOnly(json, 'mode', 'mod', 'offset') ? { ...head, mode } : undefined;
 }
 
 function readConntrack(json: JsonObject): Expression | undefined {

@@ -1,5 +1,5 @@
 import { typeOf } from './datatype.ts';
-import { hasOnly, isObject, type JsonObject, onlyField, textsOf } from './json.ts';
+import { arrayOf, hasOnly, isObject, type JsonObject, onlyField, textsOf } from './json.ts';
 import { isWord } from './name.ts';
 import { readExpression, readMapOf } from './read-expression.ts';
 import { readValue, readVerdict } from './read-value.ts';
@@ -39,6 +39,12 @@ function readModelled(json: unknown): Statement | undefined {
       return readReject(content);
     case 'notrack':
       return content === null ? { kind: 'notrack' } : undefined;
+    case 'limit':
+      return isObject(content) ? readLimit(content) : undefined;
+    case 'ct count':
+      return isObject(content) ? readConnectionLimit(content) : undefined;
+    case 'set':
+      return isObject(content) ? readUpdate(content) : undefined;
     default:
       return undefined;
   }
@@ -77,6 +83,48 @@ function readCounter(json: unknown): Statement | undefined {
     kind: 'counter',
     ...(typeof packets === 'number' ? { packets } : {}),
     ...(typeof bytes === 'number' ? { bytes } : {}),
+  };
+}
+
+const periods = ['second', 'minute', 'hour', 'day', 'week'] as const;
+
+/** Of packets; a limit of bytes names its units. */
+function readLimit(json: JsonObject): Statement | undefined {
+  const { rate, burst, per, inv } = json;
+  const period = periods.find((each) => each === per);
+  if (typeof rate !== 'number' || period === undefined || !hasOnly(json, 'rate', 'burst', 'per', 'inv'))
+    return undefined;
+  if (burst !== undefined && typeof burst !== 'number') return undefined;
+  return { kind: 'limit', over: inv === true, rate, per: period, ...(burst === undefined ? {} : { burst }) };
+}
+
+function readConnectionLimit(json: JsonObject): Statement | undefined {
+  const { val, inv } = json;
+  return typeof val === 'number' && hasOnly(json, 'val', 'inv')
+    ? { kind: 'connectionLimit', over: inv === true, count: val }
+    : undefined;
+}
+
+/** `add @name { ... }`; its element stands bare, or wrapped where it has a timeout. */
+function readUpdate(json: JsonObject): Statement | undefined {
+  const { op, set, elem, stmt } = json;
+  if (!hasOnly(json, 'op', 'set', 'elem', 'stmt')) return undefined;
+  if ((op !== 'add' && op !== 'update' && op !== 'delete') || typeof set !== 'string' || !set.startsWith('@'))
+    return undefined;
+  const wrapped = isObject(elem) && isObject(elem.elem) ? elem.elem : { val: elem };
+  const key = hasOnly(wrapped, 'val', 'timeout') ? readExpression(wrapped.val) : undefined;
+  const { timeout } = wrapped;
+  if (key === undefined || (timeout !== undefined && typeof timeout !== 'number')) return undefined;
+  const statements = (stmt === undefined ? [] : (arrayOf(stmt) ?? [stmt])).map(readModelled);
+  const read = statements.filter((each) => each !== undefined);
+  if (read.length !== statements.length) return undefined;
+  return {
+    kind: 'update',
+    operation: op,
+    set: set.slice(1),
+    key,
+    ...(timeout === undefined ? {} : { timeoutSeconds: timeout }),
+    statements: read,
   };
 }
 

@@ -48,7 +48,8 @@ describe('what is not modelled is opaque with its JSON, and the rest is read', (
   const accept = { accept: null };
   for (const json of [
     { xt: { type: 'match', name: 'comment' } },
-    { limit: { rate: 10, per: 'second' } },
+    { limit: { rate: 10, burst: 0, per: 'second', rate_unit: 'mbytes', burst_unit: 'bytes' } },
+    { set: { op: 'add', elem: { osf: { key: 'name' } }, set: '@seen' } },
     { counter: 'named' },
     { match: { op: '==', left: { socket: { key: 'mark' } }, right: 1 } },
     { match: { op: '==', left: { meta: { key: 'mark' } }, right: '0x50 [invalid type]' } },
@@ -63,7 +64,7 @@ describe('what is not modelled is opaque with its JSON, and the rest is read', (
         right: { prefix: { addr: '10.0.0.1', len: 8 } },
       },
     },
-    { vmap: { key: { numgen: { mode: 'random', mod: 2 } }, data: { set: [] } } },
+    { vmap: { key: { numgen: { mode: 'other', mod: 2 } }, data: { set: [] } } },
     { jump: { target: 5 } },
     { accept: {} },
     'text',

@@ -15,11 +15,15 @@ function expressionsOf(statement: Statement): readonly Expression[] {
     case 'dnat':
     case 'snat':
       return [statement.address, statement.port].filter((expression) => expression !== undefined);
+    case 'update':
+      return [{ kind: 'setReference', name: statement.set }, statement.key];
     case 'masquerade':
     case 'redirect':
       return statement.port === undefined ? [] : [statement.port];
     case 'verdict':
     case 'counter':
+    case 'limit':
+    case 'connectionLimit':
     case 'reject':
     case 'notrack':
     case 'opaque':
@@ -35,6 +39,8 @@ function namesIn(expression: Expression): readonly string[] {
       return [...namesIn(expression.key), ...namesIn(expression.map)];
     case 'binary':
       return [...namesIn(expression.left), ...namesIn(expression.right)];
+    case 'hash':
+      return namesIn(expression.of);
     case 'join':
       return expression.parts.flatMap(namesIn);
     default:

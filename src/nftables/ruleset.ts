@@ -124,6 +124,17 @@ export type Expression =
       readonly left: Expression;
       readonly right: Expression;
     }
+  /** `jhash KEY mod MODULUS seed SEED offset OFFSET`; without a seed the kernel takes one of its own. */
+  | {
+      readonly kind: 'hash';
+      readonly of: Expression;
+      readonly modulus: number;
+      readonly seed?: number;
+      readonly offset?: number;
+    }
+  /** `symhash mod MODULUS`: by the flow, the same in both directions. */
+  | { readonly kind: 'symhash'; readonly modulus: number; readonly offset?: number }
+  | { readonly kind: 'numgen'; readonly mode: 'inc' | 'random'; readonly modulus: number; readonly offset?: number }
   /** A concatenation of which a part is no constant: `ip daddr . meta l4proto . th dport`. */
   | { readonly kind: 'join'; readonly parts: readonly Expression[] }
   /** `@name` */
@@ -165,6 +176,26 @@ export type Statement =
   | { readonly kind: 'redirect'; readonly port?: Expression; readonly flags: readonly string[] }
   | { readonly kind: 'reject'; readonly type?: string; readonly with?: Value }
   | { readonly kind: 'notrack' }
+  /** `limit rate [over] RATE/PER burst BURST packets`; one of bytes is not modelled. */
+  | {
+      readonly kind: 'limit';
+      readonly over: boolean;
+      readonly rate: number;
+      readonly per: 'second' | 'minute' | 'hour' | 'day' | 'week';
+      /** nft takes 5 where none is named. */
+      readonly burst?: number;
+    }
+  /** `ct count [over] COUNT`: connections that are alive, in all or, in an update, of one key. */
+  | { readonly kind: 'connectionLimit'; readonly over: boolean; readonly count: number }
+  /** `add|update|delete @SET { KEY timeout 5s STATEMENTS }`: the packet itself writes an element, and its statements judge the packet. */
+  | {
+      readonly kind: 'update';
+      readonly operation: 'add' | 'update' | 'delete';
+      readonly set: string;
+      readonly key: Expression;
+      readonly timeoutSeconds?: number;
+      readonly statements: readonly Statement[];
+    }
   | { readonly kind: 'opaque'; readonly json: unknown };
 
 /** A part of a table that a change adds or removes by itself. Chains and sets stand without rules' handles and without elements. */
