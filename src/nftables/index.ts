@@ -48,6 +48,7 @@ export {
   wildcard,
   xor,
 } from './build.ts';
+export { normalProtocol } from './datatype.ts';
 export { diffTable } from './diff.ts';
 export type { ChainSelection, PreparedRuleset } from './evaluate.ts';
 export { evaluate, portAnswers, prepareRuleset, printReference, standsAt } from './evaluate.ts';

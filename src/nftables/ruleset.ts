@@ -15,6 +15,8 @@ export interface Table {
   readonly chains: readonly Chain[];
   /** Objects that are not modelled (flowtables, quotas, named counters, ct helpers), as `nft -j` shows them. */
   readonly opaque: readonly unknown[];
+  /** Where it was read from iptables' own listing: rules that iptables wrote and alone can change. Absent for what nft lists itself. */
+  readonly origin?: 'iptables-nft' | 'iptables-legacy';
 }
 
 export type Chain = BaseChain | RegularChain;
@@ -44,6 +46,8 @@ export interface Rule {
   readonly comment?: string;
   /** The kernel's name for the rule; only on what was observed, and no part of its identity. */
   readonly handle?: number;
+  /** The rule as its own tool lists it, for reading and for that tool; no part of its identity. */
+  readonly text?: string;
 }
 
 /** A type such as `ipv4_addr`, or several for a concatenation: `['ipv4_addr', 'inet_proto', 'inet_service']`. */
