@@ -1,0 +1,163 @@
+/** Matches on addresses, links, sizes, senders and sets. */
+import { parseMac } from '../net/index.ts';
+import type { Expression, Statement } from '../nftables/index.ts';
+import * as nft from '../nftables/index.ts';
+import { all, always, eachOption, equality, type Match, type ReadOption, type ReadOptions } from './condition.ts';
+import { addressField, readAddressRange, readNumber, readRange } from './value.ts';
+
+const addressTypes = ['unspec', 'unicast', 'local', 'broadcast', 'anycast', 'multicast', 'blackhole', 'unreachable'];
+
+const readAddressTypes: ReadOptions = (options) => {
+  const limits = options.flatMap(({ name }) =>
+    name === '--limit-iface-in' ? ['iif'] : name === '--limit-iface-out' ? ['oif'] : [],
+  );
+  const tests: Statement[] = [];
+  for (const option of options) {
+    if (option.name.startsWith('--limit-iface')) continue;
+    const names = (option.values[0] ?? '').toLowerCase().split(',');
+    const [only] = names;
+    if (only === undefined || !names.every((name) => addressTypes.includes(name) || name === 'prohibit'))
+      return undefined;
+    const wanted = names.length === 1 ? nft.symbol(only) : nft.anonymousSet(...names.map(nft.symbol));
+    const of = nft.fib('type', option.name === '--src-type' ? 'saddr' : 'daddr', ...limits);
+    tests.push(nft.match(of, equality(option), wanted));
+  }
+  return all(...tests);
+};
+
+/** Against the route back to the source; `--accept-local` has no equal in nft's fib. */
+const readReversePath: ReadOptions = (options) => {
+  const has = (name: string): boolean => options.some((option) => option.name === name);
+  if (has('--accept-local')) return undefined;
+  const flags = [...(has('--validmark') ? ['mark'] : []), ...(has('--loose') ? [] : ['iif'])];
+  return all(nft.match(nft.fib('oif', 'saddr', ...flags), '==', nft.symbol(has('--invert') ? 'missing' : 'exists')));
+};
+
+const addressIn =
+  (field: 'saddr' | 'daddr'): ReadOption =>
+  (option, { family }) => {
+    const wanted = readAddressRange(option.values[0], family);
+    return wanted && all(nft.match(addressField(family, field), equality(option), wanted));
+  };
+
+const numberIn =
+  (of: Expression, most: number, between = ':'): ReadOption =>
+  (option) => {
+    const wanted = readRange(option.values[0], most, between);
+    return wanted && all(nft.match(of, equality(option), wanted));
+  };
+const numberIs =
+  (of: Expression, op: '<' | '>'): ReadOption =>
+  (option) => {
+    const wanted = readNumber(option.values[0], 0xff);
+    return wanted === undefined || option.negated ? undefined : all(nft.match(of, op, wanted));
+  };
+
+const macIs: ReadOption = (option) => {
+  const mac = parseMac(option.values[0] ?? '');
+  return mac === undefined
+    ? undefined
+    : all(nft.match(nft.payload('ether', 'saddr'), equality(option), nft.symbol(mac)));
+};
+
+/** PACKET_HOST is `unicast` to iptables and `host` to nft. */
+const packetTypes: Readonly<Record<string, string>> = {
+  ...{ unicast: 'host', host: 'host', broadcast: 'broadcast', multicast: 'multicast' },
+};
+const packetTypeIs: ReadOption = (option) => {
+  const type = packetTypes[option.values[0]?.toLowerCase() ?? ''];
+  return type === undefined ? undefined : all(nft.match(nft.meta('pkttype'), equality(option), nft.symbol(type)));
+};
+
+const dscpIs: ReadOption = (option, { family }) =>
+  numberIn(nft.payload(family === 4 ? 'ip' : 'ip6', 'dscp'), 63)(option, { family, sets: new Map() });
+
+const ttl = nft.payload('ip', 'ttl');
+const hopLimit = nft.payload('ip6', 'hoplimit');
+
+/** Without the option the packet has no size to compare, and `!` holds: nft has no word for that. */
+const segmentIs: ReadOption = (option, context) =>
+  option.negated ? undefined : numberIn(nft.tcpOption('maxseg', 'size'), 0xffff)(option, context);
+
+/** `--match-set NAME src,dst`: what the set is keyed by is known only where the set is. */
+const isInSet: ReadOption = (option, { family, sets }) => {
+  const [name = '', words = ''] = option.values;
+  const set = sets.get(name);
+  const directions = words.split(',');
+  if (set === undefined) return undefined;
+  const parts: Expression[] = [];
+  let at = 0;
+  for (const type of set.type) {
+    // A port counts as one word, and its protocol is asked with it.
+    if (type === 'inet_proto') parts.push(nft.meta('l4proto'));
+    else {
+      const direction = directions[at++];
+      if (direction !== 'src' && direction !== 'dst') return undefined;
+      if (type === 'inet_service') parts.push(nft.payload('th', direction === 'src' ? 'sport' : 'dport'));
+      else if (type === 'ifname') parts.push(nft.meta(direction === 'src' ? 'iifname' : 'oifname'));
+      else if (type === (family === 4 ? 'ipv4_addr' : 'ipv6_addr')) {
+        parts.push(addressField(family, direction === 'src' ? 'saddr' : 'daddr'));
+      } else return undefined;
+    }
+  }
+  const [only, ...others] = parts;
+  if (only === undefined || at !== directions.length) return undefined;
+  const key = others.length === 0 ? only : nft.join(...parts);
+  return all(nft.match(key, equality(option), nft.setReference(name)));
+};
+
+/** Says nothing about the packet. */
+const holds: ReadOptions = () => always;
+
+/** By the name after `-m`. */
+export const packetMatches: Readonly<Record<string, Match>> = {
+  comment: { values: { '--comment': 1 }, read: holds },
+  nfacct: { values: { '--nfacct-name': 1 }, read: holds },
+  addrtype: {
+    values: { '--src-type': 1, '--dst-type': 1, '--limit-iface-in': 0, '--limit-iface-out': 0 },
+    read: readAddressTypes,
+  },
+  rpfilter: {
+    values: { '--loose': 0, '--validmark': 0, '--accept-local': 0, '--invert': 0 },
+    read: readReversePath,
+  },
+  iprange: {
+    values: { '--src-range': 1, '--dst-range': 1 },
+    read: eachOption({ '--src-range': addressIn('saddr'), '--dst-range': addressIn('daddr') }),
+  },
+  length: { values: { '--length': 1 }, read: eachOption({ '--length': numberIn(nft.meta('length'), 0xffff) }) },
+  dscp: { values: { '--dscp': 1, '--dscp-class': 1 }, read: eachOption({ '--dscp': dscpIs }) },
+  ttl: {
+    values: { '--ttl-eq': 1, '--ttl-lt': 1, '--ttl-gt': 1 },
+    read: eachOption({
+      '--ttl-eq': numberIn(ttl, 0xff),
+      '--ttl-lt': numberIs(ttl, '<'),
+      '--ttl-gt': numberIs(ttl, '>'),
+    }),
+  },
+  hl: {
+    values: { '--hl-eq': 1, '--hl-lt': 1, '--hl-gt': 1 },
+    read: eachOption({
+      '--hl-eq': numberIn(hopLimit, 0xff),
+      '--hl-lt': numberIs(hopLimit, '<'),
+      '--hl-gt': numberIs(hopLimit, '>'),
+    }),
+  },
+  mac: { values: { '--mac-source': 1 }, read: eachOption({ '--mac-source': macIs }) },
+  pkttype: { values: { '--pkt-type': 1 }, read: eachOption({ '--pkt-type': packetTypeIs }) },
+  owner: {
+    values: { '--uid-owner': 1, '--gid-owner': 1, '--socket-exists': 0, '--suppl-groups': 0 },
+    read: eachOption({
+      '--uid-owner': numberIn(nft.meta('skuid'), 0xffffffff, '-'),
+      '--gid-owner': numberIn(nft.meta('skgid'), 0xffffffff, '-'),
+    }),
+  },
+  tcpmss: { values: { '--mss': 1 }, read: eachOption({ '--mss': segmentIs }) },
+  set: {
+    values: {
+      ...{ '--match-set': 2, '--return-nomatch': 0, '--update-counters': 0, '--update-subcounters': 0 },
+      ...{ '--packets-eq': 1, '--packets-lt': 1, '--packets-gt': 1, '--bytes-eq': 1, '--bytes-lt': 1, '--bytes-gt': 1 },
+    },
+    read: eachOption({ '--match-set': isInSet }),
+  },
+};
