@@ -2,28 +2,72 @@
 import { parseMac } from '../net/index.ts';
 import type { Expression, Statement } from '../nftables/index.ts';
 import * as nft from '../nftables/index.ts';
-import { all, always, eachOption, equality, type Match, type ReadOption, type ReadOptions } from './condition.ts';
+import {
+  all,
+  always,
+  both,
+  type Condition,
+  eachOption,
+  equality,
+  type Match,
+  type ReadOption,
+  type ReadOptions,
+} from './condition.ts';
 import { addressField, readAddressRange, readNumber, readRange } from './value.ts';
 
-const addressTypes = ['unspec', 'unicast', 'local', 'broadcast', 'anycast', 'multicast', 'blackhole', 'unreachable'];
+const addressTypes: ReadonlySet<string> = new Set([
+  ...['unspec', 'unicast', 'local', 'broadcast', 'anycast', 'multicast', 'blackhole', 'unreachable', 'prohibit'],
+]);
 
-const readAddressTypes: ReadOptions = (options) => {
+const readAddressTypes: ReadOptions = (options, { family }) => {
   const limits = options.flatMap(({ name }) =>
     name === '--limit-iface-in' ? ['iif'] : name === '--limit-iface-out' ? ['oif'] : [],
   );
-  const tests: Statement[] = [];
+  let held = always;
   for (const option of options) {
     if (option.name.startsWith('--limit-iface')) continue;
     const names = (option.values[0] ?? '').toLowerCase().split(',');
-    const [only] = names;
-    if (only === undefined || !names.every((name) => addressTypes.includes(name) || name === 'prohibit'))
-      return undefined;
-    const wanted = names.length === 1 ? nft.symbol(only) : nft.anonymousSet(...names.map(nft.symbol));
-    const of = nft.fib('type', option.name === '--src-type' ? 'saddr' : 'daddr', ...limits);
-    tests.push(nft.match(of, equality(option), wanted));
+    if (!names.every((name) => addressTypes.has(name))) return undefined;
+    const field = option.name === '--src-type' ? 'saddr' : 'daddr';
+    const routed = (types: readonly string[]): Test => typeIn(nft.fib('type', field, ...limits), types);
+    const tests = family === 4 ? [routed(names)] : addressTests(names, field, routed);
+    held = both(held, option.negated ? notAllHold(tests) : all(...tests.map((test) => test('=='))));
   }
-  return all(...tests);
+  return held;
 };
+
+/** A match that can be turned round. */
+type Test = (op: '==' | '!=') => Statement;
+
+const typeIn =
+  (of: Expression, [only = 'unspec', ...others]: readonly string[]): Test =>
+  (op) =>
+    nft.match(of, op, others.length === 0 ? nft.symbol(only) : nft.anonymousSet(...[only, ...others].map(nft.symbol)));
+
+/** In IPv6 the bits of the address tell some types, a route the others, and all that are named must hold (match_type6 of xt_addrtype.c). */
+function addressTests(
+  names: readonly string[],
+  field: 'saddr' | 'daddr',
+  routed: (types: readonly string[]) => Test,
+): readonly Test[] {
+  const address = addressField(6, field);
+  const multicast = nft.prefix({ address: { family: 6, value: 0xffn << 120n }, length: 8 });
+  const unspecified = nft.address({ family: 6, value: 0n });
+  const byRoute = names.filter((name) => name === 'local' || name === 'anycast' || name === 'unreachable');
+  const opposite = { '==': '!=', '!=': '==' } as const;
+  return [
+    ...(names.includes('multicast') ? [(op: '==' | '!=') => nft.match(address, op, multicast)] : []),
+    ...(names.includes('unicast')
+      ? [(op: '==' | '!=') => nft.match(address, opposite[op], nft.anonymousSet(unspecified, multicast))]
+      : []),
+    ...(names.includes('unspec') ? [(op: '==' | '!=') => nft.match(address, op, unspecified)] : []),
+    ...(byRoute.length === 0 ? [] : [routed(byRoute)]),
+  ];
+}
+
+/** Not all of the tests: the first that fails tells the ways apart. */
+const notAllHold = (tests: readonly Test[]): Condition =>
+  tests.map((test, index) => [...tests.slice(0, index).map((before) => before('==')), test('!=')]);
 
 /** Against the route back to the source; `--accept-local` has no equal in nft's fib. */
 const readReversePath: ReadOptions = (options) => {

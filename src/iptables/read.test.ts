@@ -129,6 +129,13 @@ describe('matches', () => {
       '-A mine -s fd00::/8 -p ipv6-icmp -m icmp6 --icmpv6-type 135 -j DROP',
       'ip6 saddr fd00::/8 meta l4proto icmpv6 icmpv6 type 135 drop',
     ],
+    ['-A mine -m addrtype --dst-type LOCAL -j DROP', 'fib daddr type local drop'],
+    ['-A mine -m addrtype --dst-type UNICAST -j DROP', 'ip6 daddr != { ::, ff00::/8 } drop'],
+    [
+      '-A mine -m addrtype ! --src-type UNICAST,LOCAL -j DROP',
+      'ip6 saddr { ::, ff00::/8 } drop',
+      'ip6 saddr != { ::, ff00::/8 } fib saddr type != local drop',
+    ],
     ['-A mine -m iprange --dst-range fd00::1-fd00::9 -j DROP', 'ip6 daddr fd00::1-fd00::9 drop'],
     ['-A mine -m hl --hl-eq 255 -j DROP', 'ip6 hoplimit 255 drop'],
     ['-A mine -j REJECT --reject-with icmp6-adm-prohibited', 'reject with icmpv6 type admin-prohibited'],
