@@ -218,16 +218,17 @@ async function check(
 }
 
 /**
- * A new WireGuard peer is called at once, maybe before its own host was changed, and then only every 5 s (REKEY_TIMEOUT, WireGuard
- * paper, 6.1): peers of this apply without a handshake are taken away and added again, which calls anew. No session is lost.
+ * A new WireGuard peer with a keepalive is called at once, maybe before its own host was changed, and then only every 5 s (REKEY_TIMEOUT,
+ * WireGuard paper, 6.1): those of this apply without a handshake are taken away and added again, which calls anew. Without a
+ * keepalive nobody calls, and who was called has a session before it says so: it counts a handshake from the first data.
  */
 async function dialAgain(touched: readonly Touched[], seen: ReadonlyMap<string, HostFacts>): Promise<void> {
   for (const { managed, done } of touched) {
     const devices = seen.get(managed.name)?.state.devices ?? [];
     const calls = done.filter((change) => {
-      if (change.action !== 'add' || change.after.kind !== 'peer' || change.after.peer.endpoint === undefined)
-        return false;
+      if (change.action !== 'add' || change.after.kind !== 'peer') return false;
       const { link, peer } = change.after;
+      if (peer.endpoint === undefined || peer.keepaliveSeconds === undefined) return false;
       const peers = devices.find((device) => device.link === link)?.peers ?? [];
       return peers.some((each) => sameKey(each.publicKey, peer.publicKey) && each.latestHandshake === undefined);
     });
