@@ -9,7 +9,7 @@ TOOLS = PATH="$(CURDIR)/.toolchain/node_modules/.bin:$(CURDIR)/node_modules/.bin
 # Whoever owns the checkout builds in it. Another (sudo make install) takes the build that stands there, so nothing in it becomes root's.
 OWN_BUILD = $(if $(filter $(shell id -u),$(shell stat -c %u .)),build)
 
-.PHONY: help build test demo lint format reference bench package install uninstall clean toolchain
+.PHONY: help build test demo lint format reference bench soak package install uninstall clean toolchain
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -43,9 +43,14 @@ format: toolchain ## write what lint asks of the format
 reference: toolchain ## docs/reference.md from the schema
 	@$(TOOLS) node scripts/reference.ts
 
-bench: toolchain build ## measure, beside bare nft and bare node; ARGS='--quick forwards' for a part
-	@sh scripts/packages.sh test
+bench: toolchain build ## measure, beside nginx, haproxy, iptables and bare nft; ARGS='--quick planes' for a part
+	@sh scripts/packages.sh bench
+	@cc -std=c11 -O2 -Wall -Wextra -Werror -o dist/load bench/load.c
 	@$(TOOLS) sh scripts/namespaces.sh test node bench/run.ts $(ARGS)
+
+soak: toolchain build ## 1,000 connections held over 1,000 re-applies; ARGS='--seed 7' for the same once more
+	@sh scripts/packages.sh test
+	@$(TOOLS) sh scripts/namespaces.sh test node bench/soak.ts $(ARGS)
 
 package: toolchain build ## the tarball npm publishes
 	@npm pack --loglevel=error

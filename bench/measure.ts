@@ -1,13 +1,32 @@
 /** How this bench measures: things that are compared take turns (A B A B ...), and of each the median counts. */
 
+import type { Spread } from './rounds.ts';
+
 /** One line of the table. */
 export interface Line {
   readonly what: string;
   readonly value: number;
-  readonly unit: 'ms' | 'MiB' | '';
+  readonly unit: 'ms' | 'MiB' | 'x' | '';
+  /** How far the rounds went from `value`. */
+  readonly spread?: Spread;
   /** What it stands beside, measured in turns with it, in the same unit. */
   readonly beside?: { readonly what: string; readonly value: number };
   readonly goal?: Goal;
+}
+
+/** A table of its own: cells as they are printed. */
+export interface Grid {
+  readonly title: string;
+  readonly head: readonly string[];
+  readonly rows: readonly (readonly string[])[];
+}
+
+/** What one part of the bench gives. */
+export interface Part {
+  readonly lines: readonly Line[];
+  readonly grids: readonly Grid[];
+  /** What must be known to make it again: seeds, rounds. */
+  readonly notes: readonly string[];
 }
 
 export interface Goal {

@@ -1,17 +1,18 @@
 #!/bin/sh
-# packages.sh demo|test: the Debian packages whose commands are missing, installed as root or by sudo, each named with its reason.
-# Leaves no service behind: nginx and sshd are started by the lab alone, on ports of its own.
+# packages.sh demo|test|bench: the Debian packages whose commands are missing, installed as root or by sudo, each named with its reason.
+# Leaves no service behind: nginx, sshd and haproxy are started by the lab alone, on ports of its own.
 set -eu
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin   # an ordinary user's PATH on Debian lacks them
-for_whom=${1:?demo or test}
+for_whom=${1:?demo, test or bench}
 
 missing='' units='' saying=''
 while read -r whom command package why; do
-  [ "$whom" = demo ] || [ "$for_whom" = test ] || continue
-  if command -v "$command" >/dev/null; then continue; fi
+  case "$for_whom $whom" in 'demo test' | 'demo bench' | 'test bench') continue ;; esac
+  if command -v "$command" >/dev/null || [ -f "$command" ]; then continue; fi
   case " $missing " in *" $package "*) continue ;; esac
   missing="$missing $package"
   [ "$command" != nginx ] || units="$units nginx.service"
+  [ "$command" != haproxy ] || units="$units haproxy.service"
   [ "$command" != sshd ] || units="$units ssh.service ssh.socket"
   saying="${saying}installing $package ($why)
 "
@@ -33,6 +34,12 @@ test iptables iptables a foreign firewall for the tests to live beside
 test ping iputils-ping a client of the tests, for ICMP errors and path MTU
 test nc netcat-openbsd a client of the tests, for bare TCP and UDP
 test sshd openssh-server the far end of ssh access; its service stays off
+bench cc gcc compiles the load tool of the benchmark
+bench /usr/include/stdio.h libc6-dev for the compiler
+bench ethtool ethtool turns offloads off and on
+bench /usr/lib/nginx/modules/ngx_stream_module.so libnginx-mod-stream nginx for any TCP, to compare with
+bench haproxy haproxy to compare with; its service stays off
+bench socat socat to compare with
 END
 [ -n "$missing" ] || exit 0
 
