@@ -1,7 +1,16 @@
 /** Issue 2, line 4: the path itself, on real kernels: who sees whom, over every tunnel, from every kind of edge and node. */
 import { describe, expect, test } from 'vitest';
 import { type SlimEdgeOptions, slimEdge } from '../lab/index.ts';
-import { type Documents, documents, PORTS, type Story, startStory, WIREGUARD, waitFor } from './testdata/story.ts';
+import {
+  DIRECT,
+  type Documents,
+  documents,
+  PORTS,
+  type Story,
+  startStory,
+  WIREGUARD,
+  waitFor,
+} from './testdata/story.ts';
 
 const V4 = '198.51.100.10';
 const V6 = '2001:db8:e::10';
@@ -31,11 +40,6 @@ const VXLAN = `type: VXLAN
   ends:
     - { host: edge, addresses: [10.90.0.1/30, "fd90::1/64"], endpoint: "172.31.0.1:4789" }
     - { host: node, addresses: [10.90.0.2/30, "fd90::2/64"], endpoint: "172.31.0.2:4789" }`;
-const DIRECT = `type: Direct
-  ends:
-    - { host: edge, addresses: [172.31.0.1, "fd31::1"] }
-    - { host: node, addresses: [172.31.0.2, "fd31::2"] }`;
-
 describe('the client is seen by its own address, and answered', () => {
   for (const [name, topology, parts, asked] of [
     ['over WireGuard, dialled from behind a home router', {}, {}, { [V4]: CLIENT[4], [V6]: CLIENT[6] }],

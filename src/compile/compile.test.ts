@@ -60,6 +60,14 @@ describe('the text a host is given', () => {
       { edge: edge(), node: node() },
     ],
     [
+      'allow',
+      SLIM_EDGE.replace(
+        '  to:\n',
+        '  allow: [203.0.113.0/24, 203.0.113.64/26]\n  limits: { newConnectionsPerSecond: 50, connections: 200 }\n  to:\n',
+      ),
+      { edge: edge(), node: node() },
+    ],
+    [
       'lease',
       SLIM_EDGE,
       { edge: edge({ interfaces: { eth0: ['198.51.100.10/24 dynamic', '2001:db8:e::10/64 dynamic'] } }), node: node() },

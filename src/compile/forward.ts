@@ -65,6 +65,7 @@ function compileAt(place: Place): AtHost {
   const notes = new Set<string>();
   const refused = new Map<Family, { readonly address: Address; readonly why: string }>();
   const open = publicMatches(forward, edge);
+  const policy = policyOf(forward);
   for (const target of forward.to)
     for (const { match, family, link, address } of open) {
       const aimed = aim(place, target, family);
@@ -75,7 +76,7 @@ function compileAt(place: Place): AtHost {
       if (aimed.note !== undefined) notes.add(aimed.note);
       for (const { protocol, ports, targetPorts } of forward.ports) {
         const { name } = forward;
-        forwards.push({ name, match, protocol, ports, targetPorts, ...aimed.forward, publicLinks: [link] });
+        forwards.push({ name, match, protocol, ports, targetPorts, ...aimed.forward, publicLinks: [link], ...policy });
         if (aimed.accept === undefined) continue;
         const { host, ...accept } = aimed.accept;
         accepts.push({ host, accept: { name, protocol, ports: targetPorts, ...accept } });
@@ -89,6 +90,15 @@ function compileAt(place: Place): AtHost {
     for (const [family, { why }] of refused) notes.add(`PortForward ${forward.name}: IPv${family} is left out: ${why}`);
   if (open.length === 0 && nothing) problems.push(problem(forward, 'spec.at.hosts', noPublicAddress(edge.name)));
   return { forwards, accepts, notes: [...notes], problems };
+}
+
+/** What the forward asks of its clients, where it asks anything. */
+function policyOf({ allow, limits }: PortForwardResource): Pick<ForwardShare, 'policy'> {
+  const isOpen = ([4, 6] as const).every((family) =>
+    allow.some(({ address, length }) => address.family === family && length === 0),
+  );
+  const asked = Object.keys(limits ?? {}).length > 0;
+  return isOpen && !asked ? {} : { policy: { ...(!isOpen && { allow }), ...limits } };
 }
 
 const noPublicAddress = (host: string): string =>

@@ -31,6 +31,7 @@ import {
   text,
 } from '../nftables/index.ts';
 import type { TableInput } from './table.ts';
+import { policyPart } from './table-policy.ts';
 import type { OwnLink } from './table-tunnel.ts';
 import {
   ADDRESS_TYPE,
@@ -61,6 +62,7 @@ export interface ForwardMap {
 
 export function forwardParts(forwards: readonly ForwardShare[], marks: Marks): readonly Part[] {
   if (forwards.length === 0) return [];
+  const policies = policyPart(forwards);
   const groups = new Map<string, { readonly of: ForwardMap; readonly elements: Map<string, MapElement> }>();
   for (const forward of forwards) {
     // A range that keeps its ports is one interval; one that is shifted has no such spelling in nftables, so each port is an element.
@@ -78,7 +80,7 @@ export function forwardParts(forwards: readonly ForwardShare[], marks: Marks): r
     for (const element of forwardElements(forward, ranges)) group.elements.set(element.id, element.element);
   }
   const ordered = [...groups].sort(([a], [b]) => (a < b ? -1 : 1));
-  const rules: Rule[] = [];
+  const rules: Rule[] = [...policies.before];
   for (const masqueraded of [false, true]) {
     const these = ordered.filter(([, { of }]) => of.masquerade === masqueraded);
     if (these.length === 0) continue;
@@ -95,7 +97,7 @@ export function forwardParts(forwards: readonly ForwardShare[], marks: Marks): r
       elements: [...elements.values()],
     }),
   );
-  return [{ maps, chains: [regular('sp_forwards', rules)] }];
+  return [policies.part, { maps, chains: [regular('sp_forwards', rules)] }];
 }
 
 const mapName = ({ family, ranges, masquerade: hidden, lease }: ForwardMap): string =>

@@ -17,7 +17,7 @@ import type { Vxlan } from '../routing/index.ts';
 import { isPendingKey, parsePublicKey } from '../wireguard/index.ts';
 import { fields, flag, JsonError, list, oneOf, optional, parsed, type Reader, table, text, whole } from './json.ts';
 import { type HostNumbers, type HostRecord, RECORD_FORMAT } from './record.ts';
-import type { AcceptShare, ForwardShare, HostShare, TunnelPeer, TunnelShare } from './share.ts';
+import type { AcceptShare, ForwardPolicy, ForwardShare, HostShare, TunnelPeer, TunnelShare } from './share.ts';
 
 /** A plan and the check after it ask for the text of one and the same record. */
 const encoded = new WeakMap<HostRecord, string>();
@@ -173,12 +173,28 @@ const encodeForward = (forward: ForwardShare): Readonly<Record<keyof ForwardShar
   masquerade: forward.masquerade,
   match: encodeMatch(forward.match),
   name: forward.name,
+  policy: forward.policy && encodePolicy(forward.policy),
   ports: printPortRange(forward.ports),
   protocol: forward.protocol,
   publicLinks: forward.publicLinks,
   targetPorts: printPortRange(forward.targetPorts),
   to: printAddress(forward.to),
 });
+
+const encodePolicy = ({ allow, newConnectionsPerSecond, connections }: ForwardPolicy): unknown => ({
+  allow: allow?.map(printPrefix),
+  connections,
+  newConnectionsPerSecond,
+});
+
+const readPolicy: Reader<ForwardPolicy> = (json, path) => {
+  const from = fields(json, path);
+  return {
+    ...optional(from, 'allow', list(readPrefix), path),
+    ...optional(from, 'newConnectionsPerSecond', whole, path),
+    ...optional(from, 'connections', whole, path),
+  };
+};
 
 const encodeMatch = (match: ForwardShare['match']): unknown =>
   'address' in match ? { address: printAddress(match.address) } : { family: match.family, interface: match.interface };
@@ -205,6 +221,7 @@ const readForward: Reader<ForwardShare> = (json, path) => {
     masquerade: flag(from.masquerade, `${path}.masquerade`),
     ...optional(from, 'link', text, path),
     publicLinks: list(text)(from.publicLinks, `${path}.publicLinks`),
+    ...optional(from, 'policy', readPolicy, path),
   };
 };
 

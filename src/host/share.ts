@@ -57,6 +57,18 @@ export interface ForwardShare {
   readonly link?: string;
   /** The public interface the forward listens behind, where it is known: forwarding is switched on there. */
   readonly publicLinks: readonly string[];
+  /** Absent: everybody may come in, as much as they like. */
+  readonly policy?: ForwardPolicy;
+}
+
+/** Who may open connections, and how many. */
+export interface ForwardPolicy {
+  /** Absent: everybody. A family without an entry: nobody of it. */
+  readonly allow?: readonly Prefix[];
+  /** Per client: an IPv4 address, a /64 of IPv6. */
+  readonly newConnectionsPerSecond?: number;
+  /** At a time, per client. */
+  readonly connections?: number;
 }
 
 /** What a tunnel may bring to this host: everything else from it is dropped. */

@@ -82,12 +82,12 @@ export const xor = (left: Expression, bits: Expression | number): ExpressionOf<'
 /** Symbols of one field of flags, any of which is meant: `ct state established,related`. */
 export const flags = (first: string, ...others: readonly string[]): Expression =>
   others.reduce<Expression>((all, name) => or(all, symbol(name)), symbol(first));
-/** `jhash of mod modulus seed seed`: 0 up to before `modulus`, the same for the same value (linux/jhash.h). */
-export const hash = (of: Expression, modulus: number, seed: number): ExpressionOf<'hash'> => ({
+/** `jhash of mod modulus`: 0 up to before `modulus`, the same for the same value (linux/jhash.h); without a seed by one that only the kernel knows. */
+export const hash = (of: Expression, modulus: number, seed?: number): ExpressionOf<'hash'> => ({
   kind: 'hash',
   of,
   modulus,
-  seed,
+  ...(seed !== undefined && { seed }),
 });
 /** Expressions joined by ` . `, not all of them constant. */
 export const join = (...parts: readonly Expression[]): ExpressionOf<'join'> => ({ kind: 'join', parts });

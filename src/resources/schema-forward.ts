@@ -15,16 +15,6 @@ import {
 
 const EVERYONE = ['0.0.0.0/0', '::/0'];
 
-/** Whether an `allow` leaves anybody out. Data of another shape is the schema's to refuse. */
-function leavesOut(allow: unknown): boolean {
-  if (!Array.isArray(allow)) return false;
-  const printed = allow.map((one: unknown) => {
-    const read = typeof one === 'string' ? parsePrefix(one) : undefined;
-    return read === undefined ? undefined : printPrefix(read);
-  });
-  return !printed.includes(undefined) && !EVERYONE.every((all) => printed.includes(all));
-}
-
 /** The spec of a PortForward. */
 export const portForwardSpec = z.strictObject({
   at: z
@@ -114,16 +104,14 @@ export const portForwardSpec = z.strictObject({
     .register(notes, { later: [false] }),
   allow: listOf(prefix(), printPrefix)
     .default(EVERYONE.flatMap((all) => parsePrefix(all) ?? []))
-    .describe('Clients that may connect. A family without an entry means nobody of that family.')
-    .register(notes, { later: { says: 'anything but all clients', found: leavesOut } }),
+    .describe('Clients that may connect. A family without an entry means nobody of that family.'),
   limits: z
     .strictObject({
       newConnectionsPerSecond: wholeNumber(1, 1_000_000).exactOptional().describe('New connections per second.'),
       connections: wholeNumber(1, 1_000_000).exactOptional().describe('Connections at a time.'),
     })
     .exactOptional()
-    .describe('Limits per client address.')
-    .register(notes, { later: true }),
+    .describe('Limits per client: an IPv4 address, a /64 of IPv6. What is over them is dropped.'),
   health: z
     .strictObject({
       tcp: port().describe('Port of the target that a probe connects to.'),

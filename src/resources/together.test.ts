@@ -215,9 +215,7 @@ for (const [says, text] of [
   ['tracking Stateless', forward('x', 'hosts: [edge]', tcp(80), ', tracking: Stateless')],
   ['hairpin false', forward('x', 'hosts: [edge]', tcp(80), ', hairpin: false')],
   ['drain false', forward('x', 'hosts: [edge]', tcp(80), ', drain: false')],
-  ['limits', forward('x', 'hosts: [edge]', tcp(80), ', limits: { newConnectionsPerSecond: 50, connections: 200 }')],
   ['health', forward('x', 'hosts: [edge]', tcp(80), ', health: { tcp: 8080, interval: 200ms, failures: 3 }')],
-  ['anything but all clients', forward('x', 'hosts: [edge]', tcp(80), ', allow: [0.0.0.0/0]')],
   ['several targets', forward('x', 'hosts: [edge]', tcp(80)).replace('to: [', 'to: [{ address: 192.168.1.241 }, ')],
   ['to[0].weight', forward('x', 'hosts: [edge]', tcp(80)).replace('192.168.1.240', '192.168.1.240, weight: 1')],
 ] as const) {

@@ -1,12 +1,13 @@
 /** What a PortForward promises: reachable from outside, the client's address kept or hidden, answered by the same edge. */
 import type { Compiled, CompiledHost } from '../compile/index.ts';
 import { type ForwardShare, isOwnLink } from '../host/index.ts';
-import { type Address, portCount, printAddress, printPortRange } from '../net/index.ts';
+import { type Address, portCount, printAddress, printPortRange, sameAddress } from '../net/index.ts';
 import type { PortForwardResource, ResourceSet } from '../resources/index.ts';
-import type { Flow } from '../simulate/index.ts';
+import { type Flow, simulate } from '../simulate/index.ts';
+import { clientsOf } from './clients.ts';
 import { type Expected, judgeOnce } from './judge.ts';
-import { clientOn, neighbourOn } from './outsider.ts';
-import { concluded, type Finding, type Ground, type Judged, type Promised } from './promise.ts';
+import { neighbourOn } from './outsider.ts';
+import { concluded, type Finding, fulfilled, type Ground, type Judged, type Promised } from './promise.ts';
 
 /** The promises of every forward at every edge: one of each kind, over all of its addresses, families and ports. */
 export function forwardPromises(ground: Ground, set: ResourceSet, compiled: Compiled): readonly Promised[] {
@@ -59,11 +60,12 @@ function promisesAt(
     const expected = aims(forward, edge.name);
     const { protocol } = forward;
     return placesOf(forward, edge).flatMap(({ address, link }) =>
-      boundaries(forward).map(([port, targetPort]) => {
-        const client = clientOn(ground.network, edge.name, link, address.family, ground.outsiders[address.family]);
-        const from = { kind: 'beyond', host: edge.name, link, address: client } as const;
-        return judgeOnce(ground, edge.name, { from, to: address, port, protocol }, expected, targetPort);
-      }),
+      boundaries(forward).flatMap(([port, targetPort]) =>
+        clientsOf(ground, edge.name, link, address.family, forward.policy?.allow).inside.map((client) => {
+          const from = { kind: 'beyond', host: edge.name, link, address: client } as const;
+          return judgeOnce(ground, edge.name, { from, to: address, port, protocol }, expected, targetPort);
+        }),
+      ),
     );
   });
   const name = `PortForward/${resource.name}`;
@@ -71,9 +73,11 @@ function promisesAt(
     concluded(ground, name, what, judged.map(of));
   const isHidden = forwards.some((forward) => aims(forward, edge.name).masquerade);
   const seen = isHidden ? "the client's address is hidden from the target" : "the target sees the client's own address";
+  const kept = keptOut(ground, edge, forwards);
   const hairpin = resource.hairpin ? hairpinFindings(ground, edge, forwards, aims) : [];
   return [
     promise(`reachable from outside by ${edge.name} at ${places(forwards, edge)}`, ({ reaches }) => reaches),
+    ...(kept.length === 0 ? [] : [concluded(ground, name, `nobody outside allow comes in by ${edge.name}`, kept)]),
     promise(seen, ({ client }) => client),
     promise(`answers leave by ${edge.name}, from the address that was asked`, ({ answers }) => answers),
     ...(forwards.some(({ protocol }) => protocol === 'tcp')
@@ -83,6 +87,34 @@ function promisesAt(
       ? []
       : [concluded(ground, name, `reachable from ${edge.name} itself and from the target's network`, hairpin)]),
   ];
+}
+
+/** Those just outside `allow`, at the first and last port: each must end on the edge. */
+function keptOut(ground: Ground, edge: CompiledHost, forwards: readonly ForwardShare[]): readonly Finding[] {
+  const seen = new Set<string>();
+  return forwards.flatMap((forward) => {
+    const { allow } = forward.policy ?? {};
+    if (allow === undefined) return [];
+    return placesOf(forward, edge).flatMap(({ address, link }) =>
+      clientsOf(ground, edge.name, link, address.family, allow).outside.flatMap((client) =>
+        boundaries(forward).flatMap(([port]): readonly Finding[] => {
+          const { protocol } = forward;
+          const key = [address.value, client.value, protocol, port].join(' ');
+          if (seen.has(key)) return [];
+          seen.add(key);
+          const from = { kind: 'beyond', host: edge.name, link, address: client } as const;
+          const flow: Flow = { from, to: address, port, protocol };
+          const { request } = simulate(ground.network, flow);
+          if (request.verdict === 'undecided')
+            return [{ holds: 'undecided', flow, ...(request.reason !== undefined && { reason: request.reason }) }];
+          if (request.verdict !== 'delivered' && request.verdict !== 'exits') return [fulfilled];
+          // What arrives untranslated meets whatever listens on the edge itself: not this forward.
+          if (sameAddress(request.packet.destination, address)) return [fulfilled];
+          return [{ holds: false, reason: `${printAddress(client)} comes in`, flow }];
+        }),
+      ),
+    );
+  });
 }
 
 /** The addresses a forward listens at, as they stand on the edge: the one it names, or those its interface has now. */
@@ -136,6 +168,8 @@ function hairpinFindings(
     const kind = `${forward.to.family} ${forward.protocol}`;
     // By an interface's name a forward is found only for what comes in by it.
     if (place === undefined || seen.has(kind) || !('address' in forward.match)) return [];
+    // Those inside are clients like others: whether they are allowed is said in the forward.
+    if (forward.policy?.allow !== undefined) return [];
     seen.add(kind);
     const asked = { to: place.address, port: forward.ports.first, protocol: forward.protocol };
     const own: Flow = { from: { kind: 'host', host: edge.name }, ...asked };

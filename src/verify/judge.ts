@@ -28,7 +28,14 @@ export function judgeOnce(ground: Ground, edge: string, flow: Flow, expected: Ex
   });
   if (same === undefined) return judge(ground, flow, expected, targetPort).judged;
   const { kind } = flow.from;
-  const ends = [kind, kind === 'beyond' ? flow.from.link : '', flow.protocol, expected.masquerade, ...hosts];
+  const ends = [
+    kind,
+    kind === 'beyond' ? flow.from.link : '',
+    source.value,
+    flow.protocol,
+    expected.masquerade,
+    ...hosts,
+  ];
   const key = [...ends, flow.to.value, ...expected.aims.map(({ value }) => value), same].join(' ');
   const known = ground.judged.get(key);
   if (known !== undefined) return known;

@@ -36,22 +36,32 @@ const spared: readonly (readonly [scenes: RegExp, missing: RegExp, why: string])
   [/./, /node: (sp_into: |sp_forward: |base chain sp_forward)/, 'what the node lets into the tunnel the edge drops'],
   [/./, /edge2?: sp_into: ct direction reply/, 'no connection comes to the edge by the tunnel'],
   [
-    /strict|edges|vxlan|pod/,
+    /some clients|strict|edges|vxlan|pod/,
     /edge2?: (sp_into: counter drop|sp_forward: oifname|sp_forwards: ct mark set ct mark & 0xffffff00$)/,
     'the guard of a link that carried nothing before drops strangers too',
   ],
-  [/strict|vxlan|routers|pod/, /node: (sp_zone|base chain sp_zone|base chain sp_clash)/, 'one edge alone'],
+  [/some clients|strict|vxlan|routers|pod/, /node: (sp_zone|base chain sp_zone|base chain sp_clash)/, 'one edge alone'],
   [/edges/, /node: sp_zone/, 'of two zones one is enough'],
-  [/strict|edges|vxlan|routers/, /suppress_prefixlength/, 'no pod stands behind the node'],
-  [/strict|edges|vxlan|routers/, /node: sp_pre: ct direction reply/, 'no pod stands behind the node'],
-  [/edges|vxlan|routers/, /rp_filter/, 'it is off everywhere'],
+  [/some clients|strict|edges|vxlan|routers/, /suppress_prefixlength/, 'no pod stands behind the node'],
+  [/some clients|strict|edges|vxlan|routers/, /node: sp_pre: ct direction reply/, 'no pod stands behind the node'],
+  [/some clients|edges|vxlan|routers/, /rp_filter/, 'it is off everywhere'],
   [/routers/, /sysctl .*forwarding/, 'it was on before'],
+  [/some clients/, /limit rate|ct count/, 'one packet by itself is over no limit'],
+  [/some clients/, /sp_dnat_own/, 'whether those inside are allowed is nobody else to say'],
+  [/some clients/, /:: . tcp . 4000|e::10 . tcp . 4000|1::20 . tcp . 4000/, 'nobody of IPv6 is allowed there'],
   [/pod/, /node: (sp_out|base chain sp_out)/, 'the pod answers, and no socket of the node'],
   [/pod/, /ip6 saddr @sp_far6/, 'the pod has no IPv6 address'],
 ];
 
 describe('one thing missing breaks a promise', () => {
-  for (const name of ['rp_filter strict everywhere', 'two edges', 'vxlan', 'routers already', 'a pod behind the node'])
+  for (const name of [
+    'some clients, so many',
+    'rp_filter strict everywhere',
+    'two edges',
+    'vxlan',
+    'routers already',
+    'a pod behind the node',
+  ])
     test(name, () => {
       const { text, hosts } = scenes[name] ?? { text: '', hosts: {} };
       const plan = planned(text, hosts);

@@ -82,6 +82,12 @@ export const WIREGUARD = `type: WireGuard
     - { host: edge, addresses: [10.90.0.1/30, "fd90::1/64"], endpoint: "198.51.100.10:51820" }
     - { host: node, addresses: [10.90.0.2/30, "fd90::2/64"] }`;
 
+/** Over the private link of the lab: nothing is made for it. */
+export const DIRECT = `type: Direct
+  ends:
+    - { host: edge, addresses: [172.31.0.1, "fd31::1"] }
+    - { host: node, addresses: [172.31.0.2, "fd31::2"] }`;
+
 export const PORTS = `ports:
     - { protocol: TCP, port: 80, targetPort: 8080 }
     - { protocol: UDP, port: 53, targetPort: 5353 }

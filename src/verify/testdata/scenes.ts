@@ -123,6 +123,13 @@ export const scenes: Readonly<Record<string, Scene>> = {
       pod: sketch({ interfaces: { eth0: ['10.42.0.10/24'] }, routes: [['default', '10.42.0.1', 'eth0']] }),
     },
   },
+  'some clients, so many': {
+    text:
+      SLIM_EDGE +
+      WEB.replace('  to:\n', '  allow: [203.0.113.0/25, 9.9.9.9/32, "2001:db8:77::/48"]\n  limits: { connections: 9, newConnectionsPerSecond: 5 }\n  to:\n') +
+      forwardText('four', 'edge', ['protocol: TCP, port: 4000'], '{ host: node, via: edge-node }', '  allow: [0.0.0.0/0]\n'),
+    hosts: { edge: edge(), node: node() },
+  },
   masquerade: { text: SLIM_EDGE + WEB.replace('  to:\n', '  clientAddress: Masquerade\n  to:\n'), hosts: { edge: edge(), node: node() } },
   leased: {
     text: SLIM_EDGE + WEB,

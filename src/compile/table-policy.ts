@@ -1,0 +1,271 @@
+/**
+ * Who may come in, and how much of it: judged for new connections alone, before our DNAT. A forward that asks for nothing has no element
+ * here, so it costs one lookup in all.
+ *
+ * Limits are per client: the IPv4 address, the /64 of IPv6. Sets that clients write are bounded. While there is room each client has
+ * an element of its own; once strangers have filled a set, who is not in it is judged by a bucket that it shares with others, and a bucket
+ * is given more (SHARED_MORE), so that a flood of invented sources neither switches a limit off nor locks anybody out.
+ */
+import type { ForwardPolicy, ForwardShare } from '../host/index.ts';
+import type { Family, Prefix } from '../net/index.ts';
+import {
+  address,
+  addTo,
+  and,
+  type Chain,
+  concat,
+  connectionsOver,
+  counter,
+  drop,
+  type Expression,
+  fib,
+  hash,
+  join,
+  type MapElement,
+  match,
+  meta,
+  type NamedMap,
+  type NamedSet,
+  payload,
+  prefix,
+  type Rule,
+  rateOver,
+  rule,
+  type Statement,
+  setReference,
+  symbol,
+  text,
+  update,
+  verdictMap,
+} from '../nftables/index.ts';
+import {
+  ADDRESS_TYPE,
+  FAMILIES,
+  IP,
+  isPorts,
+  isRange,
+  jumpTo,
+  type Part,
+  portValue,
+  regular,
+  target,
+} from './table-words.ts';
+
+/** Elements a set of clients has room for, and buckets for those beyond: 65,536 each. */
+const ROOM = 0x1_0000;
+/** A rate is full again after a second of silence: an element may be forgotten then. */
+const REMEMBERED_SECONDS = 2;
+/** What a shared bucket is given above the limit: invented sources, spread over all buckets by a hash whose seed nobody knows, take less. */
+const SHARED_MORE = 64;
+/** The network of a client of IPv6: it has every address in it (RFC 6177). */
+const NETWORK_MASK = { family: 6, value: 0xffff_ffff_ffff_ffffn << 64n } as const;
+
+/** Forwards that lead to one chain: equal policies of one PortForward. */
+interface Judged {
+  readonly chain: string;
+  readonly policy: ForwardPolicy;
+  readonly forwards: readonly ForwardShare[];
+}
+
+/** The maps, sets and chains of policies, and the rules that stand before the DNAT of `sp_forwards`. */
+export function policyPart(forwards: readonly ForwardShare[]): {
+  readonly part: Part;
+  readonly before: readonly Rule[];
+} {
+  const judged = judgedOf(forwards);
+  if (judged.length === 0) return { part: { chains: [] }, before: [] };
+  const maps = new Map<string, { readonly map: NamedMap; readonly elements: MapElement[]; readonly rule: Rule }>();
+  for (const { chain, forwards: each } of judged)
+    for (const forward of each) {
+      if (!asksOf(forward.policy, forward.to.family)) continue;
+      const { name, head, rule: asks } = mapOf(forward);
+      const elements = maps.get(name)?.elements ?? [];
+      elements.push({ key: keyOf(forward), data: jumpTo(judgeName(chain)) });
+      maps.set(name, { map: { name, ...head, elements }, elements, rule: asks });
+    }
+  const ordered = [...maps].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, each]) => each);
+  const parts = judged.map(judgePart);
+  return {
+    part: {
+      maps: ordered.map(({ map }) => map),
+      sets: parts.flatMap(({ sets }) => sets ?? []),
+      chains: parts.flatMap(({ chains }) => chains),
+    },
+    before: ordered.map((each) => each.rule),
+  };
+}
+
+/** Two sets may each have a PortForward of one name: the second's other policy has a chain of its own. */
+function judgedOf(forwards: readonly ForwardShare[]): readonly Judged[] {
+  const byName = new Map<string, Map<string, { readonly policy: ForwardPolicy; readonly forwards: ForwardShare[] }>>();
+  for (const forward of forwards) {
+    if (forward.policy === undefined) continue;
+    const ofName = byName.get(forward.name) ?? new Map<string, { policy: ForwardPolicy; forwards: ForwardShare[] }>();
+    byName.set(forward.name, ofName);
+    const content = policyText(forward.policy);
+    const group = ofName.get(content) ?? { policy: forward.policy, forwards: [] };
+    ofName.set(content, group);
+    group.forwards.push(forward);
+  }
+  return [...byName].flatMap(([name, ofName]) =>
+    [...ofName.values()].map((group, index) => ({ ...group, chain: `${name}${index === 0 ? '' : `/${index + 1}`}` })),
+  );
+}
+
+/** Whether the policy says anything of a family. */
+const asksOf = (policy: ForwardPolicy | undefined, family: Family): boolean =>
+  policy !== undefined &&
+  (policy.newConnectionsPerSecond !== undefined ||
+    policy.connections !== undefined ||
+    !isEveryone(policy.allow, family));
+
+const isEveryone = (allow: readonly Prefix[] | undefined, family: Family): boolean =>
+  allow === undefined || allow.some(({ address: { family: of }, length }) => of === family && length === 0);
+
+const policyText = (policy: ForwardPolicy): string =>
+  JSON.stringify(policy, (_, value: unknown) => (typeof value === 'bigint' ? `${value}` : value));
+
+const judgeName = (chain: string): string => `sp_judge_${chain}`;
+
+function keyOf({ match: at, protocol, ports }: ForwardShare): MapElement['key'] {
+  const where = 'address' in at ? address(at.address) : text(at.interface);
+  return concat(where, symbol(protocol), portValue(ports));
+}
+
+/** A map for each way a forward is found, as sp_to4 and its like have it. */
+function mapOf({ match: at, ports, to: { family } }: ForwardShare): {
+  readonly name: string;
+  readonly head: Omit<NamedMap, 'name' | 'elements'>;
+  readonly rule: Rule;
+} {
+  const lease = 'interface' in at;
+  const name = `sp_judge${lease ? '_lease' : ''}${family}${isRange(ports) ? 'r' : ''}`;
+  const key = lease ? join(meta('iifname'), meta('l4proto'), payload('th', 'dport')) : target(family);
+  return {
+    name,
+    head: {
+      type: [lease ? 'ifname' : ADDRESS_TYPE[family], 'inet_proto', 'inet_service'],
+      data: ['verdict'],
+      flags: isRange(ports) ? ['interval'] : [],
+    },
+    rule: rule(
+      ...(lease
+        ? [match(meta('nfproto'), '==', symbol(`ipv${family}`)), match(fib('type', 'daddr'), '==', symbol('local'))]
+        : []),
+      isPorts,
+      verdictMap(key, setReference(name)),
+    ),
+  };
+}
+
+function judgePart({ chain, policy, forwards }: Judged): Part {
+  const families = FAMILIES.filter((family) => forwards.some(({ to }) => to.family === family));
+  const allowed = families.map((family) => allowPart(chain, policy.allow, family));
+  const limited = families.map((family) => limitPart(chain, policy, family));
+  const parts = [...allowed, ...limited];
+  const chains: readonly Chain[] = [
+    regular(
+      judgeName(chain),
+      parts.flatMap(({ rules }) => rules),
+    ),
+  ];
+  return { sets: parts.flatMap(({ sets }) => sets), chains };
+}
+
+interface FamilyPart {
+  readonly sets: readonly NamedSet[];
+  readonly rules: readonly Rule[];
+}
+
+/** Everybody, nobody, or who is in the set: what is left out is dropped, and counted. */
+function allowPart(chain: string, allow: readonly Prefix[] | undefined, family: Family): FamilyPart {
+  if (allow === undefined || isEveryone(allow, family)) return { sets: [], rules: [] };
+  const own = allow.filter(({ address: { family: of } }) => of === family);
+  if (own.length === 0) return { sets: [], rules: [rule(isFamily(family), counter, drop)] };
+  const name = `sp_allow${family}_${chain}`;
+  const set: NamedSet = {
+    name,
+    type: [ADDRESS_TYPE[family]],
+    flags: ['interval'],
+    elements: outermost(own).map((each) => ({ key: prefix(each) })),
+  };
+  return { sets: [set], rules: [rule(match(source(family), '!=', setReference(name)), counter, drop)] };
+}
+
+/** Without those that lie in another: the kernel refuses elements that overlap. */
+function outermost(prefixes: readonly Prefix[]): readonly Prefix[] {
+  const sorted = [...prefixes].sort((a, b) => a.length - b.length);
+  const kept: Prefix[] = [];
+  for (const each of sorted) if (!kept.some((outer) => contains(outer, each))) kept.push(each);
+  return kept;
+}
+
+const contains = (outer: Prefix, inner: Prefix): boolean => {
+  const bits = BigInt((outer.address.family === 4 ? 32 : 128) - outer.length);
+  return outer.length <= inner.length && outer.address.value >> bits === inner.address.value >> bits;
+};
+
+const isFamily = (family: Family): Statement => match(meta('nfproto'), '==', symbol(`ipv${family}`));
+const source = (family: Family): Expression => payload(IP[family], 'saddr');
+/** What counts as one client. */
+const client = (family: Family): Expression => (family === 4 ? source(4) : and(source(6), address(NETWORK_MASK)));
+
+function limitPart(
+  chain: string,
+  { newConnectionsPerSecond: rate, connections }: ForwardPolicy,
+  family: Family,
+): FamilyPart {
+  const parts = [
+    ...(rate === undefined
+      ? []
+      : [
+          limit(
+            `sp_rate${family}`,
+            chain,
+            family,
+            update,
+            (more) => rateOver(rate + more, rate + more),
+            REMEMBERED_SECONDS,
+          ),
+        ]),
+    // The kernel takes such an element away by itself once no connection is left (nft_connlimit_gc).
+    ...(connections === undefined
+      ? []
+      : [limit(`sp_count${family}`, chain, family, addTo, (more) => connectionsOver(connections + more))]),
+  ];
+  return { sets: parts.flatMap(({ sets }) => sets), rules: parts.flatMap(({ rules }) => rules) };
+}
+
+/** The client's own element, or, where the set was full, its bucket's. */
+function limit(
+  prefixName: string,
+  chain: string,
+  family: Family,
+  write: typeof update,
+  judge: (more: number) => Statement,
+  timeoutSeconds?: number,
+): FamilyPart {
+  const own = `${prefixName}_${chain}`;
+  const shared = `${prefixName}s_${chain}`;
+  const head = {
+    flags: timeoutSeconds === undefined ? (['dynamic'] as const) : (['dynamic', 'timeout'] as const),
+    elements: [],
+    extra: { size: ROOM, ...(timeoutSeconds !== undefined && { timeout: timeoutSeconds }) },
+  };
+  return {
+    sets: [
+      { name: own, type: [ADDRESS_TYPE[family]], ...head },
+      // A number of 32 bits, for which nft's sets have no other name than this.
+      { name: shared, type: ['mark'], ...head },
+    ],
+    rules: [
+      rule(write(own, client(family), judge(0)), counter, drop),
+      rule(
+        match(client(family), '!=', setReference(own)),
+        write(shared, hash(client(family), ROOM), judge(SHARED_MORE)),
+        counter,
+        drop,
+      ),
+    ],
+  };
+}
