@@ -31,6 +31,8 @@ demo ps procps tells which processes a lab still has
 demo unshare util-linux gives a lab namespaces of its own
 demo nsenter util-linux runs a command in a host of the lab
 test iptables iptables a foreign firewall for the tests to live beside
+test ipset ipset sets that a foreign firewall's rules ask
+test nfacct nfacct the accounting objects that kube-proxy's rules name
 test ping iputils-ping a client of the tests, for ICMP errors and path MTU
 test nc netcat-openbsd a client of the tests, for bare TCP and UDP
 test sshd openssh-server the far end of ssh access; its service stays off

@@ -92,7 +92,8 @@ export function compile(
       forwards: forwards.forwards.get(view.name) ?? [],
       accepts: forwards.accepts.get(view.name) ?? [],
     };
-    const notes = [...switchedOff, ...forwards.notes].filter(({ host }) => host === view.name).map(({ text }) => text);
+    const compiled = [...switchedOff, ...forwards.notes].filter(({ host }) => host === view.name);
+    const notes = [...(view.facts.notes ?? []), ...compiled.map(({ text }) => text)];
     const settled = settle(view.resource, view.facts, setName, share, version);
     problems.push(...settled.problems, ...claimProblems(set, view, settled.sets, setName));
     hosts.set(view.name, { name: view.name, share, ...settled.host, publicAddresses: view.publicAddresses, notes });

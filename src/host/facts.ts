@@ -15,6 +15,8 @@ export interface HostFacts {
   readonly record?: HostRecord;
   /** Why the record cannot be used: written by a newer Sallyport, or damaged. Every write is refused then. */
   readonly recordProblem?: string;
+  /** What could not be read of the host though it stands there: plain sentences for the plan. */
+  readonly notes?: readonly string[];
   /** Public keys of the key files in the state folder, by link name. */
   readonly keys: ReadonlyMap<string, PublicKey>;
   /** Absent where nobody looked. `nft` and `iproute2` as [major, minor, patch]. */

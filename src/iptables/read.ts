@@ -1,5 +1,6 @@
 import type { Family } from '../net/index.ts';
 import type { BaseChain, NamedSet, Rule, Statement, Table } from '../nftables/index.ts';
+import { listedRules, withListed } from './beside.ts';
 import { placeOf } from './chains.ts';
 import { readRule } from './read-rule.ts';
 import { type Word, wordsOf } from './words.ts';
@@ -17,6 +18,8 @@ export interface IptablesListing {
   readonly origin: NonNullable<Table['origin']>;
   /** The sets of ipset that rules ask (readIpsets); a rule that asks another is not modelled. */
   readonly sets?: ReadonlyMap<string, NamedSet>;
+  /** The same tables as nft lists them: handles come from there, and the rules that nft shows in full. */
+  readonly beside?: readonly Table[];
 }
 
 export interface IptablesReading {
@@ -31,12 +34,16 @@ interface OpenChain {
   /** `-` for a chain of the user's. */
   readonly policy: string;
   readonly rules: Rule[];
+  /** How many `-A` lines it has. */
+  lines: number;
 }
 
 /** A rule as it stands; it is read when all chains of its table are known. */
 interface RuleText {
   readonly line: number;
   readonly chain: OpenChain;
+  /** Which of its chain's lines, from 0. */
+  readonly at: number;
   /** Undefined where a quote is not closed. */
   readonly words: readonly Word[] | undefined;
   readonly text: string;
@@ -94,7 +101,7 @@ function openChain(content: string, table: OpenTable, problem: (what: string) =>
   if (name === undefined || policy === undefined) problem(`no chain with a policy: "${content}"`);
   else if (policy !== '-' && policy !== 'ACCEPT' && policy !== 'DROP') problem(`"${policy}" is no policy`);
   else if (table.chains.has(name)) problem(`chain ${name} is declared twice`);
-  else table.chains.set(name, { name, policy, rules: [] });
+  else table.chains.set(name, { name, policy, rules: [], lines: 0 });
 }
 
 /** `[12:3456] -A FORWARD -i eth0 -j ACCEPT`. */
@@ -113,7 +120,7 @@ function openRule(content: string, line: number, table: OpenTable, problem: (wha
     return;
   }
   const counts = packets === undefined ? {} : { counts: { packets: Number(packets), bytes: Number(bytes) } };
-  table.rules.push({ line, chain, words: words && rest, text, ...counts });
+  table.rules.push({ line, chain, at: chain.lines++, words: words && rest, text, ...counts });
 }
 
 /** Stands where a rule could not be read: whatever it does. */
@@ -127,7 +134,11 @@ function closeTable(open: OpenTable, listing: IptablesListing, problems: Iptable
   const chains = new Set(open.chains.keys());
   const known = listing.sets ?? new Map<string, NamedSet>();
   const sets = new Map([...known].map(([name, set]) => [name, isWritten(name, open) ? { ...set, ...dynamic } : set]));
-  for (const { line, chain, words, text, counts } of open.rules) {
+  const beside = listing.beside?.find(
+    ({ family: of, name }) => name === open.name && of === (family === 4 ? 'ip' : 'ip6'),
+  );
+  const listed = listedRules(open.chains, beside);
+  for (const { line, chain, at, words, text, counts } of open.rules) {
     const hook = chain.policy === '-' ? {} : { hook: chain.name };
     const read = words === undefined ? 'a quote is not closed' : readRule(words, { family, chains, sets, ...hook });
     if (typeof read === 'string') {
@@ -135,10 +146,13 @@ function closeTable(open: OpenTable, listing: IptablesListing, problems: Iptable
       chain.rules.push(unread(text));
       continue;
     }
-    for (const [index, rule] of read.entries()) {
-      const statements = index === 0 && counts !== undefined ? counted(rule.statements, counts) : rule.statements;
-      chain.rules.push({ ...rule, statements, text });
-    }
+    const rules = read.map((rule, index) => ({
+      ...rule,
+      statements: index === 0 && counts !== undefined ? counted(rule.statements, counts) : rule.statements,
+      text,
+    }));
+    const names = new Set(words?.map((word) => word.text));
+    chain.rules.push(...withListed(rules, listed(chain.name, at), names));
   }
   const all = [...open.chains.values()];
   const placed = all.flatMap((chain) => placeChain(open.name, chain) ?? []);

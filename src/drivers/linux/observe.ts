@@ -15,6 +15,7 @@ import {
 import { script, type Transport, TransportError } from '../../transport/index.ts';
 import { readDump, type WireGuardDevice } from '../../wireguard/index.ts';
 import { ask, need } from './ask.ts';
+import { LEGACY_TABLES, withIptables } from './iptables.ts';
 import { keyFolder, readKeys } from './keys.ts';
 import type { Readings } from './readings.ts';
 import { DUMP_WIREGUARD, PROBE_LINKS, READ_IF_THERE, READ_KEYS } from './scripts.ts';
@@ -32,7 +33,7 @@ const SYSCTLS = sysctlCommand(OBSERVED_SYSCTLS);
 const PROBE = script(PROBE_LINKS);
 
 /**
- * Looks at a Linux host in one round trip, after the one for its state folder. What links it can make is asked where `support` is
+ * Looks at a Linux host in one round trip, after the one for its state folder; in one more where iptables wrote rules there. What links it can make is asked where `support` is
  * not known yet; `readings` remember the last look. Throws a TransportError, also for what is older than we work with.
  */
 export async function observe(
@@ -55,12 +56,16 @@ export async function observe(
     RULES[6],
     DEVICES,
     SYSCTLS,
+    LEGACY_TABLES[4],
+    LEGACY_TABLES[6],
   ];
   const probes = support === undefined ? [PROBE] : [];
   const answers = await ask(transport, [...Object.values(VERSION_COMMANDS), ...argvs, record, keys, ...probes], signal);
   const stdout = (argv: readonly string[]): string => need(answers, argv).stdout;
   const versions = readVersions(answers);
-  const tables = await readTables(transport, answers(RULESET_COMMAND), readings, signal);
+  const listed = await readTables(transport, answers(RULESET_COMMAND), readings, signal);
+  const legacy = { 4: answers(LEGACY_TABLES[4]).stdout, 6: answers(LEGACY_TABLES[6]).stdout };
+  const { tables, notes } = await withIptables(transport, listed, legacy, signal);
   return reading(host, () => {
     const sysctls = readSysctls(answers(SYSCTLS).stdout); // its status tells of what is missing: that is not there
     // A kernel without IPv6 refuses to list its routes and rules, and has none.
@@ -83,6 +88,7 @@ export async function observe(
       keys: readKeys(answers(keys).stdout),
       versions,
       stateFolder,
+      ...(notes.length > 0 && { notes }),
       ...(transport.namespace !== undefined && { namespace: transport.namespace }),
       ...(support ?? readSupport(stdout(PROBE))),
       ...readings.record(stdout(record)),

@@ -21,6 +21,31 @@ for f in "$1"/*.key; do
 done`;
 
 /**
+ * FAMILY BACKEND, and again: what iptables' saver of each lists, after a line `= FAMILY BACKEND STATUS`; 127 where there is none. Then,
+ * where a rule asks a set, `= ipset STATUS` and all sets. Their own comments (the date) are left out, so that the same rules give the
+ * same text; what they warn of a table stays.
+ */
+export const LIST_IPTABLES = `
+saver() {
+  w=iptables; [ "$1" = 4 ] || w=ip6tables
+  if command -v "$w-$2-save" >/dev/null; then c=$w-$2-save; return; fi
+  command -v "$w-save" >/dev/null || return
+  case $("$w-save" -V 2>/dev/null) in *nf_tables*) b=nft ;; *) b=legacy ;; esac
+  if [ "$b" = "$2" ]; then c=$w-save; else return 1; fi
+}
+asked=
+while [ "$#" -gt 1 ]; do
+  if saver "$1" "$2"; then t=$("$c" 2>/dev/null); s=$?; else t=; s=127; fi
+  printf '= %s %s %s\\n' "$1" "$2" "$s"
+  printf '%s\\n' "$t" | grep -v '^# \\(Generated\\|Completed\\|Warning\\)'
+  case $t in *--match-set*) asked=yes ;; esac
+  shift 2
+done
+[ -n "$asked" ] || exit 0
+t=$(ipset save 2>/dev/null)
+printf '= ipset %s\\n%s\\n' "$?" "$t"`;
+
+/**
  * FOLDER LINK…: makes FOLDER/LINK.key for each link that has no usable one, and gives the lines of READ_KEYS for all of them. Status
  * 127: no wg. The key goes from `wg genkey` to the file and nowhere else; what a killed run left is written anew.
  */
