@@ -2,7 +2,8 @@ import { describe, expect, test } from 'vitest';
 import type { HostFacts } from '../host/index.ts';
 import { accept, and, assign, baseChain, ct, match, meta, number, or, type Rule, rule } from '../nftables/index.ts';
 import type { RoutingRule } from '../routing/index.ts';
-import { chooseNumbers, foreignMarkBits, markRoom } from './numbers.ts';
+import { bitsOf, foreignMarks } from './foreign-marks.ts';
+import { chooseNumbers, markRoom } from './numbers.ts';
 import { node } from './testdata/facts.ts';
 
 const lookup = (priority: number, table: number, mark?: { value: number; mask: number }): RoutingRule => ({
@@ -40,7 +41,7 @@ describe('mark bits that others use', () => {
     ['a connection mark', withTable(rule(match(and(ct('mark'), number(0xf0)), '!=', number(0)), accept)), 0xf0],
     ['a number that is no mark', withTable(rule(match(meta('length'), '==', number(0xff)), accept)), 0],
   ] as const)
-    test(who, () => expect(foreignMarkBits(facts).toString(16)).toBe(bits.toString(16)));
+    test(who, () => expect(bitsOf(foreignMarks(facts)).toString(16)).toBe(bits.toString(16)));
 });
 
 describe('numbers for tunnels', () => {
@@ -97,7 +98,7 @@ describe('numbers for tunnels', () => {
     expect(clashes).toEqual([
       {
         path: 'spec.forwarding.mark.mask',
-        what: '0xf00 overlaps the mark bits 0xf00 that other rules on the host use',
+        what: '0xf00 overlaps the mark bits 0xf00 that others use: ip rule 10: from all fwmark 0x100/0xf00 lookup 10 proto boot',
       },
     ]);
   });

@@ -1,8 +1,8 @@
 /** Marks, routing tables and rule priorities: chosen from what is free on the host, and kept from then on. */
 import type { HostFacts, HostNumbers } from '../host/index.ts';
-import type { Table } from '../nftables/index.ts';
 import type { Forwarding, NumberRange } from '../resources/index.ts';
 import { SALLYPORT_PROTOCOL } from '../routing/index.ts';
+import { bitsOf, foreignMarks, type MarkUse } from './foreign-marks.ts';
 
 /**
  * Below Tailscale's 5210, above what people write by hand; `ip rule` looks at lower numbers first and main stands at 32766.
@@ -16,53 +16,6 @@ const TABLES: NumberRange = { first: 5000, last: 5999 };
  * 0x0f00 and the upper half Cilium, 51820 (0xca6c) wg-quick. The low byte is what hand-written rules use, and those stand on the host to be seen.
  */
 const MASKS = [0x000000ff, 0x00ff0000, 0xff000000, 0x0f000000, 0x000f0000, 0x00003000] as const;
-
-/** Bits in use on the host by others: in rules (`fwmark`) and in tables that are not ours. */
-export function foreignMarkBits(facts: HostFacts): number {
-  let bits = 0;
-  for (const { mark, protocol } of facts.state.rules) {
-    if (mark === undefined || protocol === SALLYPORT_PROTOCOL) continue;
-    // A full mask compares the whole mark: the bits it means are those of the value.
-    bits |= mark.mask === 0xffffffff ? mark.value : mark.mask;
-  }
-  for (const table of facts.state.tables) if (!isOurs(table)) bits |= markBits(table);
-  return bits >>> 0;
-}
-
-const isOurs = ({ family, name }: Table): boolean => family === 'inet' && name === 'sallyport';
-
-/** The bits of all constants that stand in a statement about a packet or connection mark. */
-function markBits(table: Table): number {
-  let bits = 0;
-  for (const chain of table.chains)
-    for (const { statements } of chain.rules)
-      for (const statement of statements) {
-        const found = { isMark: false, bits: 0 };
-        collect(statement, found);
-        if (found.isMark) bits |= found.bits;
-      }
-  return bits;
-}
-
-/** Walks anything made of plain data: modelled statements and the JSON of opaque ones alike. */
-function collect(data: unknown, found: { isMark: boolean; bits: number }): void {
-  if (typeof data === 'number') {
-    // A complement (`mark & 0xffff00ff`) keeps the bits it names; those it clears are the ones in use.
-    const value = data >>> 0;
-    found.bits |= countBits(value) > 16 ? ~value : value;
-  } else if (typeof data === 'object' && data !== null) {
-    for (const [name, value] of Object.entries(data)) {
-      if (name === 'key' && value === 'mark') found.isMark = true;
-      else if (name !== 'handle') collect(value, found);
-    }
-  }
-}
-
-function countBits(value: number): number {
-  let count = 0;
-  for (let rest = value >>> 0; rest !== 0; rest &= rest - 1) count++;
-  return count;
-}
 
 /** The lowest set bit of a mask: the step from one mark to the next. */
 export const markStep = (mask: number): number => (mask & -mask) >>> 0;
@@ -83,7 +36,7 @@ export interface Numbered {
 export function chooseNumbers(facts: HostFacts, wanted: Forwarding, tunnels: readonly string[]): Numbered {
   const clashes: { path: string; what: string }[] = [];
   const kept = facts.record?.numbers;
-  const others = foreignMarkBits(facts);
+  const others = foreignMarks(facts);
   const mark = chooseMark(kept, wanted, others, clashes);
   const priorities = wanted.priorities ?? PRIORITIES;
   const tables = wanted.tables ?? TABLES;
@@ -138,24 +91,34 @@ export function chooseNumbers(facts: HostFacts, wanted: Forwarding, tunnels: rea
 function chooseMark(
   kept: HostNumbers | undefined,
   wanted: Forwarding,
-  others: number,
+  others: readonly MarkUse[],
   clashes: { path: string; what: string }[],
 ): HostNumbers['mark'] {
   const named = wanted.mark;
+  const clashOf = ({ mask }: HostNumbers['mark']): string | undefined => {
+    const first = others.find(({ bits }) => (bits & mask) !== 0);
+    return first && `${hex(mask)} overlaps the mark bits ${hex(bitsOf(others) & mask)} that others use: ${first.by}`;
+  };
   if (named !== undefined) {
-    if ((named.mask & others) !== 0)
-      clashes.push({
-        path: 'spec.forwarding.mark.mask',
-        what: `${hex(named.mask)} overlaps the mark bits ${hex(others & named.mask)} that other rules on the host use`,
-      });
+    const clash = clashOf(named);
+    if (clash !== undefined) clashes.push({ path: 'spec.forwarding.mark.mask', what: clash });
     return named;
   }
-  if (kept !== undefined) return kept.mark;
-  const mask = MASKS.find((candidate) => (candidate & others) === 0);
+  if (kept !== undefined) {
+    const clash = clashOf(kept.mark);
+    // Another mask would take established connections from their tunnels: that is for the user to say.
+    if (clash !== undefined)
+      clashes.push({
+        path: 'spec.forwarding.mark',
+        what: `${clash}; the marks were chosen by an earlier apply, when it was not there: name bits that are free with mark: {value, mask}`,
+      });
+    return kept.mark;
+  }
+  const mask = MASKS.find((candidate) => (candidate & bitsOf(others)) === 0);
   if (mask === undefined) {
     clashes.push({
       path: 'spec.forwarding.mark',
-      what: `no free bits for marks: other rules on the host use ${hex(others)}; name bits that are free with mark: {value, mask}`,
+      what: `no free bits for marks: other rules on the host use ${hex(bitsOf(others))}; name bits that are free with mark: {value, mask}`,
     });
     return { value: markStep(MASKS[0]), mask: MASKS[0] };
   }
