@@ -68,6 +68,7 @@ export function scale(samples: Samples, sizes: readonly number[]): Grid {
       ),
       ...row('full load, ms', own('full load', 0)),
       ...row('one more, ms', own('one more', 1)),
+      ...row('one moved to another target, ms', own('one moved', 1)).slice(0, 2),
       ...row('kernel memory per forward, bytes', own('kernel memory', 0)),
     ],
   };
@@ -111,8 +112,8 @@ export function goalsMet(
     { figure: 'CPU per connection', of: 'sallyport', by: 'iptables', atMost: 1.3 },
     { figure: 'CPU per connection', of: many, by: one, atMost: 2.5 },
     { figure: 'CPU per connection', of: many, by: ruled, atMost: 1 / 8 },
-    { figure: 'one more', of: many, by: one, atMost: 1.5 },
-    { figure: 'one more', of: many, by: ruled, atMost: 0.05 },
+    { figure: 'one moved', of: many, by: one, atMost: 1.5 },
+    { figure: 'one moved', of: many, by: ruled, atMost: 0.05 },
     { figure: 'full load', of: many, by: ruled, atMost: 0.7 },
     { figure: 'kernel memory', of: many, by: ruled, atMost: 0.25 },
     { figure: 'latency p50', of: 'vxlan', by: 'sallyport', atMost: 1.2 },

@@ -3,10 +3,8 @@ import { join } from 'node:path';
 import type { RunningCommand } from '../src/lab/index.ts';
 import type { Folder } from './documents.ts';
 import { EDGE_CPU, onCpu, type Target } from './load.ts';
+import { iptablesRules, nftRules, portOf, targetOf } from './rules.ts';
 import { type Pair, SERVE_PORT, type Site } from './site.ts';
-
-/** The last of a plane's forwards, which is the one that is used: the worst case of whoever walks a list. */
-const FIRST_PORT = 1024;
 
 export type Tunnel = 'Direct' | 'VXLAN' | 'WireGuard';
 
@@ -64,11 +62,9 @@ export function scaled(kind: (typeof SCALED)[number], forwards: number): Plane {
 /** A user-space proxy: it has no datagrams here, and processes at the edge. */
 export const isProxy = ({ way }: Plane): boolean => ['nginx', 'haproxy', 'socat'].includes(way.kind);
 
-const portOf = (index: number): number => FIRST_PORT + index;
-const targetOf = (index: number, count: number): number => (index === count - 1 ? SERVE_PORT : 10_000 + index);
 const countOf = ({ way }: Plane): number => ('forwards' in way ? way.forwards : 1);
 
-/** What the client asks. */
+/** What the client asks: the last of the plane's forwards, the worst case of whoever walks a list. */
 export function targetOfPlane(plane: Plane, pair: Pair): Target {
   if (plane.way.kind === 'routing') return { address: pair.private, port: SERVE_PORT };
   return { address: pair.public, port: portOf(countOf(plane) - 1) };
@@ -165,57 +161,6 @@ spec:
 ${ports}  to:
     - { host: ${pair.node}, via: way }
 `;
-}
-
-/** DNAT of each port and MASQUERADE, as most people write it. */
-export function iptablesRules(pair: Pair, count: number): string {
-  const rule = (protocol: string, index: number): string =>
-    `${iptablesRule(pair, index, protocol, targetOf(index, count))}\n`;
-  const rules = Array.from({ length: count }, (_, index) => rule('tcp', index)).join('');
-  return `*nat
-${rules}${rule('udp', count - 1)}-A POSTROUTING -o priv0 -j MASQUERADE
-COMMIT
-`;
-}
-
-const iptablesRule = (pair: Pair, index: number, protocol: string, target: number): string =>
-  `-A PREROUTING -d ${pair.public}/32 -p ${protocol} -m ${protocol} --dport ${portOf(index)} -j DNAT --to-destination ${pair.private}:${target}`;
-
-/** One forward more than `count`, and away again. */
-export function iptablesChange(pair: Pair, count: number, action: 'add' | 'delete'): readonly string[] {
-  const [, ...rule] = iptablesRule(pair, count, 'tcp', 10_000 + count).split(' ');
-  return ['iptables', '-t', 'nat', action === 'add' ? '-A' : '-D', ...rule];
-}
-
-/** A rule for each forward, without a map: what Sallyport does not do. */
-export function nftRules(pair: Pair, count: number): string {
-  const rule = (protocol: string, index: number): string =>
-    `    ip daddr ${pair.public} ${protocol} dport ${portOf(index)} dnat ip to ${pair.private}:${targetOf(index, count)}\n`;
-  const rules = Array.from({ length: count }, (_, index) => rule('tcp', index)).join('');
-  return `table inet linear {
-  chain pre {
-    type nat hook prerouting priority -110
-${rules}${rule('udp', count - 1)}  }
-}
-`;
-}
-
-/** One forward more than `count`, and of Sallyport's away again. */
-export function nftChange(
-  kind: 'sallyport' | 'nft',
-  pair: Pair,
-  count: number,
-  action: 'add' | 'delete',
-): readonly string[] {
-  const port = portOf(count);
-  const target = `${pair.private}`;
-  if (kind === 'nft') {
-    const rule = `ip daddr ${pair.public} tcp dport ${port} dnat ip to ${target}:${10_000 + count}`;
-    return ['nft', 'add', 'rule', 'inet', 'linear', 'pre', ...rule.split(' ')];
-  }
-  const key = `${pair.public} . tcp . ${port}`;
-  const element = action === 'add' ? `${key} : ${target} . ${10_000 + count}` : key;
-  return ['nft', action, 'element', 'inet', 'sallyport', 'sp_to4', `{ ${element} }`];
 }
 
 const nginxFile = (

@@ -2,7 +2,7 @@
 import { randomFrom } from '../src/cli/testdata/random.ts';
 import { makeFolder } from './documents.ts';
 import { comparison, goalsMet, scale } from './figures.ts';
-import { EDGE_CPU, ENDS_CPU, idleShare, makeLoad, serveLoad, type Told } from './load.ts';
+import { EDGE_CPU, ENDS_CPU, makeLoad, restShare, serveLoad, type Told } from './load.ts';
 import type { Part } from './measure.ts';
 import { readResidents } from './memory.ts';
 import { COMPARED, isProxy, type Plane, SCALED, scaled, startPlane, targetOfPlane } from './plane.ts';
@@ -39,13 +39,13 @@ export async function measurePlanes(options: PlanesOptions): Promise<Part> {
   }
   const residents = await readResidents(site);
   const samples: Samples = new Map();
-  const idles: number[] = [];
+  const rests: number[] = [];
   for (let round = 0; round <= rounds; round++) {
     process.stderr.write(`planes: round ${round} of ${rounds}\n`);
     const into: Samples = round === 0 ? new Map() : samples; // the first: caches fill, neighbours are found
-    const idle = await idleShare(site.lab.host('client'), 300);
-    idles.push(idle * 100);
-    const turn = { site, ms, idle, into };
+    const rest = await restShare(site.lab.host('client'));
+    rests.push(rest * 100);
+    const turn = { site, ms, rest, into };
     for (const plane of shuffled(planes, random))
       await (COMPARED.includes(plane) ? wholePackets(turn, plane) : connections(turn, plane));
     await site.offloads(
@@ -60,12 +60,12 @@ export async function measurePlanes(options: PlanesOptions): Promise<Part> {
     for (const size of shuffled(sizes, random))
       await measureLoading(site, folder, size, shuffled(SCALED, random), into);
   }
-  const rest = spread(idles);
+  const atRest = spread(rests);
   return {
     lines: goalsMet(samples, sizes, residents),
     grids: [comparison(samples, residents), scale(samples, sizes)],
     notes: [
-      `seed ${options.seed}, ${rounds} rounds, ${ms} ms a load; CPU ${EDGE_CPU} at rest ${rest && printSpread(rest, 1)} % busy, which is taken off`,
+      `seed ${options.seed}, ${rounds} rounds, ${ms} ms a load; CPU ${EDGE_CPU} at rest ${atRest && printSpread(atRest, 1)} % busy, which is taken off`,
     ],
   };
 }
@@ -74,7 +74,7 @@ export async function measurePlanes(options: PlanesOptions): Promise<Part> {
 interface Turn {
   readonly site: Site;
   readonly ms: number;
-  readonly idle: number;
+  readonly rest: number;
   readonly into: Samples;
 }
 
@@ -94,7 +94,7 @@ async function pin({ lab }: Site, { edge, node }: Pair): Promise<void> {
     ]);
 }
 
-const edgeMs = ({ idle }: Turn, { ms = 0, busyMs = 0 }: Told): number => busyMs - idle * ms;
+const edgeMs = ({ rest }: Turn, { ms = 0, busyMs = 0 }: Told): number => busyMs - rest * ms;
 const gigabits = ({ bytes = 0 }: Told): number => (bytes * 8) / 1e9;
 
 /** Offloads on: the edge sees packets of up to 64 KB. */

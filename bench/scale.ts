@@ -2,15 +2,16 @@
 import type { Folder } from './documents.ts';
 import { timed } from './measure.ts';
 import { kernelMemory } from './memory.ts';
-import { iptablesChange, iptablesRules, nftChange, nftRules, type SCALED, scaled } from './plane.ts';
+import { type SCALED, scaled } from './plane.ts';
 import { note, type Samples } from './rounds.ts';
-import { type Site, SPARE } from './site.ts';
+import { type Change, elementChange, type Input, iptablesChange, iptablesRules, nftMore, nftRules } from './rules.ts';
+import { type Pair, type Site, SPARE } from './site.ts';
 
 type Kind = (typeof SCALED)[number];
 
 const TIMEOUT = { timeoutMs: 120_000 } as const;
 
-/** Loads `size` forwards of each kind, adds one more, takes it away, and clears. */
+/** Loads `size` forwards of each kind, adds one more, moves one, and clears. */
 export async function measureLoading(
   site: Site,
   folder: Folder,
@@ -25,17 +26,25 @@ export async function measureLoading(
     const before = await kernelMemory();
     note(into, name, 'full load', await timed(() => spare.run(argv, TIMEOUT)));
     note(into, name, 'kernel memory', (((await kernelMemory()) - before) * 1024) / size);
-    const pair = site.pair(scaled('sallyport', 1).name);
-    const change = (action: 'add' | 'delete'): Promise<number> =>
-      timed(() =>
-        spare.run(
-          kind === 'iptables' ? iptablesChange(pair, size, action) : nftChange(kind, pair, size, action),
-          TIMEOUT,
-        ),
-      );
-    note(into, name, 'one more', await change('add'));
-    if (kind !== 'nft') await change('delete'); // a rule alone is deleted by its handle
+    for (const change of ['more', 'moved'] as const) {
+      const input = changing(kind, site.pair(name), size, change);
+      if (input === undefined) continue;
+      const { argv, stdin } = input;
+      note(into, name, `one ${change}`, await timed(() => spare.run(argv, { stdin, ...TIMEOUT })));
+    }
     await spare.run(['nft', 'flush', 'ruleset'], TIMEOUT);
+  }
+}
+
+/** Undefined: a rule of nft's is moved by its handle alone, which must be looked for first. */
+function changing(kind: Kind, pair: Pair, size: number, change: Change): Input | undefined {
+  switch (kind) {
+    case 'sallyport':
+      return elementChange(pair, size, change);
+    case 'iptables':
+      return iptablesChange(pair, size, change);
+    case 'nft':
+      return change === 'more' ? nftMore(pair, size) : undefined;
   }
 }
 
