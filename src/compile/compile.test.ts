@@ -68,6 +68,17 @@ describe('the text a host is given', () => {
       { edge: edge(), node: node() },
     ],
     [
+      'balance',
+      SLIM_EDGE.replace(
+        /  to:\n[\s\S]*?(?=---|$)/,
+        '  policy: Balance\n  to:\n    - { host: node, via: edge-node, weight: 2 }\n    - { host: node, via: edge-node, address: 10.42.0.10 }\n    - { address: 172.31.0.9 }\n',
+      ),
+      {
+        edge: edge({ interfaces: { eth0: ['198.51.100.10/24', '2001:db8:e::10/64'], priv0: ['172.31.0.1/24'] } }),
+        node: node({ interfaces: { eth0: ['192.168.1.20/24', '2001:db8:1::20/64'], pod0: ['10.42.0.1/24'] } }),
+      },
+    ],
+    [
       'lease',
       SLIM_EDGE,
       { edge: edge({ interfaces: { eth0: ['198.51.100.10/24 dynamic', '2001:db8:e::10/64 dynamic'] } }), node: node() },

@@ -22,7 +22,7 @@ import { assemble, tunnelsOf } from './assemble.ts';
 import { claimProblems } from './claim.ts';
 import { declaredDiffers } from './declared.ts';
 import { withoutFamiliesOff } from './families.ts';
-import { compileForwards } from './forward.ts';
+import { compileForwards, type TargetHealth } from './forward.ts';
 import { chooseNumbers } from './numbers.ts';
 import { desiredSysctls, sysctlsBefore } from './sysctl.ts';
 import { compileEnd } from './tunnel.ts';
@@ -51,13 +51,15 @@ export interface CompiledHost {
 export interface CompileOptions {
   readonly setName: string;
   readonly version: string;
+  /** Absent: all targets count as answering. */
+  readonly health?: TargetHealth;
 }
 
 /** Compiles a set for all of its hosts. Every host of the set must have facts: observed, or declaredFacts. */
 export function compile(
   documents: ResourceSet,
   facts: ReadonlyMap<string, HostFacts>,
-  { setName, version }: CompileOptions,
+  { setName, version, health }: CompileOptions,
 ): Compiled {
   const views = new Map<string, HostView>();
   const problems: Problem[] = [];
@@ -70,7 +72,7 @@ export function compile(
   const { set, notes: switchedOff, problems: empty } = withoutFamiliesOff(documents, views);
   problems.push(...empty);
   const aims = chooseAims(waysOf(set, views), setName);
-  const forwards = compileForwards(set, views, aims);
+  const forwards = compileForwards(set, views, aims, health);
   problems.push(...forwards.problems);
   const hosts = new Map<string, CompiledHost>();
   for (const view of views.values()) {

@@ -5,6 +5,9 @@ import type { PortForwardResource, Problem, ResourceSet, Target, TunnelResource 
 import { type Aim, aimKey, endOf } from './aim.ts';
 import { type HostView, linkTowards, type PublicAddress, printPublic, wayTo } from './view.ts';
 
+/** By PortForward: whether each of its targets answers, in their order. */
+export type TargetHealth = ReadonlyMap<string, readonly boolean[]>;
+
 export interface Forwards {
   /** By host name. */
   readonly forwards: ReadonlyMap<string, readonly ForwardShare[]>;
@@ -18,6 +21,7 @@ export function compileForwards(
   set: ResourceSet,
   views: ReadonlyMap<string, HostView>,
   aims: ReadonlyMap<string, Aim>,
+  health: TargetHealth = new Map(),
 ): Forwards {
   const forwards = new Map<string, ForwardShare[]>();
   const accepts = new Map<string, AcceptShare[]>();
@@ -31,7 +35,8 @@ export function compileForwards(
     for (const host of forward.atHosts) {
       const edge = views.get(host);
       if (edge === undefined) continue;
-      const at = compileAt({ set, views, aims, forward, edge });
+      const known = health.get(forward.name);
+      const at = compileAt({ set, views, aims, forward, edge, ...(known !== undefined && { health: known }) });
       push(forwards, host, at.forwards);
       for (const { host: node, accept } of at.accepts) push(accepts, node, [accept]);
       for (const text of at.notes) note(host, text);
@@ -49,6 +54,8 @@ interface Place {
   readonly aims: ReadonlyMap<string, Aim>;
   readonly forward: PortForwardResource;
   readonly edge: HostView;
+  /** Which targets answer, by their places; absent: nobody asked. */
+  readonly health?: readonly boolean[];
 }
 
 interface AtHost {
@@ -66,22 +73,20 @@ function compileAt(place: Place): AtHost {
   const refused = new Map<Family, { readonly address: Address; readonly why: string }>();
   const open = publicMatches(forward, edge);
   const policy = policyOf(forward);
-  for (const target of forward.to)
-    for (const { match, family, link, address } of open) {
-      const aimed = aim(place, target, family);
-      if (typeof aimed === 'string') {
-        refused.set(family, { address, why: aimed });
-        continue;
-      }
-      if (aimed.note !== undefined) notes.add(aimed.note);
-      for (const { protocol, ports, targetPorts } of forward.ports) {
-        const { name } = forward;
-        forwards.push({ name, match, protocol, ports, targetPorts, ...aimed.forward, publicLinks: [link], ...policy });
-        if (aimed.accept === undefined) continue;
-        const { host, ...accept } = aimed.accept;
-        accepts.push({ host, accept: { name, protocol, ports: targetPorts, ...accept } });
-      }
+  for (const { match, family, link, address } of open) {
+    const found = aimAll(place, family);
+    if (typeof found === 'string') {
+      refused.set(family, { address, why: found });
+      continue;
     }
+    for (const text of found.notes) notes.add(text);
+    for (const { protocol, ports, targetPorts } of forward.ports) {
+      const { name } = forward;
+      forwards.push({ name, match, protocol, ports, targetPorts, ...found.forward, publicLinks: [link], ...policy });
+      for (const { host, ...accept } of found.accepts)
+        accepts.push({ host, accept: { name, protocol, ports: targetPorts, ...accept } });
+    }
+  }
   const nothing = forwards.length === 0 && forward.atAddresses === undefined;
   const problems = [...refused.values()]
     .filter(() => nothing || forward.atAddresses !== undefined)
@@ -155,6 +160,57 @@ interface Aimed {
   /** What was chosen, for the plan. */
   readonly note?: string;
 }
+
+/** Where packets of a family go, and what every node that may be chosen takes; or why there is nowhere. */
+interface AimedAll {
+  readonly forward: Pick<ForwardShare, 'to' | 'masquerade' | 'link' | 'balance'>;
+  readonly accepts: readonly NonNullable<Aimed['accept']>[];
+  readonly notes: readonly string[];
+}
+
+function aimAll(place: Place, family: Family): AimedAll | string {
+  const { forward, health } = place;
+  const all = forward.to.map((target, index) => ({ target, index, aimed: aim(place, target, family) }));
+  const able = all.flatMap(({ target, index, aimed }) =>
+    typeof aimed === 'string' ? [] : [{ target, aimed, answers: health?.[index] !== false }],
+  );
+  const answering = able.filter(({ answers }) => answers);
+  const chosen = answering.length > 0 ? answering : able;
+  const [first] = chosen;
+  if (first === undefined) return all.map(({ aimed }) => (typeof aimed === 'string' ? aimed : '')).join('; ');
+  const silent = able.filter(({ answers }) => !answers).map(({ target }) => targetId(target));
+  const spreads = forward.policy === 'Balance' && chosen.length > 1;
+  return {
+    forward: {
+      ...first.aimed.forward,
+      ...(spreads && {
+        balance: chosen.map(({ target, aimed }) => ({
+          ...aimed.forward,
+          id: targetId(target),
+          weight: target.weight,
+        })),
+      }),
+    },
+    // All of them, always: a forward moves from one to another by a change at the edge alone.
+    accepts: able.flatMap(({ aimed }) => aimed.accept ?? []),
+    notes: [
+      ...able.flatMap(({ aimed }) => aimed.note ?? []),
+      ...(silent.length === 0
+        ? []
+        : [
+            answering.length === 0
+              ? `PortForward ${forward.name}: no target answers (${silent.join(', ')}); it is sent on as if all did`
+              : `PortForward ${forward.name}: ${silent.join(', ')} does not answer; it goes to ${chosen.map(({ target }) => targetId(target)).join(', ')}`,
+          ]),
+    ],
+  };
+}
+
+/** What a target is called: `node`, `node/10.42.0.10`, `192.168.1.240`. */
+const targetId = (target: Target): string => {
+  if (target.kind === 'address') return printAddress(target.address);
+  return target.address === undefined ? target.host : `${target.host}/${printAddress(target.address)}`;
+};
 
 /** Where packets of a family go for a target, or why they cannot. */
 function aim({ set, views, aims, forward, edge }: Place, target: Target, family: Family): Aimed | string {

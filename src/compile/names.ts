@@ -1,7 +1,7 @@
 /** Names and numbers that both ends of a tunnel must derive alike, from the tunnel's name alone. */
 
 /** 32-bit FNV-1a (draft-eastlake-fnv): stable, small, and spread well enough for names. */
-function fnv1a(text: string): number {
+export function fnv1a(text: string): number {
   let hash = 0x811c9dc5;
   for (const byte of new TextEncoder().encode(text)) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
   return hash;

@@ -1,5 +1,5 @@
 /** The kernel settings a path needs, per interface where the kernel allows it; and what they were before us. */
-import { type AcceptShare, type ForwardShare, type HostFacts, isOwnLink } from '../host/index.ts';
+import { type AcceptShare, type ForwardShare, type HostFacts, isOwnLink, targetsOf } from '../host/index.ts';
 import type { Family } from '../net/index.ts';
 import type { Sysctls } from '../routing/index.ts';
 import type { TunnelInTable } from './table-words.ts';
@@ -30,13 +30,15 @@ function forwardingLinks(
     [4, new Set()],
     [6, new Set()],
   ]);
-  for (const { to, publicLinks, link } of forwards) {
-    const wanted = links.get(to.family);
-    for (const each of publicLinks) wanted?.add(each);
-    if (link !== undefined) wanted?.add(link);
-    for (const tunnel of tunnels)
-      if (tunnel.routes.some((route) => route.address.family === to.family && route.address.value === to.value))
-        wanted?.add(tunnel.link);
+  for (const forward of forwards) {
+    const wanted = links.get(forward.to.family);
+    for (const each of forward.publicLinks) wanted?.add(each);
+    for (const { to, link } of targetsOf(forward)) {
+      if (link !== undefined) wanted?.add(link);
+      for (const tunnel of tunnels)
+        if (tunnel.routes.some((route) => route.address.family === to.family && route.address.value === to.value))
+          wanted?.add(tunnel.link);
+    }
   }
   for (const { link, accepts } of tunnels)
     for (const { address, behind } of accepts as readonly AcceptShare[]) {

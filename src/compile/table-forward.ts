@@ -1,5 +1,5 @@
 /** The table's part for forwards: translating, letting them pass and nothing else, hiding the client where asked. */
-import { type ForwardShare, isOwnLink } from '../host/index.ts';
+import { type ForwardShare, isOwnLink, targetsOf } from '../host/index.ts';
 import { type Family, portCount, printAddress } from '../net/index.ts';
 import {
   address,
@@ -31,6 +31,7 @@ import {
   text,
 } from '../nftables/index.ts';
 import type { TableInput } from './table.ts';
+import { balancePart } from './table-balance.ts';
 import { policyPart } from './table-policy.ts';
 import type { OwnLink } from './table-tunnel.ts';
 import {
@@ -63,8 +64,10 @@ export interface ForwardMap {
 export function forwardParts(forwards: readonly ForwardShare[], marks: Marks): readonly Part[] {
   if (forwards.length === 0) return [];
   const policies = policyPart(forwards);
+  const balanced = balancePart(forwards, marks);
   const groups = new Map<string, { readonly of: ForwardMap; readonly elements: Map<string, MapElement> }>();
   for (const forward of forwards) {
+    if (forward.balance !== undefined) continue;
     // A range that keeps its ports is one interval; one that is shifted has no such spelling in nftables, so each port is an element.
     const keeps = forward.ports.first === forward.targetPorts.first;
     const ranges = isRange(forward.ports) && keeps;
@@ -80,7 +83,7 @@ export function forwardParts(forwards: readonly ForwardShare[], marks: Marks): r
     for (const element of forwardElements(forward, ranges)) group.elements.set(element.id, element.element);
   }
   const ordered = [...groups].sort(([a], [b]) => (a < b ? -1 : 1));
-  const rules: Rule[] = [...policies.before];
+  const rules: Rule[] = [...policies.before, ...balanced.before];
   for (const masqueraded of [false, true]) {
     const these = ordered.filter(([, { of }]) => of.masquerade === masqueraded);
     if (these.length === 0) continue;
@@ -97,7 +100,7 @@ export function forwardParts(forwards: readonly ForwardShare[], marks: Marks): r
       elements: [...elements.values()],
     }),
   );
-  return [policies.part, { maps, chains: [regular('sp_forwards', rules)] }];
+  return [policies.part, balanced.part, { maps, chains: [regular('sp_forwards', rules)] }];
 }
 
 const mapName = ({ family, ranges, masquerade: hidden, lease }: ForwardMap): string =>
@@ -179,10 +182,12 @@ export const guardChain = (): Chain =>
 export function masqueradeRules({ tunnels, forwards, numbers }: TableInput, marks: Marks): readonly Rule[] {
   const ours = and(ct('mark'), number(numbers.mark.mask));
   const hairpins = [
-    ...new Set(forwards.flatMap(({ link }) => (link === undefined || isOwnLink(link) ? [] : [link]))),
+    ...new Set(
+      forwards.flatMap(targetsOf).flatMap(({ link }) => (link === undefined || isOwnLink(link) ? [] : [link])),
+    ),
   ].sort();
   return [
-    ...(forwards.some(({ masquerade: hidden }) => hidden)
+    ...(forwards.flatMap(targetsOf).some(({ masquerade: hidden }) => hidden)
       ? [rule(match(ours, '==', number(marks.masqueraded)), masquerade())]
       : []),
     // A client in the target's own network would get the answer from the target directly, and not know it.

@@ -9,22 +9,15 @@
 import type { ForwardPolicy, ForwardShare } from '../host/index.ts';
 import type { Family, Prefix } from '../net/index.ts';
 import {
-  address,
   addTo,
-  and,
   type Chain,
-  concat,
   connectionsOver,
   counter,
   drop,
   type Expression,
-  fib,
   hash,
-  join,
-  type MapElement,
   match,
   meta,
-  type NamedMap,
   type NamedSet,
   payload,
   prefix,
@@ -34,22 +27,10 @@ import {
   type Statement,
   setReference,
   symbol,
-  text,
   update,
-  verdictMap,
 } from '../nftables/index.ts';
-import {
-  ADDRESS_TYPE,
-  FAMILIES,
-  IP,
-  isPorts,
-  isRange,
-  jumpTo,
-  type Part,
-  portValue,
-  regular,
-  target,
-} from './table-words.ts';
+import { type ForwardGroup, groupForwards, verdictMaps } from './table-verdicts.ts';
+import { ADDRESS_TYPE, clientOf, FAMILIES, IP, jumpTo, type Part, regular } from './table-words.ts';
 
 /** Elements a set of clients has room for, and buckets for those beyond: 65,536 each. */
 const ROOM = 0x1_0000;
@@ -57,14 +38,9 @@ const ROOM = 0x1_0000;
 const REMEMBERED_SECONDS = 2;
 /** What a shared bucket is given above the limit: invented sources, spread over all buckets by a hash whose seed nobody knows, take less. */
 const SHARED_MORE = 64;
-/** The network of a client of IPv6: it has every address in it (RFC 6177). */
-const NETWORK_MASK = { family: 6, value: 0xffff_ffff_ffff_ffffn << 64n } as const;
-
 /** Forwards that lead to one chain: equal policies of one PortForward. */
-interface Judged {
-  readonly chain: string;
+interface Judged extends ForwardGroup {
   readonly policy: ForwardPolicy;
-  readonly forwards: readonly ForwardShare[];
 }
 
 /** The maps, sets and chains of policies, and the rules that stand before the DNAT of `sp_forwards`. */
@@ -74,91 +50,41 @@ export function policyPart(forwards: readonly ForwardShare[]): {
 } {
   const judged = judgedOf(forwards);
   if (judged.length === 0) return { part: { chains: [] }, before: [] };
-  const maps = new Map<string, { readonly map: NamedMap; readonly elements: MapElement[]; readonly rule: Rule }>();
-  for (const { chain, forwards: each } of judged)
-    for (const forward of each) {
-      if (!asksOf(forward.policy, forward.to.family)) continue;
-      const { name, head, rule: asks } = mapOf(forward);
-      const elements = maps.get(name)?.elements ?? [];
-      elements.push({ key: keyOf(forward), data: jumpTo(judgeName(chain)) });
-      maps.set(name, { map: { name, ...head, elements }, elements, rule: asks });
-    }
-  const ordered = [...maps].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, each]) => each);
+  const { maps, rules } = verdictMaps(
+    'sp_judge',
+    judged.flatMap(({ name, policy, forwards: each }) =>
+      each
+        .filter(({ to: { family } }) => asksOf(policy, family))
+        .map((forward) => ({ forward, verdict: jumpTo(judgeName(name)) })),
+    ),
+  );
   const parts = judged.map(judgePart);
   return {
     part: {
-      maps: ordered.map(({ map }) => map),
+      maps,
       sets: parts.flatMap(({ sets }) => sets ?? []),
       chains: parts.flatMap(({ chains }) => chains),
     },
-    before: ordered.map((each) => each.rule),
+    before: rules,
   };
 }
 
-/** Two sets may each have a PortForward of one name: the second's other policy has a chain of its own. */
-function judgedOf(forwards: readonly ForwardShare[]): readonly Judged[] {
-  const byName = new Map<string, Map<string, { readonly policy: ForwardPolicy; readonly forwards: ForwardShare[] }>>();
-  for (const forward of forwards) {
-    if (forward.policy === undefined) continue;
-    const ofName = byName.get(forward.name) ?? new Map<string, { policy: ForwardPolicy; forwards: ForwardShare[] }>();
-    byName.set(forward.name, ofName);
-    const content = policyText(forward.policy);
-    const group = ofName.get(content) ?? { policy: forward.policy, forwards: [] };
-    ofName.set(content, group);
-    group.forwards.push(forward);
-  }
-  return [...byName].flatMap(([name, ofName]) =>
-    [...ofName.values()].map((group, index) => ({ ...group, chain: `${name}${index === 0 ? '' : `/${index + 1}`}` })),
-  );
-}
+const judgedOf = (forwards: readonly ForwardShare[]): readonly Judged[] =>
+  groupForwards(forwards, ({ policy }) => policy).map((group) => ({
+    ...group,
+    policy: group.forwards[0]?.policy ?? {},
+  }));
 
 /** Whether the policy says anything of a family. */
-const asksOf = (policy: ForwardPolicy | undefined, family: Family): boolean =>
-  policy !== undefined &&
-  (policy.newConnectionsPerSecond !== undefined ||
-    policy.connections !== undefined ||
-    !isEveryone(policy.allow, family));
+const asksOf = ({ allow, newConnectionsPerSecond, connections }: ForwardPolicy, family: Family): boolean =>
+  newConnectionsPerSecond !== undefined || connections !== undefined || !isEveryone(allow, family);
 
 const isEveryone = (allow: readonly Prefix[] | undefined, family: Family): boolean =>
   allow === undefined || allow.some(({ address: { family: of }, length }) => of === family && length === 0);
 
-const policyText = (policy: ForwardPolicy): string =>
-  JSON.stringify(policy, (_, value: unknown) => (typeof value === 'bigint' ? `${value}` : value));
-
 const judgeName = (chain: string): string => `sp_judge_${chain}`;
 
-function keyOf({ match: at, protocol, ports }: ForwardShare): MapElement['key'] {
-  const where = 'address' in at ? address(at.address) : text(at.interface);
-  return concat(where, symbol(protocol), portValue(ports));
-}
-
-/** A map for each way a forward is found, as sp_to4 and its like have it. */
-function mapOf({ match: at, ports, to: { family } }: ForwardShare): {
-  readonly name: string;
-  readonly head: Omit<NamedMap, 'name' | 'elements'>;
-  readonly rule: Rule;
-} {
-  const lease = 'interface' in at;
-  const name = `sp_judge${lease ? '_lease' : ''}${family}${isRange(ports) ? 'r' : ''}`;
-  const key = lease ? join(meta('iifname'), meta('l4proto'), payload('th', 'dport')) : target(family);
-  return {
-    name,
-    head: {
-      type: [lease ? 'ifname' : ADDRESS_TYPE[family], 'inet_proto', 'inet_service'],
-      data: ['verdict'],
-      flags: isRange(ports) ? ['interval'] : [],
-    },
-    rule: rule(
-      ...(lease
-        ? [match(meta('nfproto'), '==', symbol(`ipv${family}`)), match(fib('type', 'daddr'), '==', symbol('local'))]
-        : []),
-      isPorts,
-      verdictMap(key, setReference(name)),
-    ),
-  };
-}
-
-function judgePart({ chain, policy, forwards }: Judged): Part {
+function judgePart({ name: chain, policy, forwards }: Judged): Part {
   const families = FAMILIES.filter((family) => forwards.some(({ to }) => to.family === family));
   const allowed = families.map((family) => allowPart(chain, policy.allow, family));
   const limited = families.map((family) => limitPart(chain, policy, family));
@@ -207,9 +133,6 @@ const contains = (outer: Prefix, inner: Prefix): boolean => {
 
 const isFamily = (family: Family): Statement => match(meta('nfproto'), '==', symbol(`ipv${family}`));
 const source = (family: Family): Expression => payload(IP[family], 'saddr');
-/** What counts as one client. */
-const client = (family: Family): Expression => (family === 4 ? source(4) : and(source(6), address(NETWORK_MASK)));
-
 function limitPart(
   chain: string,
   { newConnectionsPerSecond: rate, connections }: ForwardPolicy,
@@ -259,10 +182,10 @@ function limit(
       { name: shared, type: ['mark'], ...head },
     ],
     rules: [
-      rule(write(own, client(family), judge(0)), counter, drop),
+      rule(write(own, clientOf(family), judge(0)), counter, drop),
       rule(
-        match(client(family), '!=', setReference(own)),
-        write(shared, hash(client(family), ROOM), judge(SHARED_MORE)),
+        match(clientOf(family), '!=', setReference(own)),
+        write(shared, hash(clientOf(family), ROOM), judge(SHARED_MORE)),
         counter,
         drop,
       ),

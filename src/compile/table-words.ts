@@ -127,3 +127,10 @@ function mergeRanges(accepts: readonly AcceptShare[]): readonly AcceptShare[] {
 export const isRange = ({ first, last }: PortRange): boolean => first !== last;
 export const portValue = ({ first, last }: PortRange): Value =>
   first === last ? number(first) : range(number(first), number(last));
+
+/** The network of a client of IPv6: every address in it is the client's (RFC 6177). */
+const NETWORK_MASK = { family: 6, value: 0xffff_ffff_ffff_ffffn << 64n } as const;
+
+/** What counts as one client: the IPv4 address, the /64 of IPv6. */
+export const clientOf = (family: Family): Expression =>
+  family === 4 ? payload('ip', 'saddr') : and(payload('ip6', 'saddr'), address(NETWORK_MASK));

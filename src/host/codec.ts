@@ -17,7 +17,15 @@ import type { Vxlan } from '../routing/index.ts';
 import { isPendingKey, parsePublicKey } from '../wireguard/index.ts';
 import { fields, flag, JsonError, list, oneOf, optional, parsed, type Reader, table, text, whole } from './json.ts';
 import { type HostNumbers, type HostRecord, RECORD_FORMAT } from './record.ts';
-import type { AcceptShare, ForwardPolicy, ForwardShare, HostShare, TunnelPeer, TunnelShare } from './share.ts';
+import type {
+  AcceptShare,
+  ForwardPolicy,
+  ForwardShare,
+  ForwardTarget,
+  HostShare,
+  TunnelPeer,
+  TunnelShare,
+} from './share.ts';
 
 /** A plan and the check after it ask for the text of one and the same record. */
 const encoded = new WeakMap<HostRecord, string>();
@@ -169,6 +177,7 @@ const readTunnel: Reader<TunnelShare> = (json, path) => {
 
 /** Fields by name in their order, as `canonical` would put them; there may be ten thousand, and it takes ten times as long. */
 const encodeForward = (forward: ForwardShare): Readonly<Record<keyof ForwardShare, unknown>> => ({
+  balance: forward.balance?.map(encodeTarget),
   link: forward.link,
   masquerade: forward.masquerade,
   match: encodeMatch(forward.match),
@@ -180,6 +189,25 @@ const encodeForward = (forward: ForwardShare): Readonly<Record<keyof ForwardShar
   targetPorts: printPortRange(forward.targetPorts),
   to: printAddress(forward.to),
 });
+
+const encodeTarget = ({ id, to, masquerade, link, weight }: ForwardTarget): unknown => ({
+  id,
+  link,
+  masquerade,
+  to: printAddress(to),
+  weight,
+});
+
+const readTarget: Reader<ForwardTarget> = (json, path) => {
+  const from = fields(json, path);
+  return {
+    id: text(from.id, `${path}.id`),
+    to: readAddress(from.to, `${path}.to`),
+    masquerade: flag(from.masquerade, `${path}.masquerade`),
+    ...optional(from, 'link', text, path),
+    weight: whole(from.weight, `${path}.weight`),
+  };
+};
 
 const encodePolicy = ({ allow, newConnectionsPerSecond, connections }: ForwardPolicy): unknown => ({
   allow: allow?.map(printPrefix),
@@ -222,6 +250,7 @@ const readForward: Reader<ForwardShare> = (json, path) => {
     ...optional(from, 'link', text, path),
     publicLinks: list(text)(from.publicLinks, `${path}.publicLinks`),
     ...optional(from, 'policy', readPolicy, path),
+    ...optional(from, 'balance', list(readTarget), path),
   };
 };
 

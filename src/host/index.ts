@@ -4,7 +4,16 @@ export { isOwnLink, ownState } from './own.ts';
 export type { HostNumbers, HostRecord } from './record.ts';
 export { RECORD_FORMAT } from './record.ts';
 export { renderState } from './render.ts';
-export type { AcceptShare, ForwardPolicy, ForwardShare, HostShare, TunnelPeer, TunnelShare } from './share.ts';
+export type {
+  AcceptShare,
+  ForwardPolicy,
+  ForwardShare,
+  ForwardTarget,
+  HostShare,
+  TunnelPeer,
+  TunnelShare,
+} from './share.ts';
+export { targetsOf } from './share.ts';
 export type { HostState } from './state.ts';
 export { EMPTY_STATE } from './state.ts';
 export { undoScript } from './undo-script.ts';

@@ -59,7 +59,24 @@ export interface ForwardShare {
   readonly publicLinks: readonly string[];
   /** Absent: everybody may come in, as much as they like. */
   readonly policy?: ForwardPolicy;
+  /** policy Balance: all of its targets in this family, `to` being the first of them. Absent: `to` alone. */
+  readonly balance?: readonly ForwardTarget[];
 }
+
+/** One of several places that a forward leads to; ports are the forward's. */
+export interface ForwardTarget {
+  /** What it is called, the same on every edge: `node`, `node/10.42.0.10`, `192.168.1.240`. */
+  readonly id: string;
+  readonly to: Address;
+  readonly masquerade: boolean;
+  readonly link?: string;
+  /** From 1. */
+  readonly weight: number;
+}
+
+/** Everywhere a forward leads. */
+export const targetsOf = ({ balance, name, to, masquerade, link }: ForwardShare): readonly ForwardTarget[] =>
+  balance ?? [{ id: name, to, masquerade, weight: 1, ...(link !== undefined && { link }) }];
 
 /** Who may open connections, and how many. */
 export interface ForwardPolicy {

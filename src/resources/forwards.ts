@@ -32,6 +32,15 @@ export function toForward(written: Written, known: Known, problems: Problem[]): 
     }),
   );
   const targets = to.map((target, index) => toTarget(written, target, `spec.to[${index}]`, known, problems));
+  for (const [index, { weight }] of to.entries())
+    if (spec.policy === 'Failover' && weight !== 1)
+      problems.push(
+        problem(
+          'wrongValue',
+          `spec.to[${index}].weight`,
+          'means nothing for policy Failover, which takes targets in their order',
+        ),
+      );
   // With a target in doubt nothing can be said of families.
   if (problems.length > before) return undefined;
   const carried = [4, 6] as const satisfies Family[];

@@ -58,10 +58,7 @@ export const portForwardSpec = z.strictObject({
             .describe(
               'With `host`: what lies behind it, a pod or a VIP. Alone: an address that the host of the forward reaches itself.',
             ),
-          weight: wholeNumber(1, 1_000)
-            .default(1)
-            .describe('Share of the clients under `policy: Balance`.')
-            .register(notes, { later: true }),
+          weight: wholeNumber(1, 1_000).default(1).describe('Share of the clients under `policy: Balance`.'),
         })
         .superRefine((value, context) => {
           if (value.host !== undefined) return;
@@ -77,15 +74,11 @@ export const portForwardSpec = z.strictObject({
         }),
     )
     .min(1, { error: 'is empty' })
-    .describe('Targets in the order they are taken.')
-    .register(notes, {
-      later: { says: 'several targets', found: (value) => Array.isArray(value) && value.length > 1 },
-    }),
+    .describe('Targets in the order they are taken.'),
   policy: z
     .enum(['Failover', 'Balance'])
     .default('Failover')
-    .describe("Failover: the first healthy target. Balance: spread by the client's address.")
-    .register(notes, { later: ['Balance'] }),
+    .describe("Failover: the first healthy target. Balance: spread by the client's address."),
   clientAddress: z
     .enum(['Preserve', 'Masquerade'])
     .default('Preserve')

@@ -1,9 +1,10 @@
 /** What a PortForward promises: reachable from outside, the client's address kept or hidden, answered by the same edge. */
 import type { Compiled, CompiledHost } from '../compile/index.ts';
-import { type ForwardShare, isOwnLink } from '../host/index.ts';
+import { type ForwardShare, type ForwardTarget, isOwnLink, targetsOf } from '../host/index.ts';
 import { type Address, portCount, printAddress, printPortRange, sameAddress } from '../net/index.ts';
 import type { PortForwardResource, ResourceSet } from '../resources/index.ts';
 import { type Flow, simulate } from '../simulate/index.ts';
+import { pairs, targetOf } from './balance.ts';
 import { clientsOf } from './clients.ts';
 import { type Expected, judgeOnce } from './judge.ts';
 import { neighbourOn } from './outsider.ts';
@@ -30,7 +31,7 @@ function groupByName(forwards: readonly ForwardShare[]): ReadonlyMap<string, rea
   return groups;
 }
 
-type Aims = (forward: ForwardShare, edge: string) => Expected;
+type Aims = (forward: ForwardShare, target: ForwardTarget, edge: string) => Expected;
 
 /** What each node said it takes tells where a forward's packets come to rest; a target without a node lies beyond the edge. */
 function expectedAims(compiled: Compiled): Aims {
@@ -42,7 +43,7 @@ function expectedAims(compiled: Compiled): Aims {
         aims: moveTo === undefined ? [aim] : [aim, moveTo],
         ...(behind !== undefined && { beyond: { link: behind } }),
       });
-  return ({ name, to, masquerade, link }, edge) => {
+  return ({ name }, { to, masquerade, link }, edge) => {
     const accepted = accepts.get(`${name} ${printAddress(to)}`);
     if (accepted !== undefined) return { ...accepted, masquerade: accepted.masquerade || masquerade };
     return { ...{ host: edge, address: to, masquerade, aims: [to] }, beyond: link === undefined ? {} : { link } };
@@ -57,21 +58,31 @@ function promisesAt(
   aims: Aims,
 ): readonly Promised[] {
   const judged = forwards.flatMap((forward) => {
-    const expected = aims(forward, edge.name);
     const { protocol } = forward;
     return placesOf(forward, edge).flatMap(({ address, link }) =>
-      boundaries(forward).flatMap(([port, targetPort]) =>
-        clientsOf(ground, edge.name, link, address.family, forward.policy?.allow).inside.map((client) => {
-          const from = { kind: 'beyond', host: edge.name, link, address: client } as const;
-          return judgeOnce(ground, edge.name, { from, to: address, port, protocol }, expected, targetPort);
-        }),
-      ),
+      boundaries(forward).flatMap(([port, targetPort]) => {
+        const flowOf = (client: Address): Flow => ({
+          from: { kind: 'beyond', host: edge.name, link, address: client },
+          ...{ to: address, port, protocol },
+        });
+        const clients = clientsOf(ground, edge.name, link, address.family, forward.policy?.allow).inside;
+        const expectedOf = (target: ForwardTarget): Expected => aims(forward, target, edge.name);
+        const found = pairs(ground, forward, clients, flowOf, expectedOf);
+        return [
+          ...found.pairs.map(({ client, target }) =>
+            judgeOnce(ground, edge.name, flowOf(client), expectedOf(target), targetPort),
+          ),
+          ...found.missing.map(({ id }) => unseen(id)),
+        ];
+      }),
     );
   });
   const name = `PortForward/${resource.name}`;
   const promise = (what: string, of: (each: Judged) => Finding): Promised =>
     concluded(ground, name, what, judged.map(of));
-  const isHidden = forwards.some((forward) => aims(forward, edge.name).masquerade);
+  const isHidden = forwards.some((forward) =>
+    targetsOf(forward).some((target) => aims(forward, target, edge.name).masquerade),
+  );
   const seen = isHidden ? "the client's address is hidden from the target" : "the target sees the client's own address";
   const kept = keptOut(ground, edge, forwards);
   const hairpin = resource.hairpin ? hairpinFindings(ground, edge, forwards, aims) : [];
@@ -87,6 +98,12 @@ function promisesAt(
       ? []
       : [concluded(ground, name, `reachable from ${edge.name} itself and from the target's network`, hairpin)]),
   ];
+}
+
+/** Nobody who was tried came to the target: its share may be that small. */
+function unseen(id: string): Judged {
+  const finding: Finding = { holds: 'undecided', reason: `none of the clients that were tried comes to ${id}` };
+  return { reaches: finding, client: fulfilled, answers: fulfilled, fits: fulfilled };
 }
 
 /** Those just outside `allow`, at the first and last port: each must end on the edge. */
@@ -173,12 +190,13 @@ function hairpinFindings(
     seen.add(kind);
     const asked = { to: place.address, port: forward.ports.first, protocol: forward.protocol };
     const own: Flow = { from: { kind: 'host', host: edge.name }, ...asked };
+    const expectedOf = (target: ForwardTarget): Expected => aims(forward, target, edge.name);
     return [own, ...besideTarget(ground, edge.name, forward, asked)].map((flow) => {
       const { reaches, answers } = judgeOnce(
         ground,
         edge.name,
         flow,
-        aims(forward, edge.name),
+        expectedOf(targetOf(ground, forward, flow, expectedOf)),
         forward.targetPorts.first,
       );
       return reaches.holds === true ? answers : reaches;

@@ -130,6 +130,36 @@ export const scenes: Readonly<Record<string, Scene>> = {
       forwardText('four', 'edge', ['protocol: TCP, port: 4000'], '{ host: node, via: edge-node }', '  allow: [0.0.0.0/0]\n'),
     hosts: { edge: edge(), node: node() },
   },
+  'two nodes that share the clients': {
+    text:
+      SLIM_EDGE +
+      hostText('node2') +
+      tunnelText(
+        'edge-node2',
+        'WireGuard',
+        '{ host: edge, addresses: [10.90.1.1/30, "fd91::1/64"], endpoint: "198.51.100.10:51820" }',
+        '{ host: node2, addresses: [10.90.1.2/30, "fd91::2/64"] }',
+      ) +
+      forwardText(
+        'web',
+        'edge',
+        ['protocol: TCP, port: 80, targetPort: 8080', 'protocol: TCP, port: 81', 'protocol: UDP, port: 30000-30100'],
+        '{ host: node, weight: 3 }\n    - { host: node2 }',
+        '  policy: Balance\n',
+      ),
+    hosts: {
+      edge: edge(),
+      node: node(),
+      node2: node({
+        interfaces: { eth0: ['192.168.7.20/24', '2001:db8:7::20/64'] },
+        routes: [
+          ['default', '192.168.7.1', 'eth0'],
+          ['default', '2001:db8:7::1', 'eth0'],
+        ],
+        keys: { 'sp-edge-node2': KEYS['sp-edge-node2'] },
+      }),
+    },
+  },
   masquerade: { text: SLIM_EDGE + WEB.replace('  to:\n', '  clientAddress: Masquerade\n  to:\n'), hosts: { edge: edge(), node: node() } },
   leased: {
     text: SLIM_EDGE + WEB,
