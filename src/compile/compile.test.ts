@@ -70,7 +70,7 @@ describe('the text a host is given', () => {
     [
       'balance',
       SLIM_EDGE.replace(
-        /  to:\n[\s\S]*?(?=---|$)/,
+        / {2}to:\n[\s\S]*?(?=---|$)/,
         '  policy: Balance\n  to:\n    - { host: node, via: edge-node, weight: 2 }\n    - { host: node, via: edge-node, address: 10.42.0.10 }\n    - { address: 172.31.0.9 }\n',
       ),
       {
