@@ -22,7 +22,7 @@ const anyAddress = (family: Family): fc.Arbitrary<string> =>
 const anyBlock = (family: Family): fc.Arbitrary<string> =>
   fc.oneof(
     anyAddress(family),
-    fc.tuple(anyAddress(family), fc.integer({ min: 0, max: family === 4 ? 32 : 128 })).map((parts) => parts.join('/')),
+    fc.tuple(anyAddress(family), fc.integer({ min: 1, max: family === 4 ? 32 : 128 })).map((parts) => parts.join('/')),
     ...(family === 4 ? [words(anyAddress(4), '/255.0.255.0')] : []),
   );
 

@@ -5,13 +5,19 @@ import * as nft from '../nftables/index.ts';
 import { all, always, both, type Condition, equality, type Match, type RuleContext } from './condition.ts';
 import { connectionMatches } from './match-connection.ts';
 import { packetMatches } from './match-packet.ts';
+import { rateMatches } from './match-rate.ts';
 import { transportMatches } from './match-transport.ts';
 import { type Arity, type Option, type Part, type RuleLine, sortWords } from './rule-line.ts';
 import { opaquePart, targets } from './target.ts';
 import { addressField, readMaskedAddress } from './value.ts';
 import type { Word } from './words.ts';
 
-const matches: Readonly<Record<string, Match>> = { ...transportMatches, ...connectionMatches, ...packetMatches };
+const matches: Readonly<Record<string, Match>> = {
+  ...transportMatches,
+  ...connectionMatches,
+  ...packetMatches,
+  ...rateMatches,
+};
 
 const arityOf: Arity = ({ kind, name }, option) => (kind === 'match' ? matches[name] : targets[name])?.values[option];
 

@@ -1,6 +1,7 @@
 /** Expressions as functions of a packet, made once for each rule. */
 import { type Address, addressBits } from '../net/index.ts';
 import { typeOf } from './datatype.ts';
+import { chancesIn, drawWay } from './evaluate-chance.ts';
 import { jhash, reciprocalScale, registerBytes } from './evaluate-hash.ts';
 import type { ConnectionContext, PacketContext, Registers, Tuple } from './evaluate-packet.ts';
 import { type Find, indexElements } from './evaluate-set.ts';
@@ -288,6 +289,14 @@ export function mapFinder(map: Expression, key: Expression, tables: TableSets): 
 type Lookup = Extract<Expression, { readonly kind: 'lookup' }>;
 
 function lookupReader({ key, map }: Lookup, tables: TableSets, type: DataType | undefined): Read {
+  const chances = chancesIn(key, map);
+  if (chances !== undefined) {
+    return (registers) => {
+      const way = drawWay(registers, chances.length);
+      const data = way === undefined ? undefined : chances[way]?.data;
+      return (data && dataOf(data, type)) ?? UNKNOWN;
+    };
+  }
   const readKey = readerOf(key, tables, typeOf(key));
   const find = mapFinder(map, key, tables);
   const data = map.kind === 'setReference' ? tables.maps.get(map.name)?.data : type;

@@ -27,6 +27,8 @@ export interface PacketContext {
   readonly untracked?: boolean;
   /** `fib daddr type` without further flags; undefined where the model does not know. */
   readonly addressType: (address: Address) => 'local' | 'unicast' | undefined;
+  /** Which of `count` ways chance takes at a rule, from 0, the same each time it is asked. Absent: that is not known. */
+  readonly draw?: (at: RuleReference, count: number) => number;
 }
 
 export interface ConnectionContext {

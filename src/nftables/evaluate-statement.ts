@@ -1,5 +1,6 @@
 /** Statements as steps over a packet's registers, made once for each rule. */
 import { typeOf } from './datatype.ts';
+import { chancesIn, drawMatch, drawWay, isChance } from './evaluate-chance.ts';
 import { addressOf, mapFinder, type Read, readerOf, type TableSets } from './evaluate-expression.ts';
 import type { Registers, Translation } from './evaluate-packet.ts';
 import { indexElements } from './evaluate-set.ts';
@@ -83,6 +84,10 @@ const note = (registers: Registers): void => {
 type Match = Extract<Statement, { readonly kind: 'match' }>;
 
 function matchStep({ left, op, right }: Match, tables: TableSets): Step {
+  if (isChance(left)) {
+    const draw = drawMatch(left, op, right);
+    return (registers) => ((draw(registers) ?? guess(registers)) ? 'next' : 'break');
+  }
   const read = readerOf(left, tables, typeOf(left));
   const test = testOf(left, op, right, tables);
   return (registers) => {
@@ -154,6 +159,14 @@ function compare(op: Match['op'], parts: readonly Scalar[], wanted: readonly Sca
 type VerdictMap = Extract<Statement, { readonly kind: 'verdictMap' }>;
 
 function verdictMapStep({ key, map }: VerdictMap, tables: TableSets): Step {
+  const chances = chancesIn(key, map);
+  if (chances !== undefined) {
+    return (registers) => {
+      const way = drawWay(registers, chances.length);
+      const data = way === undefined ? undefined : chances[way]?.data;
+      return data !== undefined && isVerdict(data) ? data : giveUp(registers, 'what the verdict map says is not known');
+    };
+  }
   const read = readerOf(key, tables, typeOf(key));
   const find = mapFinder(map, key, tables);
   return (registers) => {

@@ -4,6 +4,7 @@
  */
 import type { Family } from '../net/index.ts';
 import type { TableSets } from './evaluate-expression.ts';
+import { otherOrder } from './evaluate-order.ts';
 import type { Evaluation, PacketChanges, PacketContext, Registers, RuleReference } from './evaluate-packet.ts';
 import { type Asked, answersTo, type PortTest, portTestsOf, registersOf, seesFamily } from './evaluate-ports.ts';
 import { indexElements } from './evaluate-set.ts';
@@ -122,6 +123,14 @@ export function evaluate(ruleset: PreparedRuleset, selection: ChainSelection, pa
   if (unread !== undefined) return { verdict: 'undecided', why: `cannot be read: ${unread.what}` };
   const chains = ruleset.chains.get(selection.hook)?.filter((chain) => isSelected(chain, selection, packet.family));
   if (chains === undefined || chains.length === 0) return { verdict: 'accept', changes: {}, changedBy: [] };
+  const result = evaluateChains(chains, packet);
+  const turned = otherOrder(chains);
+  if (turned === undefined || fateOf(evaluateChains(turned, packet)) === fateOf(result)) return result;
+  const why = `${selection.hook}: tables of iptables' older kind stand beside others at one priority, and which run first decides`;
+  return { verdict: 'undecided', why };
+}
+
+function evaluateChains(chains: readonly PreparedBase[], packet: PacketContext): Evaluation {
   const first = runAll(chains, packet, []);
   return first.guessed.length === 0 ? resultOf(first) : evaluateBothWays(chains, packet, first);
 }
@@ -253,8 +262,9 @@ export function printReference({ table, chain, rule, policy }: RuleReference): s
   return `${table.family} ${table.name} ${chain}: ${what}`;
 }
 
-/** For reading, never for nft: what is not modelled stands as its JSON. */
+/** For reading, never for nft: iptables' rules in their own words, what is not modelled as its JSON. */
 function printAnyRule(rule: Rule): string {
+  if (rule.text !== undefined) return rule.text;
   const parts = rule.statements.map((statement) => {
     if (statement.kind === 'opaque') return JSON.stringify(statement.json);
     try {

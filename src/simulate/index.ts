@@ -1,5 +1,7 @@
 export type { Expectation } from './alike.ts';
 export { portClass } from './alike.ts';
+export type { ChanceTrace, Draws } from './chance.ts';
+export { simulateAll, startDraws } from './chance.ts';
 export { withKernelDefaults, withKernelRoutes } from './kernel-made.ts';
 export type { HostInput, Network, OpenAddress, SimulatedHost, TunnelInput, TunnelPlug } from './network.ts';
 export { buildNetwork } from './network.ts';

@@ -12,6 +12,7 @@ import {
   type Translation,
 } from '../nftables/index.ts';
 import { lookupRoute, type RouteResult } from '../routing/index.ts';
+import type { Draws } from './chance.ts';
 import {
   type ConnectionTable,
   confirm,
@@ -41,6 +42,7 @@ export interface Passage {
   untracked?: true;
   /** `ct original zone set`, between the raw hook and conntrack. */
   zone?: Zone;
+  readonly draws?: Draws;
 }
 
 /** netfilter_ipv4.h: conntrack -200, destination translation -100, source translation 100. */
@@ -139,7 +141,7 @@ function printTranslation(translation: Translation): string {
   return `${translation.kind}${address}${translation.port === undefined ? '' : ` port ${translation.port}`}`;
 }
 
-function contextOf({ packet, host, iif, hardware, oif, tracked, untracked }: Passage): PacketContext {
+function contextOf({ packet, host, iif, hardware, oif, tracked, untracked, draws }: Passage): PacketContext {
   return {
     ...packet,
     family: familyOf(packet),
@@ -148,6 +150,7 @@ function contextOf({ packet, host, iif, hardware, oif, tracked, untracked }: Pas
     ...(oif !== undefined && { oif }),
     ...(tracked !== undefined && { connection: connectionContext(tracked) }),
     ...(untracked !== undefined && { untracked }),
+    ...(draws !== undefined && { draw: draws.draw }),
     addressType: (address) => (host.isLocal(address) ? 'local' : 'unicast'),
   };
 }

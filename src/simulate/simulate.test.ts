@@ -1,10 +1,20 @@
 import { describe, expect, test } from 'vitest';
 import { EMPTY_STATE, type HostState } from '../host/index.ts';
-import { type Address, parseAddress, parseInterfaceAddress, wholeFamily } from '../net/index.ts';
-import { baseChain, match, meta, rule, type Table, type Tuple, text } from '../nftables/index.ts';
-import { MAIN_TABLE, type Route } from '../routing/index.ts';
+import { type Address, parseAddress, parseInterfaceAddress, printAddress, wholeFamily } from '../net/index.ts';
+import { baseChain, match, meta, type Rule, rule, type Table, type Tuple, text } from '../nftables/index.ts';
+import { type Link, MAIN_TABLE, type Route } from '../routing/index.ts';
 import { type ConnectionTable, confirm, settle, track } from './connections.ts';
-import { buildNetwork, type Flow, type HostInput, reportTrace, simulate, withKernelDefaults } from './index.ts';
+import {
+  buildNetwork,
+  type Flow,
+  type HostInput,
+  reportTrace,
+  simulate,
+  simulateAll,
+  startDraws,
+  type Trace,
+  withKernelDefaults,
+} from './index.ts';
 
 const must = <T>(value: T | undefined, written: string): T => {
   if (value === undefined) throw new TypeError(written);
@@ -155,6 +165,48 @@ test('a trace tells each hop, and the very rule that decided', () => {
       { host: 'router', stage: 'forward', detail: 'dropped', decidedBy: 'ip guard forward: iifname "wan" drop' },
     ],
   });
+});
+
+describe('pods behind a host', () => {
+  const kinds = (kind: Link['kind'], host: HostInput): HostInput => ({
+    ...host,
+    state: { ...host.state, links: host.state.links.map((link) => (link.name === 'lan' ? { ...link, kind } : link)) },
+  });
+  const pods = { ...lan, open: { wan: '198.51.100.1' } };
+  for (const [what, host, works] of [
+    ['on a bridge answer by it', kinds('bridge', router('router', pods)), true],
+    ['on a veth answer by it', kinds('veth', router('router', pods)), true],
+    ['are not what stands on a network card', router('router', pods), 'undecided'],
+    [
+      'are not what stands on a bridge with a router of its own',
+      kinds('bridge', router('router', { links: pods.links, via: ['10.0.0.254', 'lan'] })),
+      'undecided',
+    ],
+  ] as const)
+    test(what, () => {
+      const { works: does, request, reply } = simulate(buildNetwork([host], []), client);
+      expect([request.verdict, does]).toEqual(['exits', works]);
+      expect(reply?.verdict).toBe(works === true ? 'delivered' : undefined);
+    });
+});
+
+test('each way that chance may choose is traced, and can be traced again', () => {
+  const chance = (index: number): Rule =>
+    rule(match({ kind: 'numgen', mode: 'random', modulus: 3 - index }, '==', 0), {
+      ...{ kind: 'dnat', family: 'ip', flags: [] },
+      address: { kind: 'address', address: at(`10.0.0.${2 + index}`) },
+    });
+  const chain = baseChain('p', { type: 'nat', hook: 'prerouting', priority: -100 }, ...[0, 1, 2].map(chance));
+  const table: Table = { family: 'ip', name: 'balance', sets: [], maps: [], opaque: [], chains: [chain] };
+  const network = buildNetwork([router('router', { ...lan, tables: [table] })], []);
+  const flow = ask('router', 'wan', '192.0.2.7', '198.51.100.1');
+  expect(simulate(network, flow).request.verdict).toBe('undecided');
+  const { traces, complete } = simulateAll(network, flow);
+  const ends = (trace: Trace): string => printAddress(trace.request.packet.destination);
+  expect(complete).toBe(true);
+  expect(traces.map(ends).toSorted()).toEqual(['10.0.0.2', '10.0.0.3', '10.0.0.4']);
+  for (const trace of traces)
+    expect(ends(simulate(network, flow, { draws: startDraws(trace.ways) }))).toBe(ends(trace));
 });
 
 describe('connections', () => {

@@ -1,6 +1,7 @@
 /** A packet, its answer and the packet after that, through the network of hosts. */
 import { type Address, containsAddress, type Family, networkOf, sameAddress } from '../net/index.ts';
 import { lookupRoute } from '../routing/index.ts';
+import type { Draws } from './chance.ts';
 import type { ConnectionTable, Tracked } from './connections.ts';
 import { cross } from './crossing.ts';
 import { type Left, receive, send } from './host-path.ts';
@@ -17,11 +18,18 @@ export interface SimulateOptions {
   readonly connections?: Connections;
   /** Tell the hops; without it only where each way ends. */
   readonly hops?: true;
+  /** What chance decides; without it that is not known. */
+  readonly draws?: Draws;
 }
 
 /** Traces a flow: the request, the answer of a socket that is assumed to listen where the request is delivered, and the next packet. */
-export function simulate(network: Network, flow: Flow, { connections = new Map(), hops }: SimulateOptions = {}): Trace {
-  const walk = (start: Start): Way => follow(network, connections, flow.from, start, hops === true);
+export function simulate(
+  network: Network,
+  flow: Flow,
+  { connections = new Map(), hops, draws }: SimulateOptions = {},
+): Trace {
+  const walk = (start: Start): Way =>
+    follow(network, { connections, origin: flow.from, keepsHops: hops === true, ...(draws && { draws }) }, start);
   const begin = startOf(network, flow);
   if (begin === undefined) {
     return {
@@ -32,6 +40,7 @@ export function simulate(network: Network, flow: Flow, { connections = new Map()
         hops: [],
         through: [],
         packet: packetOf(flow, flow.to),
+        arrived: packetOf(flow, flow.to),
       },
     };
   }
@@ -54,14 +63,32 @@ export function simulate(network: Network, flow: Flow, { connections = new Map()
 /** Endings beyond which the model does not see; delivered without a host is one of them: the packet came back to who sent it. */
 const isOpen = (verdict: Ending): boolean => verdict === 'undecided' || verdict === 'exits' || verdict === 'delivered';
 
-/** The answer to a request: of the host it was delivered to, or of a stranger on a link, who is known to answer to a host's own address by that link. */
+/**
+ * The answer to a request: of the host it was delivered to; of a stranger on a link, who is known to answer to a host's own address by
+ * that link; of a pod or container behind the host, which has no other way out.
+ */
 function answerTo(network: Network, { verdict, host: name, link, packet }: Way): Start | undefined {
   const host = name === undefined ? undefined : network.hosts.get(name);
   if (host === undefined) return undefined;
   if (verdict === 'delivered')
     return { packet: answerPacket(packet, answersBearMark(host), mtuTowards(host, packet.source)), host: host.name };
-  const isNeighbour = verdict === 'exits' && link !== undefined && isOnLink(host, link, packet);
-  return isNeighbour ? { packet: answerPacket(packet, false, ETHERNET_MTU), host: host.name, link } : undefined;
+  if (verdict !== 'exits' || link === undefined) return undefined;
+  const mtu = host.links.get(link)?.mtu ?? ETHERNET_MTU;
+  return isOnLink(host, link, packet) || isGuest(host, link, packet.destination)
+    ? { packet: answerPacket(packet, false, mtu), host: host.name, link }
+    : undefined;
+}
+
+/**
+ * Whether what bears the address is a pod or container of the host: straight on a bridge or veth by which the host knows no router,
+ * so that it is the router of whatever stands there.
+ */
+function isGuest({ links, state, routes }: SimulatedHost, link: string, destination: Address): boolean {
+  const kind = links.get(link)?.kind;
+  if (kind !== 'bridge' && kind !== 'veth') return false;
+  if (state.routes.some((route) => route.gateway !== undefined && route.link === link)) return false;
+  const way = lookupRoute(routes, { destination });
+  return way.kind === 'route' && way.link === link && way.gateway === undefined;
 }
 
 /** Whether source and destination stand in one network of the link, the source being the host's own. */
@@ -135,7 +162,15 @@ function mtuTowards({ routes, links }: SimulatedHost, destination: Address): num
 /** Links a packet may cross; a real one has 64 hops at most (RFC 1700, the default TTL). */
 const MOST_LINKS = 64;
 
-function follow(network: Network, connections: Connections, origin: Origin, start: Start, keepsHops: boolean): Way {
+/** What all ways of one trace have in common. */
+interface Walk {
+  readonly connections: Connections;
+  readonly origin: Origin;
+  readonly keepsHops: boolean;
+  readonly draws?: Draws;
+}
+
+function follow(network: Network, { connections, origin, keepsHops, draws }: Walk, start: Start): Way {
   const hops: Hop[] = [];
   const through: string[] = [];
   const record: Recorder = (host, stage, tell) => {
@@ -144,6 +179,7 @@ function follow(network: Network, connections: Connections, origin: Origin, star
     hops.push({ host, stage, detail, decidedBy });
   };
   let packet = start.packet;
+  let arrived = packet;
   let at: Partial<TunnelPlug> & { readonly host: string } = start;
   let tracked: Tracked | undefined;
   let hardware: string | undefined;
@@ -151,13 +187,16 @@ function follow(network: Network, connections: Connections, origin: Origin, star
   for (let links = 0; links < MOST_LINKS; links++) {
     const host = network.hosts.get(at.host);
     through.push(at.host);
-    if (host === undefined) return { verdict: 'undecided', reason: `no host ${at.host}`, hops, through, packet };
+    arrived = packet;
+    if (host === undefined)
+      return { verdict: 'undecided', reason: `no host ${at.host}`, hops, through, packet, arrived };
     const table: ConnectionTable = connections.get(host.name) ?? new Map();
     connections.set(host.name, table);
     const passage: Passage = {
       ...{ host, connections: table, record, packet },
       ...(tracked !== undefined && { tracked }),
       ...(hardware !== undefined && { hardware }),
+      ...(draws && { draws }),
     };
     const left: Left = at.link === undefined ? send(passage) : receive(Object.assign(passage, { iif: at.link }));
     const here = {
@@ -166,10 +205,10 @@ function follow(network: Network, connections: Connections, origin: Origin, star
       ...(tunnelMtu !== undefined && { tunnelMtu }),
     };
     if (left.kind === 'end')
-      return { verdict: left.verdict, reason: left.reason, hops, through, packet: passage.packet, ...here };
+      return { verdict: left.verdict, reason: left.reason, hops, through, packet: passage.packet, arrived, ...here };
     if (left.kind === 'delivered') {
       record(host.name, 'delivered', () => ({ detail: 'to a socket of the host' }));
-      return { verdict: 'delivered', hops, through, packet: left.packet, ...here };
+      return { verdict: 'delivered', hops, through, packet: left.packet, arrived, ...here };
     }
     packet = left.packet;
     tracked = left.tracked;
@@ -182,7 +221,7 @@ function follow(network: Network, connections: Connections, origin: Origin, star
     if (isOverlay(link) && link !== undefined) tunnelMtu = Math.min(link.mtu, tunnelMtu ?? link.mtu);
     const crossing = cross(network, { from, nexthop: left.nexthop, packet }, origin, record);
     if (crossing.kind === 'end')
-      return { verdict: crossing.verdict, reason: crossing.reason, hops, through, packet, ...from };
+      return { verdict: crossing.verdict, reason: crossing.reason, hops, through, packet, arrived, ...from };
     packet = { ...crossing.packet, mark: 0 };
     if (crossing.kind === 'returns')
       return {
@@ -190,6 +229,7 @@ function follow(network: Network, connections: Connections, origin: Origin, star
         hops,
         through,
         packet,
+        arrived,
         link: from.link,
         ...(tunnelMtu !== undefined && { tunnelMtu }),
       };
@@ -202,6 +242,7 @@ function follow(network: Network, connections: Connections, origin: Origin, star
     hops,
     through,
     packet,
+    arrived,
     host: at.host,
   };
 }

@@ -23,6 +23,8 @@ export interface Way {
   readonly through: readonly string[];
   /** As it was at the end. */
   readonly packet: Packet;
+  /** As it came to the last host. */
+  readonly arrived: Packet;
   /** The narrowest MTU of the tunnels it went through, in bytes; absent where there was none. */
   readonly tunnelMtu?: number;
   /** Where it ended; without a host: at the client. */

@@ -1,8 +1,18 @@
 /** What one flow to a public port says of a forward's promises. */
 import { type Address, printAddress, sameAddress } from '../net/index.ts';
 import { lookupRoute } from '../routing/index.ts';
-import { type Flow, portClass, printPacket, SEGMENT_HEADERS, simulate, type Trace } from '../simulate/index.ts';
-import { type Finding, fulfilled, type Ground, type Judged } from './promise.ts';
+import {
+  type ChanceTrace,
+  type Flow,
+  portClass,
+  printPacket,
+  SEGMENT_HEADERS,
+  simulate,
+  simulateAll,
+  startDraws,
+  type Trace,
+} from '../simulate/index.ts';
+import { type Finding, fulfilled, type Ground, type Judged, worstOf } from './promise.ts';
 
 /** Where the request should end: at which address, on which host, or beyond it by a link: on a machine that may be no host of ours. */
 export interface Expected {
@@ -50,49 +60,83 @@ function judge(
   expected: Expected,
   targetPort: number,
 ): { readonly judged: Judged; readonly through: readonly string[] } {
-  const trace = simulate(ground.network, flow);
-  const through = [trace.request, trace.reply, trace.next].flatMap((way) => way?.through ?? []);
+  const { traces, complete } = simulateAll(ground.network, flow);
+  const each = traces.map((trace) => judgeTrace(ground, flow, trace, expected, targetPort));
+  const beyond: readonly Finding[] = complete ? [] : [{ holds: 'undecided', reason: 'chance has too many ways', flow }];
+  const worst = (kind: keyof Judged): Finding =>
+    worstOf([...each.map((judged, index) => byWay(judged[kind], traces[index])), ...beyond]) ?? fulfilled;
+  return {
+    judged: { reaches: worst('reaches'), client: worst('client'), answers: worst('answers'), fits: worst('fits') },
+    through: traces.flatMap(({ request, reply, next }) => [request, reply, next].flatMap((way) => way?.through ?? [])),
+  };
+}
+
+const byWay = (finding: Finding, trace: ChanceTrace | undefined): Finding =>
+  finding.flow === undefined || trace === undefined || trace.ways.length === 0
+    ? finding
+    : { ...finding, ways: trace.ways };
+
+function judgeTrace(ground: Ground, flow: Flow, trace: ChanceTrace, expected: Expected, targetPort: number): Judged {
   const reaches = reachFinding(flow, trace, expected, targetPort);
   if (reaches.holds !== true) {
     const unknown: Finding = { holds: 'undecided', reason: 'the request does not reach the target' };
-    return { judged: { reaches, client: unknown, answers: unknown, fits: unknown }, through };
+    return { reaches, client: unknown, answers: unknown, fits: unknown };
   }
   const fits = fitFinding(flow, trace);
-  if (flow.from.kind === 'host') {
-    return { judged: { reaches, client: fulfilled, answers: ownAnswerFinding(flow, trace), fits }, through };
-  }
-  const client = clientFinding(flow, trace, expected);
-  return { judged: { reaches, client, answers: answerFinding(ground, flow, trace), fits }, through };
+  if (flow.from.kind === 'host') return { reaches, client: fulfilled, answers: ownAnswerFinding(flow, trace), fits };
+  const client = clientFinding(ground, flow, trace, expected);
+  return { reaches, client, answers: answerFinding(ground, flow, trace), fits };
 }
 
 function reachFinding(
   flow: Flow,
-  { request }: Trace,
-  { host, beyond, address }: Expected,
+  { request, reply }: Trace,
+  { host, beyond, address, aims }: Expected,
   targetPort: number,
 ): Finding {
-  const { verdict, packet, reason, link } = request;
+  const { verdict, packet, arrived, reason, link } = request;
   const isThere = sameAddress(packet.destination, address) && packet.destinationPort === targetPort;
+  // What the target host does with it by itself (a NodePort, a Service's address, a container's published port) is its own.
+  const isHanded =
+    request.host === host &&
+    (beyond === undefined ||
+      (arrived.destinationPort === targetPort && aims.some((aim) => sameAddress(aim, arrived.destination))));
   if (verdict === 'delivered' && request.host !== undefined) {
-    // What the target host does with it by itself (a NodePort, a container's published port) is its own.
-    if (isThere || (request.host === host && beyond === undefined)) return fulfilled;
+    if (isThere || isHanded) return fulfilled;
     return { holds: false, reason: `${printPacket(packet)} is delivered on ${request.host}`, flow };
   }
   const said = reason === undefined ? {} : { reason };
   if (verdict === 'undecided') return { holds: 'undecided', flow, ...said };
   if (verdict !== 'exits' || request.host !== host) return { holds: false, flow, ...said };
-  // Moved on by others' rules on the target host, to where the model does not see.
-  if (beyond === undefined) return { holds: 'undecided', flow, ...said };
-  const byLink = beyond.link === undefined || beyond.link === link;
-  return isThere && byLink ? fulfilled : { holds: false, flow, ...said };
+  const isByLink = beyond !== undefined && (beyond.link === undefined || beyond.link === link);
+  if (isThere && isByLink) return fulfilled;
+  if (!isHanded) return { holds: false, flow, ...said };
+  // Moved on by others' rules on the target host: to one who is known to answer, or to where the model does not see.
+  return reply === undefined ? { holds: 'undecided', flow, ...said } : fulfilled;
 }
 
-function clientFinding(flow: Flow, { request }: Trace, { masquerade }: Expected): Finding {
+function clientFinding(
+  { network }: Ground,
+  flow: Flow,
+  { request, ways }: ChanceTrace,
+  { host, masquerade }: Expected,
+): Finding {
   const asked = flow.from.kind === 'beyond' ? flow.from.address : undefined;
   const isKept = asked !== undefined && sameAddress(request.packet.source, asked);
   if (isKept !== masquerade) return fulfilled;
-  return { holds: false, reason: `the target sees ${printAddress(request.packet.source)}`, flow };
+  const seen = `the target sees ${printAddress(request.packet.source)}`;
+  if (masquerade) return { holds: false, reason: seen, flow };
+  const { hops } = simulate(network, flow, { hops: true, draws: startDraws(ways) }).request;
+  const hiding = hops.findLast((hop) => hop.stage === 'postrouting' && hop.decidedBy !== '');
+  if (hiding?.host !== host) return { holds: false, reason: seen, flow };
+  const hint = KUBE_PROXY.test(hiding.decidedBy)
+    ? '; a Service with externalTrafficPolicy: Cluster asks for that, one with Local does not'
+    : '';
+  return { holds: false, reason: `${seen}, for ${host} hides the client: ${hiding.decidedBy}${hint}`, flow };
 }
+
+/** The rule of kube-proxy that hides clients, in its modes iptables and nftables. */
+const KUBE_PROXY = /ip6? (?:nat KUBE-POSTROUTING|kube-proxy masquerading): /;
 
 function answerFinding({ network }: Ground, flow: Flow, trace: Trace): Finding {
   const { works, request, reply, next } = trace;

@@ -6,6 +6,7 @@ import {
   type Network,
   reportTrace,
   simulate,
+  startDraws,
   type Trace,
   type TraceReport,
 } from '../simulate/index.ts';
@@ -50,16 +51,22 @@ export interface Finding {
   readonly flow?: Flow;
   /** What was there before the flow. */
   readonly after?: readonly Flow[];
+  /** What chance decided on its way (ChanceTrace). */
+  readonly ways?: readonly number[];
 }
 
 export const fulfilled: Finding = { holds: true };
 
-/** The worst of the findings, the first of equals, with the hops of its flow told. */
+/** The worst of the findings, the first of equals; undefined where all hold. */
+export const worstOf = (findings: readonly Finding[]): Finding | undefined =>
+  findings.find(({ holds }) => holds === false) ?? findings.find(({ holds }) => holds === 'undecided');
+
+/** The worst of the findings with the hops of its flow told. */
 export function concluded(ground: Ground, resource: string, promise: string, findings: readonly Finding[]): Promised {
-  const worst = findings.find(({ holds }) => holds === false) ?? findings.find(({ holds }) => holds === 'undecided');
+  const worst = worstOf(findings);
   if (worst === undefined) return { resource, promise, holds: true };
   const isTold = ground.traces || worst.holds === false;
-  const trace = worst.flow === undefined || !isTold ? undefined : tell(ground, worst.flow, worst.after ?? []);
+  const trace = worst.flow === undefined || !isTold ? undefined : tell(ground, worst.flow, worst);
   const doubt = worst.holds === false ? incomplete(ground, trace) : undefined;
   return {
     ...{ resource, promise, holds: doubt === undefined ? worst.holds : 'undecided' },
@@ -68,10 +75,10 @@ export function concluded(ground: Ground, resource: string, promise: string, fin
   };
 }
 
-function tell({ network }: Ground, flow: Flow, before: readonly Flow[]): Trace {
+function tell({ network }: Ground, flow: Flow, { after = [], ways }: Finding): Trace {
   const connections: Connections = new Map();
-  for (const each of before) simulate(network, each, { connections });
-  return simulate(network, flow, { connections, hops: true });
+  for (const each of after) simulate(network, each, { connections });
+  return simulate(network, flow, { connections, hops: true, ...(ways && { draws: startDraws(ways) }) });
 }
 
 /** What was only declared is not all that stands on a host: a broken promise there may be a thing nobody wrote down. */
