@@ -1,6 +1,7 @@
 /** Several edges before one node: each answer leaves by the edge its question came by, also where both edges carry one 5-tuple. */
 import { expect, test } from 'vitest';
 import { type HostSpec, startLab, type Topology } from '../lab/index.ts';
+import { FROM_ONE_PORT } from './testdata/one-port.ts';
 import { SALLYPORT, waitFor } from './testdata/story.ts';
 
 const CLIENT = { 4: '192.0.2.10', 6: '2001:db8:c::10' } as const;
@@ -8,34 +9,6 @@ const EDGES = {
   4: ['198.51.100.10', '203.0.113.10'],
   6: ['2001:db8:e0::10', '2001:db8:e1::10'],
 } as const;
-
-/**
- * PROTOCOL SOURCE SOURCEPORT PORT ADDRESS...: asks all addresses at once from that one port, which Node does not do, and prints each
- * answer. By UDP it asks again after a second: one of two first datagrams that reach the node in the same instant may get lost.
- */
-const FROM_ONE_PORT = `
-use Socket qw(:all);
-my ($protocol, $source, $sourceport, $port, @to) = @ARGV;
-my $v6 = $source =~ /:/;
-my $pack = sub { $v6 ? pack_sockaddr_in6($_[0], inet_pton(AF_INET6, $_[1])) : pack_sockaddr_in($_[0], inet_pton(AF_INET, $_[1])) };
-my @sockets = map {
-  socket(my $s, $v6 ? PF_INET6 : PF_INET, $protocol eq 'tcp' ? SOCK_STREAM : SOCK_DGRAM, 0) or die "socket: $!";
-  setsockopt($s, SOL_SOCKET, SO_REUSEADDR, 1) or die "reuse: $!";
-  bind($s, $pack->($sourceport, $source)) or die "bind: $!";
-  connect($s, $pack->($port, $_)) or die "$_: $!";
-  $s
-} @to;
-send($sockets[$_], "to $to[$_]\\n", 0) for 0..$#to;
-alarm 10;
-for my $i (0..$#to) {
-  for (1..5) {
-    vec(my $ready = '', fileno($sockets[$i]), 1) = 1;
-    last if select($ready, undef, undef, 1);
-    send($sockets[$i], "to $to[$i]\\n", 0) if $protocol eq 'udp';
-  }
-  recv($sockets[$i], my $answer, 4096, 0); $answer =~ s/\\s+$//; print "$answer\\n"
-}
-`;
 
 const host = (name: string, vias: readonly string[], sysctls: HostSpec['sysctls'] = {}): HostSpec => ({
   name,

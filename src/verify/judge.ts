@@ -130,7 +130,7 @@ function clientFinding(
   const hiding = hops.findLast((hop) => hop.stage === 'postrouting' && hop.decidedBy !== '');
   if (hiding?.host !== host) return { holds: false, reason: seen, flow };
   const hint = KUBE_PROXY.test(hiding.decidedBy)
-    ? '; a Service with externalTrafficPolicy: Cluster asks for that, one with Local does not'
+    ? '; ClusterIPs and externalTrafficPolicy: Cluster ask for that, NodePorts and load-balancer addresses with Local do not'
     : '';
   return { holds: false, reason: `${seen}, for ${host} hides the client: ${hiding.decidedBy}${hint}`, flow };
 }
