@@ -1,6 +1,6 @@
+import { compareElements, type ElementTypes } from './elements.ts';
 import { isObject, onlyField } from './json.ts';
 import { keptElements, normalChain, normalMap, normalSet } from './normal.ts';
-import { dataKeyOf, keyOf, normalData, normalValue } from './normal-value.ts';
 import { referencesOf } from './reference.ts';
 import type {
   Chain,
@@ -112,40 +112,36 @@ const headObject = (store: Store, place: Place): RulesetObject =>
     ? { kind: 'set', ...place, set: { ...store.of, elements: [] } }
     : { kind: 'map', ...place, map: { ...store.of, elements: [] } };
 
-/** The elements of a set or map. Of ten thousand most stay: what one says, and its change, is made when it is asked for. */
+/** The elements of a set or map, and what the plan calls one of them. */
 interface Elements<Element> {
-  /** By the text of their key. */
-  readonly byKey: ReadonlyMap<string, Element>;
-  /** All that it says beside its key. */
-  readonly contentOf: (element: Element) => string;
+  readonly elements: readonly Element[];
+  readonly types: ElementTypes;
   readonly objectOf: (element: Element) => RulesetObject;
 }
 
-function mapElements(map: NamedMap, place: Place): Elements<MapElement> {
-  const { name, type, data } = map;
-  const byKey = new Map<string, MapElement>();
-  for (const element of keptElements<MapElement>(map)) byKey.set(keyOf(normalValue(element.key, type), type), element);
-  return {
-    byKey,
-    contentOf: (element) => `${contentOf(element)} ${dataKeyOf(normalData(element.data, data), data)}`,
-    objectOf: (element) => ({ kind: 'mapElement', ...place, map: name, element }),
-  };
-}
+const mapElements = (map: NamedMap, place: Place): Elements<MapElement> => ({
+  elements: keptElements<MapElement>(map),
+  types: { key: map.type, data: map.data },
+  objectOf: (element) => ({ kind: 'mapElement', ...place, map: map.name, element }),
+});
 
 function setElements(named: NamedSet, place: Place): Elements<SetElement> {
   // Neighbours that the kernel merges are merged on both sides: they are compared, and written, as it lists them.
   const set = named.extra?.['auto-merge'] === true ? normalSet(named) : named;
-  const byKey = new Map<string, SetElement>();
-  for (const element of keptElements<SetElement>(set))
-    byKey.set(keyOf(normalValue(element.key, set.type), set.type), element);
-  return { byKey, contentOf, objectOf: (element) => ({ kind: 'setElement', ...place, set: set.name, element }) };
+  return {
+    elements: keptElements<SetElement>(set),
+    types: { key: set.type },
+    objectOf: (element) => ({ kind: 'setElement', ...place, set: set.name, element }),
+  };
 }
 
-const contentOf = ({ comment, extra }: SetElement): string => JSON.stringify([comment, extra?.timeout]);
-
 function elementObjects(store: Store, place: Place): readonly RulesetObject[] {
-  const objects = <Element>({ byKey, objectOf }: Elements<Element>): readonly RulesetObject[] =>
-    [...byKey.values()].map(objectOf);
+  const objects = <Element extends SetElement>({
+    elements,
+    types,
+    objectOf,
+  }: Elements<Element>): readonly RulesetObject[] =>
+    compareElements([], elements, types).set.map(({ after }) => objectOf(after));
   return store.kind === 'map' ? objects(mapElements(store.of, place)) : objects(setElements(store.of, place));
 }
 
@@ -158,17 +154,20 @@ function diffElements(old: Store, store: Store, place: Place): readonly RulesetC
   return [];
 }
 
-function changesBetween<Element>(from: Elements<Element>, to: Elements<Element>): readonly RulesetChange[] {
-  const changes: RulesetChange[] = [];
-  for (const [key, element] of from.byKey)
-    if (!to.byKey.has(key)) changes.push({ action: 'remove', before: from.objectOf(element) });
-  for (const [key, element] of to.byKey) {
-    const before = from.byKey.get(key);
-    if (before === undefined) changes.push({ action: 'add', after: to.objectOf(element) });
-    else if (from.contentOf(before) !== to.contentOf(element))
-      changes.push({ action: 'change', before: from.objectOf(before), after: to.objectOf(element) });
-  }
-  return changes;
+function changesBetween<Element extends SetElement>(
+  from: Elements<Element>,
+  to: Elements<Element>,
+): readonly RulesetChange[] {
+  const { removed, set } = compareElements(from.elements, to.elements, to.types);
+  return [
+    ...removed.map((element): RulesetChange => ({ action: 'remove', before: from.objectOf(element) })),
+    ...set.map(
+      ({ before, after }): RulesetChange =>
+        before === undefined
+          ? { action: 'add', after: to.objectOf(after) }
+          : { action: 'change', before: from.objectOf(before), after: to.objectOf(after) },
+    ),
+  ];
 }
 
 function diffChains(from: Table, to: Table, replaced: ReadonlySet<string>): readonly RulesetChange[] {

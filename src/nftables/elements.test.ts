@@ -1,0 +1,61 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import * as nft from './build.ts';
+import { compareElements } from './elements.ts';
+import { dataKeyOf, keyOf, normalData, normalValue } from './normal-value.ts';
+import type { DataType, MapElement, Value } from './ruleset.ts';
+import { ip } from './sample-table.ts';
+
+const KEY: DataType = ['ipv4_addr', 'inet_proto', 'inet_service'];
+const DATA: DataType = ['ipv4_addr', 'inet_service'];
+
+/** Few values, each in every spelling there is of it. */
+const address = fc.constantFrom<Value>(
+  nft.address(ip('192.0.2.1')),
+  nft.prefix({ address: ip('192.0.2.1'), length: 32 }),
+  nft.prefix({ address: ip('192.0.2.0'), length: 24 }),
+  { kind: 'range', first: nft.address(ip('192.0.2.0')), last: nft.address(ip('192.0.2.255')) },
+  { kind: 'range', first: nft.address(ip('192.0.2.1')), last: nft.address(ip('192.0.2.1')) },
+  { kind: 'wildcard' },
+  { kind: 'opaque', json: { strange: 1 } },
+);
+const protocol = fc.constantFrom<Value>(nft.symbol('tcp'), nft.number(6), nft.symbol('udp'), nft.number(200));
+const port = fc.constantFrom<Value>(nft.number(80), nft.range(80, 80), nft.range(80, 90), nft.number(6));
+const element = fc
+  .record({ address, protocol, port, to: address, toPort: port, comment: fc.constantFrom(undefined, 'one') })
+  .map(
+    ({ address, protocol, port, to, toPort, comment }): MapElement => ({
+      key: nft.concat(address, protocol, port),
+      data: nft.concat(to, toPort),
+      ...(comment !== undefined && { comment }),
+    }),
+  );
+const elements = fc.array(element, { maxLength: 12 });
+
+const keyText = ({ key }: MapElement): string => keyOf(normalValue(key, KEY), KEY);
+const text = (each: MapElement): string =>
+  JSON.stringify([keyText(each), dataKeyOf(normalData(each.data, DATA), DATA), each.comment]);
+const lastOfEach = (all: readonly MapElement[]) => new Map(all.map((each) => [keyText(each), each]));
+
+test('what differs is what differs in the normal forms, whatever the spelling', () => {
+  fc.assert(
+    fc.property(elements, elements, (from, to) => {
+      const [before, after] = [lastOfEach(from), lastOfEach(to)];
+      const { removed, set } = compareElements(from, to, { key: KEY, data: DATA });
+      expect(removed.map(text).sort()).toEqual(
+        [...before]
+          .filter(([key]) => !after.has(key))
+          .map(([, each]) => text(each))
+          .sort(),
+      );
+      expect(set.map((each) => [each.before && text(each.before), text(each.after)]).sort()).toEqual(
+        [...after]
+          .map(([key, each]) => ({ old: before.get(key), each }))
+          .filter(({ old, each }) => old === undefined || text(old) !== text(each))
+          .map(({ old, each }) => [old && text(old), text(each)])
+          .sort(),
+      );
+    }),
+    { numRuns: 2_000 },
+  );
+});
