@@ -69,6 +69,14 @@ const share: fc.Arbitrary<HostShare> = fc.record({
   ),
 });
 
+const EMPTY: HostRecord = {
+  format: RECORD_FORMAT,
+  version: '0.1.0',
+  sets: new Map(),
+  numbers: { mark: { value: 1, mask: 255 }, suppressPriority: 5000, tunnels: new Map() },
+  sysctlsBefore: new Map(),
+};
+
 const record: fc.Arbitrary<HostRecord> = fc.record({
   format: fc.constant(RECORD_FORMAT),
   version: fc.constant('0.1.0'),
@@ -93,9 +101,65 @@ test('a record read again is the same, and gives the same text', () => {
     fc.property(record, (written) => {
       const read = decodeRecord(encodeRecord(written));
       expect(read).toEqual({ record: written });
-      if ('record' in read) expect(encodeRecord(read.record)).toBe(encodeRecord(written));
+      if ('record' in read) expect(encodeRecord({ ...read.record })).toBe(encodeRecord(written));
     }),
   );
+});
+
+test('what forwards share stands once before them, also where others come between', () => {
+  const at4 = (text: string) => ({
+    match: { address: at('192.0.2.1') },
+    to: at(text),
+    masquerade: false,
+    publicLinks: [],
+  });
+  const own = (name: string, port: number) => {
+    const range = { first: port, last: port };
+    return { name, protocol: 'tcp', ports: range, targetPorts: range } as const;
+  };
+  const forwards = [
+    { ...at4('10.90.0.2'), ...own('a', 80) },
+    { ...at4('10.90.0.2'), ...own('b', 81) },
+    { ...at4('10.90.0.2'), link: 'eth1', ...own('c', 82) },
+    { ...at4('10.90.0.2'), ...own('d', 83) },
+  ];
+  const text = encodeRecord({ ...EMPTY, sets: new Map([['default', { tunnels: [], forwards, accepts: [] }]]) });
+  const shared = '"masquerade":false,"match":{"address":"192.0.2.1"},"publicLinks":[],"to":"10.90.0.2"}';
+  expect(text).toContain(`"forwards": [
+      {${shared},
+      ["a","tcp","80","80"],
+      ["b","tcp","81","81"],
+      {"link":"eth1",${shared},
+      ["c","tcp","82","82"],
+      {${shared},
+      ["d","tcp","83","83"]
+    ]`);
+  expect(decodeRecord(text)).toMatchObject({ record: { sets: new Map([['default', { forwards }]]) } });
+});
+
+test('a record of format 1, in which each forward is an object, is read as it was', () => {
+  const forward =
+    '{"link":"priv0","masquerade":false,"match":{"address":"198.51.100.10"},"name":"web","ports":"80","protocol":"tcp","publicLinks":["eth0"],"targetPorts":"8080","to":"172.31.0.2"}';
+  const accept =
+    '{"address":"10.90.0.2","masquerade":false,"moveTo":"192.0.2.9","name":"web","ports":"8080","protocol":"tcp","tunnel":"t"}';
+  const set = `"sets": {"default":{"tunnels":[],"forwards":[${forward},${forward.replace('web', 'again')}],"accepts":[${accept}]}}`;
+  const text = encodeRecord({ ...EMPTY, format: 1 }).replace(/"sets": \{\n\n\}/, set);
+  const read = decodeRecord(text);
+  const share = 'record' in read ? read.record.sets.get('default') : undefined;
+  const common = { protocol: 'tcp', masquerade: false };
+  expect(share?.forwards).toEqual(
+    ['web', 'again'].map((each) => ({
+      ...{ ...common, name: each, link: 'priv0', publicLinks: ['eth0'] },
+      ...{ match: { address: at('198.51.100.10') }, to: at('172.31.0.2') },
+      ...{ ports: { first: 80, last: 80 }, targetPorts: { first: 8080, last: 8080 } },
+    })),
+  );
+  expect(share?.accepts).toEqual([
+    {
+      ...{ ...common, name: 'web', tunnel: 't', address: at('10.90.0.2'), moveTo: at('192.0.2.9') },
+      ports: { first: 8080, last: 8080 },
+    },
+  ]);
 });
 
 test('the fields of every tunnel, forward and accepted target stand in one order', () => {
@@ -112,18 +176,12 @@ test('the fields of every tunnel, forward and accepted target stand in one order
 });
 
 describe('a record that cannot be used says why', () => {
-  const good = encodeRecord({
-    format: RECORD_FORMAT,
-    version: '0.1.0',
-    sets: new Map(),
-    numbers: { mark: { value: 1, mask: 255 }, suppressPriority: 5000, tunnels: new Map() },
-    sysctlsBefore: new Map(),
-  });
+  const good = encodeRecord(EMPTY);
   for (const [what, text, problem] of [
     [
       'written by a newer Sallyport',
-      good.replace('"format": 1', '"format": 2').replace('0.1.0', '9.9.9'),
-      /format 2, written by Sallyport 9\.9\.9; this one knows format 1/,
+      good.replace(`"format": ${RECORD_FORMAT}`, '"format": 99').replace('0.1.0', '9.9.9'),
+      /format 99, written by Sallyport 9\.9\.9; this one knows format 2/,
     ],
     ['cut short', good.slice(0, 40), /cannot be read/],
     [
@@ -132,6 +190,14 @@ describe('a record that cannot be used says why', () => {
       /sets: an object expected/,
     ],
     ['with a wrong number', good.replace('5000', '-1'), /suppressPriority: a whole number expected, found -1/],
+    [
+      'with a row and nothing it shares',
+      good.replace(
+        /"sets": \{\n\n\}/,
+        '"sets": {"s": {"tunnels": [], "forwards": [["a", "tcp", "80", "80"]], "accepts": []}}',
+      ),
+      /sets\.s\.forwards\[0\]: what the rows share expected/,
+    ],
     ['not JSON', 'hello', /cannot be read/],
   ] as const)
     test(what, () => expect(decodeRecord(text)).toEqual({ problem: expect.stringMatching(problem) }));

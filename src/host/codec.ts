@@ -2,6 +2,7 @@
 import {
   type Address,
   type Family,
+  type PortRange,
   parseAddress,
   parseEndpoint,
   parseInterfaceAddress,
@@ -17,6 +18,7 @@ import type { Vxlan } from '../routing/index.ts';
 import { isPendingKey, parsePublicKey } from '../wireguard/index.ts';
 import { fields, flag, JsonError, list, oneOf, optional, parsed, type Reader, table, text, whole } from './json.ts';
 import { type HostNumbers, type HostRecord, RECORD_FORMAT } from './record.ts';
+import { encodeRows, type Row, readRows } from './rows.ts';
 import type {
   AcceptShare,
   ForwardPolicy,
@@ -27,10 +29,10 @@ import type {
   TunnelShare,
 } from './share.ts';
 
-/** A plan and the check after it ask for the text of one and the same record. */
+/** A plan and the check after it ask for the text of one and the same record; of one that was read, what stands is that text. */
 const encoded = new WeakMap<HostRecord, string>();
 
-/** The record as text, the same for equal records: one line for each tunnel, forward and accepted target. */
+/** The record as text, the same for equal records: a line for each tunnel, forward and accepted target. */
 export function encodeRecord(record: HostRecord): string {
   const content = encoded.get(record) ?? encode(record);
   encoded.set(record, content);
@@ -38,15 +40,15 @@ export function encodeRecord(record: HostRecord): string {
 }
 
 function encode(record: HostRecord): string {
-  const lines = (items: readonly unknown[]): string =>
-    items.length === 0 ? '[]' : `[\n${items.map((item) => `      ${JSON.stringify(item)}`).join(',\n')}\n    ]`;
+  const lines = (items: readonly string[]): string =>
+    items.length === 0 ? '[]' : `[\n      ${items.join(',\n      ')}\n    ]`;
   const sets = [...record.sets]
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([name, share]) => {
       const parts = [
-        `    "tunnels": ${lines(share.tunnels.map((tunnel) => canonical(encodeTunnel(tunnel))))}`,
-        `    "forwards": ${lines(share.forwards.map(encodeForward))}`,
-        `    "accepts": ${lines(share.accepts.map(encodeAccept))}`,
+        `    "tunnels": ${lines(share.tunnels.map((tunnel) => JSON.stringify(canonical(encodeTunnel(tunnel)))))}`,
+        `    "forwards": ${lines(encodeRows(share.forwards, COLUMNS, encodeForward, encodeOwn))}`,
+        `    "accepts": ${lines(encodeRows(share.accepts, COLUMNS, encodeAccept, encodeOwn))}`,
       ];
       return `  ${JSON.stringify(name)}: {\n${parts.join(',\n')}\n  }`;
     });
@@ -72,15 +74,15 @@ export function decodeRecord(content: string): { readonly record: HostRecord } |
       return {
         problem: `its record has format ${format}, written by Sallyport ${version}; this one knows format ${RECORD_FORMAT}: use that version or a newer one`,
       };
-    return {
-      record: {
-        format,
-        version,
-        sets: table(readShare)(json.sets, 'sets'),
-        numbers: readNumbers(json.numbers, 'numbers'),
-        sysctlsBefore: table(text)(json.sysctlsBefore, 'sysctlsBefore'),
-      },
+    const record: HostRecord = {
+      format,
+      version,
+      sets: table(readShare)(json.sets, 'sets'),
+      numbers: readNumbers(json.numbers, 'numbers'),
+      sysctlsBefore: table(text)(json.sysctlsBefore, 'sysctlsBefore'),
     };
+    encoded.set(record, content);
+    return { record };
   } catch (error) {
     if (error instanceof JsonError || error instanceof SyntaxError)
       return { problem: `its record cannot be read: ${error.message}` };
@@ -175,18 +177,30 @@ const readTunnel: Reader<TunnelShare> = (json, path) => {
   };
 };
 
-/** Fields by name in their order, as `canonical` would put them; there may be ten thousand, and it takes ten times as long. */
-const encodeForward = (forward: ForwardShare): Readonly<Record<keyof ForwardShare, unknown>> => ({
+/** What a forward or an accepted target has of its own, beside what it shares with its neighbours. */
+interface Own {
+  readonly name: string;
+  readonly protocol: 'tcp' | 'udp';
+  readonly ports: PortRange;
+  readonly targetPorts?: PortRange;
+}
+const COLUMNS: readonly (keyof Own)[] = ['name', 'protocol', 'ports', 'targetPorts'];
+
+const encodeOwn = ({ name, protocol, ports, targetPorts }: Own): Row => [
+  name,
+  protocol,
+  printPortRange(ports),
+  ...(targetPorts === undefined ? [] : [printPortRange(targetPorts)]),
+];
+
+/** The shared fields by name in their order, as `canonical` would put them. */
+const encodeForward = (forward: ForwardShare): Readonly<Record<Exclude<keyof ForwardShare, keyof Own>, unknown>> => ({
   balance: forward.balance?.map(encodeTarget),
   link: forward.link,
   masquerade: forward.masquerade,
   match: encodeMatch(forward.match),
-  name: forward.name,
   policy: forward.policy && encodePolicy(forward.policy),
-  ports: printPortRange(forward.ports),
-  protocol: forward.protocol,
   publicLinks: forward.publicLinks,
-  targetPorts: printPortRange(forward.targetPorts),
   to: printAddress(forward.to),
 });
 
@@ -237,15 +251,22 @@ const readMatch: Reader<ForwardShare['match']> = (json, path) => {
   };
 };
 
-const readForward: Reader<ForwardShare> = (json, path) => {
+/** The row of encodeOwn; of an accepted target it ends before the target ports. */
+const readOwn = (row: readonly unknown[], path: string): Pick<Own, 'name' | 'protocol' | 'ports'> => ({
+  name: text(row[0], path),
+  protocol: readProtocol(row[1], path),
+  ports: readPorts(row[2], path),
+});
+const readOwnForward = (row: readonly unknown[], path: string): Required<Own> => ({
+  ...readOwn(row, path),
+  targetPorts: readPorts(row[3], path),
+});
+
+const readSharedForward: Reader<Omit<ForwardShare, keyof Own>> = (json, path) => {
   const from = fields(json, path);
   return {
-    name: text(from.name, `${path}.name`),
     match: readMatch(from.match, `${path}.match`),
-    protocol: readProtocol(from.protocol, `${path}.protocol`),
-    ports: readPorts(from.ports, `${path}.ports`),
     to: readAddress(from.to, `${path}.to`),
-    targetPorts: readPorts(from.targetPorts, `${path}.targetPorts`),
     masquerade: flag(from.masquerade, `${path}.masquerade`),
     ...optional(from, 'link', text, path),
     publicLinks: list(text)(from.publicLinks, `${path}.publicLinks`),
@@ -254,25 +275,19 @@ const readForward: Reader<ForwardShare> = (json, path) => {
   };
 };
 
-const encodeAccept = (accept: AcceptShare): Readonly<Record<keyof AcceptShare, unknown>> => ({
+const encodeAccept = (accept: AcceptShare): Readonly<Record<Exclude<keyof AcceptShare, keyof Own>, unknown>> => ({
   address: printAddress(accept.address),
   behind: accept.behind,
   masquerade: accept.masquerade,
   moveTo: accept.moveTo && printAddress(accept.moveTo),
-  name: accept.name,
-  ports: printPortRange(accept.ports),
-  protocol: accept.protocol,
   tunnel: accept.tunnel,
 });
 
-const readAccept: Reader<AcceptShare> = (json, path) => {
+const readSharedAccept: Reader<Omit<AcceptShare, keyof Own>> = (json, path) => {
   const from = fields(json, path);
   return {
-    name: text(from.name, `${path}.name`),
     tunnel: text(from.tunnel, `${path}.tunnel`),
-    protocol: readProtocol(from.protocol, `${path}.protocol`),
     address: readAddress(from.address, `${path}.address`),
-    ports: readPorts(from.ports, `${path}.ports`),
     ...optional(from, 'moveTo', readAddress, path),
     masquerade: flag(from.masquerade, `${path}.masquerade`),
     ...optional(from, 'behind', text, path),
@@ -283,8 +298,8 @@ const readShare: Reader<HostShare> = (json, path) => {
   const from = fields(json, path);
   return {
     tunnels: list(readTunnel)(from.tunnels, `${path}.tunnels`),
-    forwards: list(readForward)(from.forwards, `${path}.forwards`),
-    accepts: list(readAccept)(from.accepts, `${path}.accepts`),
+    forwards: readRows(readSharedForward, readOwnForward, COLUMNS)(from.forwards, `${path}.forwards`),
+    accepts: readRows(readSharedAccept, readOwn, COLUMNS)(from.accepts, `${path}.accepts`),
   };
 };
 

@@ -5,7 +5,7 @@
 import type { HostShare } from './share.ts';
 
 /** Raised when the meaning of the record changes. Older is migrated at apply; newer refuses every write. */
-export const RECORD_FORMAT = 1;
+export const RECORD_FORMAT = 2;
 
 export interface HostRecord {
   readonly format: number;
