@@ -32,10 +32,16 @@ export function assemble(host: string, record: HostRecord, facts: HostFacts): Ho
     addresses: addressesOf(tunnels),
     routes: routesOf(tunnels, record, facts),
     rules: rulesOf(tunnels, record),
-    sysctls: desiredSysctls(tunnels, forwards, facts, record.sysctlsBefore),
+    sysctls: desiredSysctls(tunnels, forwards, facts, record.sysctlsBefore, mostConnections(record.sets)),
     devices: devicesOf(host, tunnels, facts),
     tables: table === undefined ? [] : [table],
   };
+}
+
+/** Of several sets that name one, the highest. */
+export function mostConnections(sets: ReadonlyMap<string, HostShare>): number | undefined {
+  const named = [...sets.values()].flatMap(({ conntrackMax }) => conntrackMax ?? []);
+  return named.length === 0 ? undefined : Math.max(...named);
 }
 
 /** All tunnels of all sets in a fixed order, each with what it may bring. */
@@ -56,15 +62,16 @@ const ownTunnels = (tunnels: readonly TunnelInTable[]): readonly TunnelInTable[]
 
 function linksOf(tunnels: readonly TunnelInTable[], facts: HostFacts): readonly Link[] {
   const links = new Map<string, Link>();
-  for (const { link: name, type, mtu, vxlan } of ownTunnels(tunnels)) {
+  for (const { link: name, type, mtu, vxlan, kind: outerKind, outer } of ownTunnels(tunnels)) {
     const shared = links.get(name);
-    const kind = type === 'VXLAN' ? 'vxlan' : 'wireguard';
+    const kind = outerKind ?? (type === 'VXLAN' ? 'vxlan' : 'wireguard');
     links.set(name, {
       name,
       kind,
       mtu: Math.min(mtu, shared?.mtu ?? mtu),
       up: true,
       ...(vxlan !== undefined && { vxlan }),
+      ...(outer !== undefined && { outer }),
     });
   }
   // Whatever the kernel is, the link is WireGuard's: the driver knows how this host makes one.

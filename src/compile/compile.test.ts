@@ -37,6 +37,29 @@ describe('the text a host is given', () => {
         node: node({ interfaces: { eth0: ['192.168.1.20/24', '2001:db8:1::20/64'], priv0: ['172.31.0.2/24'] } }),
       },
     ],
+    ...(
+      [
+        ['ipip', 'IPIP', '172.31.0.'],
+        ['gre6', 'GRE', 'fd31::'],
+      ] as const
+    ).map(
+      ([name, type, network]) =>
+        [
+          name,
+          over(`  type: ${type}
+  ends:
+    - { host: edge, addresses: [10.90.0.1/30, fd90::1/64], endpoint: "${network}1" }
+    - { host: node, addresses: [10.90.0.2/30, fd90::2/64], endpoint: "${network}2" }`),
+          {
+            edge: edge({
+              interfaces: { eth0: ['198.51.100.10/24', '2001:db8:e::10/64'], priv0: ['172.31.0.1/24', 'fd31::1/64'] },
+            }),
+            node: node({
+              interfaces: { eth0: ['192.168.1.20/24', '2001:db8:1::20/64'], priv0: ['172.31.0.2/24', 'fd31::2/64'] },
+            }),
+          },
+        ] as const,
+    ),
     [
       'direct',
       over(`  type: Direct

@@ -18,8 +18,9 @@ import {
   type ResourceSet,
 } from '../resources/index.ts';
 import { chooseAims, waysOf } from './aim.ts';
-import { assemble, tunnelsOf } from './assemble.ts';
+import { assemble, mostConnections, tunnelsOf } from './assemble.ts';
 import { claimProblems } from './claim.ts';
+import { cannotSetMax, conntrackNotes } from './conntrack.ts';
 import { declaredDiffers } from './declared.ts';
 import { withoutFamiliesOff } from './families.ts';
 import { compileForwards, type TargetHealth } from './forward.ts';
@@ -89,13 +90,27 @@ export function compile(
       problems.push(...found);
       return share === undefined ? [] : [share];
     });
+    const { conntrack } = view.resource;
     const share: HostShare = {
       tunnels,
       forwards: forwards.forwards.get(view.name) ?? [],
       accepts: forwards.accepts.get(view.name) ?? [],
+      ...(conntrack.max !== undefined && { conntrackMax: conntrack.max }),
     };
+    const refused = conntrack.max === undefined ? undefined : cannotSetMax(view.facts);
+    if (refused !== undefined)
+      problems.push({
+        code: 'cannotBe',
+        at: view.resource.positionOf('spec.conntrack.max'),
+        path: 'spec.conntrack.max',
+        what: `${view.name}: ${refused}`,
+      });
     const compiled = [...switchedOff, ...forwards.notes].filter(({ host }) => host === view.name);
-    const notes = [...(view.facts.notes ?? []), ...compiled.map(({ text }) => text)];
+    const notes = [
+      ...(view.facts.notes ?? []),
+      ...compiled.map(({ text }) => text),
+      ...conntrackNotes(share, view.facts),
+    ];
     const settled = settle(view.resource, view.facts, setName, share, version);
     problems.push(...settled.problems, ...claimProblems(set, view, settled.sets, setName));
     hosts.set(view.name, { name: view.name, share, ...settled.host, publicAddresses: view.publicAddresses, notes });
@@ -138,7 +153,8 @@ interface Settled {
 /** Puts the share beside those of other sets on the host, gives its tunnels their numbers, and assembles all of them. */
 function settle(resource: HostResource, facts: HostFacts, setName: string, share: HostShare, version: string): Settled {
   const sets = new Map(facts.record?.sets ?? []);
-  if (share.tunnels.length + share.forwards.length + share.accepts.length > 0) sets.set(setName, share);
+  const asksMore = share.conntrackMax !== undefined;
+  if (share.tunnels.length + share.forwards.length + share.accepts.length > 0 || asksMore) sets.set(setName, share);
   else sets.delete(setName);
   if (sets.size === 0) return { host: { state: EMPTY_STATE, keyLinks: [] }, sets, problems: [] };
   const returning = tunnelsOf(sets).filter(({ returns }) => returns.length > 0);
@@ -168,7 +184,7 @@ function finish(
   const noted = facts.record?.sysctlsBefore ?? new Map<string, string>();
   const tunnels = tunnelsOf(sets);
   const forwards = [...sets.values()].flatMap((share) => share.forwards);
-  const before = sysctlsBefore(desiredSysctls(tunnels, forwards, facts, noted), facts, noted);
+  const before = sysctlsBefore(desiredSysctls(tunnels, forwards, facts, noted, mostConnections(sets)), facts, noted);
   const record: HostRecord = { format: RECORD_FORMAT, version, sets, numbers, sysctlsBefore: before };
   const keyLinks = [...new Set(tunnels.filter(({ type }) => type === 'WireGuard').map(({ link }) => link))].filter(
     isOwnLink,

@@ -2,6 +2,7 @@
 import { type AcceptShare, type ForwardShare, type HostFacts, isOwnLink, targetsOf } from '../host/index.ts';
 import type { Family } from '../net/index.ts';
 import type { Sysctls } from '../routing/index.ts';
+import { CONNTRACK_MAX } from './conntrack.ts';
 import type { TunnelInTable } from './table-words.ts';
 
 const FORWARDING_6 = 'net/ipv6/conf/all/forwarding';
@@ -60,6 +61,7 @@ export function desiredSysctls(
   forwards: readonly ForwardShare[],
   facts: HostFacts,
   before: ReadonlyMap<string, string>,
+  conntrackMax?: number,
 ): Sysctls {
   const wanted = new Map<string, string>();
   const forwarding = forwardingLinks(forwards, tunnels);
@@ -83,6 +85,7 @@ export function desiredSysctls(
   }
   const kernelWireGuard = facts.wireguard === 'kernel' && tunnels.some(({ type }) => type === 'WireGuard');
   if (kernelWireGuard && originally(facts, before, SEND_REDIRECTS) === '1') wanted.set(SEND_REDIRECTS, '0');
+  if (conntrackMax !== undefined) wanted.set(CONNTRACK_MAX, String(conntrackMax));
   return wanted;
 }
 

@@ -11,11 +11,13 @@ import {
   sameAddress,
   wholeFamily,
 } from '../net/index.ts';
-import type { Problem, TunnelEnd, TunnelResource } from '../resources/index.ts';
+import type { Problem, TunnelEnd, TunnelResource, TunnelType } from '../resources/index.ts';
 import { type Vxlan, vxlanMtu } from '../routing/index.ts';
 import type { PendingKey, PublicKey } from '../wireguard/index.ts';
 import { wireguardMtu } from '../wireguard/index.ts';
 import { chooseVni, ownLinkName, sharedLinkName } from './names.ts';
+import { isPointToPoint, outerKind, type PointToPoint, pointToPointMtu } from './point-to-point.ts';
+import { lacks } from './support.ts';
 import { type HostView, linkOf, underlayMtu } from './view.ts';
 
 /** IANA's port for VXLAN (RFC 7348). */
@@ -62,7 +64,6 @@ export function compileEnd(
   const at = (path: string, what: string): Problem => ({ code: 'cannotBe', at: tunnel.positionOf(path), path, what });
   const link = linkName(tunnel, end, view.facts);
   const type = tunnel.type;
-  if (type === 'IPIP' || type === 'GRE') return { problems: [at('spec.type', `not yet supported: type ${type}`)] };
   if (link === undefined) {
     const addresses = end.addresses.map(({ address }) => printAddress(address)).join(', ');
     return {
@@ -86,6 +87,7 @@ export function compileEnd(
     mtu,
     ...(type === 'WireGuard' && end.listenPort !== undefined && { listenPort: end.listenPort }),
     ...(type === 'VXLAN' && { vxlan: vxlan(tunnel, end, far, view, peer) }),
+    ...(isPointToPoint(type) && pointToPoint(type, tunnel, end, far, view)),
     peer: {
       host: far.host,
       addresses: farAddresses,
@@ -99,6 +101,8 @@ export function compileEnd(
         : use.aims.map(hostPrefix),
     returns: ([4, 6] as const).filter((family) => returns.has(family)),
   };
+  const missing = lacks(view.name, share, view.facts);
+  if (missing !== undefined) problems.push(at('spec.type', missing));
   return { share, problems };
 }
 
@@ -139,6 +143,20 @@ function vxlan(tunnel: TunnelResource, end: TunnelEnd, far: TunnelEnd, view: Hos
   };
 }
 
+/** Both ends have endpoints, and the schema holds that they are addresses of one family. */
+function pointToPoint(
+  type: PointToPoint,
+  tunnel: TunnelResource,
+  end: TunnelEnd,
+  far: TunnelEnd,
+  view: HostView,
+): Pick<TunnelShare, 'kind' | 'outer'> {
+  const local = insideOf(view, outsideAddress(end));
+  const remote = outsideAddress(far);
+  if (local === undefined || remote === undefined) return {};
+  return { kind: outerKind(type, remote.family, tunnel.families), outer: { local, remote } };
+}
+
 const outsideAddress = ({ endpoint }: TunnelEnd): Address | undefined =>
   endpoint !== undefined && isAddress(endpoint.host) ? endpoint.host : undefined;
 
@@ -152,6 +170,11 @@ const insideOf = (view: HostView, address: Address | undefined): Address | undef
 function macOf(facts: HostFacts, addresses: readonly Address[]): { readonly mac?: string } {
   const mac = addresses.map((address) => linkOf(facts, address)?.mac).find((each) => each !== undefined);
   return facts.source === 'observed' && mac !== undefined ? { mac } : {};
+}
+
+function largestMtu(type: Exclude<TunnelType, 'Direct'>, path: number, outer: Family): number {
+  if (isPointToPoint(type)) return pointToPointMtu(type, path, outer);
+  return type === 'VXLAN' ? vxlanMtu(path, outer) : wireguardMtu(path, outer);
 }
 
 /** The tunnel's MTU from the narrower of both ends' underlay; a larger one given by the user is a problem with the sum shown. */
@@ -168,7 +191,7 @@ function chooseMtu(tunnel: TunnelResource, view: HostView, peer: HostView, repor
   }
   const path = Math.min(...ends.map(({ view: each, far }) => underlayMtu(each, far) ?? ETHERNET_MTU));
   const outer = tunnel.ends.map(outsideAddress).find((address) => address !== undefined)?.family ?? 6;
-  const most = tunnel.type === 'VXLAN' ? vxlanMtu(path, outer) : wireguardMtu(path, outer);
+  const most = largestMtu(tunnel.type, path, outer);
   if (tunnel.mtu !== undefined && tunnel.mtu > most)
     report(
       `${tunnel.mtu} is too large: the path carries ${path} bytes, ${tunnel.type} over IPv${outer} takes ${path - most}, which leaves ${path} - ${path - most} = ${most}`,

@@ -16,6 +16,7 @@ import {
   type LinkAddress,
   lookupRoute,
   MAIN_TABLE,
+  OUTER_KINDS,
   type Route,
   type RouteIndex,
   type RouteResult,
@@ -132,7 +133,7 @@ export function mainAddress(view: HostView, family: Family, endpoint: Address | 
   return lasting.find(({ link }) => !isVirtual(facts, link))?.address.address;
 }
 
-const VIRTUAL = new Set(['loopback', 'bridge', 'wireguard', 'tun', 'vxlan', 'dummy', 'ipip', 'gre', 'sit', 'ip6tnl']);
+const VIRTUAL = new Set<string>(['loopback', 'bridge', 'wireguard', 'tun', 'vxlan', 'dummy', ...OUTER_KINDS]);
 
 const isVirtual = (facts: HostFacts, link: string): boolean =>
   VIRTUAL.has(facts.state.links.find(({ name }) => name === link)?.kind ?? '');

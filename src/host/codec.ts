@@ -14,7 +14,7 @@ import {
   printPortRange,
   printPrefix,
 } from '../net/index.ts';
-import type { Vxlan } from '../routing/index.ts';
+import { OUTER_KINDS, type Outer, type Vxlan } from '../routing/index.ts';
 import { isPendingKey, parsePublicKey } from '../wireguard/index.ts';
 import { fields, flag, JsonError, list, oneOf, optional, parsed, type Reader, table, text, whole } from './json.ts';
 import { type HostNumbers, type HostRecord, RECORD_FORMAT } from './record.ts';
@@ -46,6 +46,7 @@ function encode(record: HostRecord): string {
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([name, share]) => {
       const parts = [
+        ...(share.conntrackMax === undefined ? [] : [`    "conntrackMax": ${share.conntrackMax}`]),
         `    "tunnels": ${lines(share.tunnels.map((tunnel) => JSON.stringify(canonical(encodeTunnel(tunnel)))))}`,
         `    "forwards": ${lines(encodeRows(share.forwards, COLUMNS, encodeForward, encodeOwn))}`,
         `    "accepts": ${lines(encodeRows(share.accepts, COLUMNS, encodeAccept, encodeOwn))}`,
@@ -130,6 +131,11 @@ const readVxlan: Reader<Vxlan> = (json, path) => {
   };
 };
 
+const readOuter: Reader<Outer> = (json, path) => {
+  const from = fields(json, path);
+  return { local: readAddress(from.local, `${path}.local`), remote: readAddress(from.remote, `${path}.remote`) };
+};
+
 const encodePeer = (peer: TunnelPeer): unknown => ({
   host: peer.host,
   ...(peer.publicKey && !isPendingKey(peer.publicKey) && { publicKey: peer.publicKey }),
@@ -157,6 +163,9 @@ const encodeTunnel = (tunnel: TunnelShare): unknown => ({
   ...tunnel,
   addresses: tunnel.addresses.map(printInterfaceAddress),
   ...(tunnel.vxlan && { vxlan: encodeVxlan(tunnel.vxlan) }),
+  ...(tunnel.outer && {
+    outer: { local: printAddress(tunnel.outer.local), remote: printAddress(tunnel.outer.remote) },
+  }),
   peer: encodePeer(tunnel.peer),
   routes: tunnel.routes.map(printPrefix),
 });
@@ -165,12 +174,14 @@ const readTunnel: Reader<TunnelShare> = (json, path) => {
   const from = fields(json, path);
   return {
     name: text(from.name, `${path}.name`),
-    type: oneOf('WireGuard', 'VXLAN', 'Direct')(from.type, `${path}.type`),
+    type: oneOf('WireGuard', 'VXLAN', 'IPIP', 'GRE', 'Direct')(from.type, `${path}.type`),
     link: text(from.link, `${path}.link`),
     addresses: list(readInterfaceAddress)(from.addresses, `${path}.addresses`),
     mtu: whole(from.mtu, `${path}.mtu`),
     ...optional(from, 'listenPort', whole, path),
     ...optional(from, 'vxlan', readVxlan, path),
+    ...optional(from, 'kind', oneOf(...OUTER_KINDS), path),
+    ...optional(from, 'outer', readOuter, path),
     peer: readPeer(from.peer, `${path}.peer`),
     routes: list(readPrefix)(from.routes, `${path}.routes`),
     returns: list(readFamily)(from.returns, `${path}.returns`),
@@ -297,6 +308,7 @@ const readSharedAccept: Reader<Omit<AcceptShare, keyof Own>> = (json, path) => {
 const readShare: Reader<HostShare> = (json, path) => {
   const from = fields(json, path);
   return {
+    ...optional(from, 'conntrackMax', whole, path),
     tunnels: list(readTunnel)(from.tunnels, `${path}.tunnels`),
     forwards: readRows(readSharedForward, readOwnForward, COLUMNS)(from.forwards, `${path}.forwards`),
     accepts: readRows(readSharedAccept, readOwn, COLUMNS)(from.accepts, `${path}.accepts`),

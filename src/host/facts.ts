@@ -1,4 +1,5 @@
 /** What is known of a host when resources are compiled for it. */
+import type { OuterKind } from '../routing/index.ts';
 import type { PublicKey } from '../wireguard/index.ts';
 import type { HostRecord } from './record.ts';
 import type { HostState } from './state.ts';
@@ -27,6 +28,10 @@ export interface HostFacts {
   };
   readonly wireguard: WireGuardSupport;
   readonly vxlan: 'kernel' | 'absent' | 'unknown';
+  /** Kinds of links for IPIP and GRE that the kernel cannot make; absent where nobody looked, or it cannot be told. */
+  readonly absentKinds?: readonly OuterKind[];
+  /** MemAvailable of /proc/meminfo. */
+  readonly memoryAvailableBytes?: number;
   /** /etc/sallyport, or /run/sallyport/netns/INODE (design.md, State). Absent where nobody looked. */
   readonly stateFolder?: string;
   /** The name of its network namespace, where it is one of `ip netns`. */

@@ -1,18 +1,20 @@
 /** What one set of resources asks of one host. The shares of all sets on a host together make its HostState. */
 import type { Address, Endpoint, Family, InterfaceAddress, PortRange, Prefix, Transport } from '../net/index.ts';
-import type { Vxlan } from '../routing/index.ts';
+import type { Outer, OuterKind, Vxlan } from '../routing/index.ts';
 import type { PendingKey, PublicKey } from '../wireguard/index.ts';
 
 export interface HostShare {
   readonly tunnels: readonly TunnelShare[];
   readonly forwards: readonly ForwardShare[];
   readonly accepts: readonly AcceptShare[];
+  /** Most connections that the host's kernel tracks; absent: as it is. */
+  readonly conntrackMax?: number;
 }
 
 /** One end of a tunnel, on the host that has it. */
 export interface TunnelShare {
   readonly name: string;
-  readonly type: 'WireGuard' | 'VXLAN' | 'Direct';
+  readonly type: 'WireGuard' | 'VXLAN' | 'IPIP' | 'GRE' | 'Direct';
   /** `sp-wg51820`, `sp-NAME`; for Direct the existing interface. */
   readonly link: string;
   /** What we put on the link; none for Direct. */
@@ -21,6 +23,9 @@ export interface TunnelShare {
   readonly mtu: number;
   readonly listenPort?: number;
   readonly vxlan?: Vxlan;
+  /** IPIP and GRE: the kernel's kind of link, and the two ends of its packets. */
+  readonly kind?: OuterKind;
+  readonly outer?: Outer;
   readonly peer: TunnelPeer;
   /** What lies behind the peer and is routed into the tunnel: the aims of forwards. */
   readonly routes: readonly Prefix[];

@@ -103,7 +103,7 @@ interface LinkDiff {
   readonly changed: readonly { readonly before: Link; readonly after: Link }[];
 }
 
-/** A link is changed in place while it is of the same kind; a VXLAN's identity cannot change, so that one is made anew. */
+/** A link is changed in place while it is of the same kind; the ends of a VXLAN, IPIP or GRE link cannot change, so that one is made anew. */
 function diffLinks(before: readonly Link[], after: readonly Link[]): LinkDiff {
   const stands = new Map(before.map((link) => [link.name, link]));
   const wanted = new Map(after.map((link) => [link.name, link]));
@@ -125,8 +125,9 @@ function diffLinks(before: readonly Link[], after: readonly Link[]): LinkDiff {
   };
 }
 
-const linkIdentity = ({ kind, vxlan }: Link): string => {
+const linkIdentity = ({ kind, vxlan, outer }: Link): string => {
   const text = (address: Address | undefined): string => (address === undefined ? '' : printAddress(address));
+  if (outer !== undefined) return `${kind} ${text(outer.local)} ${text(outer.remote)}`;
   return vxlan === undefined ? kind : `${kind} ${vxlan.vni} ${vxlan.port} ${text(vxlan.local)} ${text(vxlan.remote)}`;
 };
 

@@ -46,8 +46,7 @@ export const tunnelSpec = z.strictObject({
     .enum(['WireGuard', 'IPIP', 'GRE', 'VXLAN', 'Direct'])
     .describe(
       'How packets travel. Only WireGuard encrypts; Direct is a private network that is there already, nothing is created.',
-    )
-    .register(notes, { later: ['IPIP', 'GRE'] }),
+    ),
   // 576: what every IPv4 host must be able to receive (RFC 791, 3.1).
   mtu: wholeNumber(576, 65_535).exactOptional().describe('Bytes of the largest inner packet. Left out: from the path.'),
   vni: wholeNumber(1, 0xff_ffff).exactOptional().describe('VXLAN network identifier. Left out: chosen.'),

@@ -186,23 +186,6 @@ for (const [says, text] of [
   ['access.http', document('Host', 'x', '{ access: { http: { url: "https://192.168.88.1/rest" } } }')],
   ['access.agent', document('Host', 'x', '{ access: { agent: {} } }')],
   ['foreignFirewall Refuse', host('x', ', foreignFirewall: Refuse')],
-  ['conntrack.max', host('x', ', conntrack: { max: 100000 }')],
-  [
-    'type IPIP',
-    tunnel(
-      'x',
-      '[{ host: edge, addresses: [10.9.0.1/30], endpoint: 198.51.100.10 }, { host: node, addresses: [10.9.0.2/30], endpoint: 198.51.100.11 }]',
-      'IPIP',
-    ),
-  ],
-  [
-    'type GRE',
-    tunnel(
-      'x',
-      '[{ host: edge, addresses: [10.9.0.1/30], endpoint: 198.51.100.10 }, { host: node, addresses: [10.9.0.2/30], endpoint: 198.51.100.11 }]',
-      'GRE',
-    ),
-  ],
   [
     'presharedKeys true',
     tunnel('x', ends('edge', '10.9.0.1/30', 'node', '10.9.0.2/30')).replace('ends:', 'presharedKeys: true, ends:'),

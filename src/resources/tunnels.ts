@@ -209,12 +209,21 @@ export function checkTunnelsTogether(
         claim(peerClaim(address, link), tunnel.name, `spec.ends[${1 - index}].addresses`);
       }
     }
+    // The kernel has one link of a kind between two addresses.
+    if (tunnel.type === 'IPIP' || tunnel.type === 'GRE')
+      for (const [index, end] of tunnel.ends.entries()) {
+        const [own, far] = [end, tunnel.ends[1 - index]].map((each) => outside(each));
+        claim(`${tunnel.type} from ${own} to ${far} of ${end.host}`, tunnel.name, `spec.ends[${index}].endpoint`);
+      }
     const [left, right] = tunnel.ends;
     const both = [linkOf(tunnel, left), linkOf(tunnel, right)].sort().join(' and ');
     claim(`the pair of ${both}`, tunnel.name, 'spec.ends');
   }
   return problems;
 }
+
+const outside = (end: TunnelEnd | undefined): string =>
+  isAddress(end?.endpoint?.host) ? printAddress(end.endpoint.host) : '';
 
 /** WireGuard tunnels whose ends share a host and a listen port share a link; every other has one of its own. */
 const linkOf = ({ type, name }: TunnelResource, { host, listenPort }: TunnelEnd): string =>

@@ -23,6 +23,18 @@ export type { ReversePath } from './reverse-path.ts';
 export { checkReversePath, REVERSE_PATH_SYSCTLS } from './reverse-path.ts';
 export type { RouteIndex, RoutingTables } from './route-index.ts';
 export { indexRoutes } from './route-index.ts';
-export type { Link, LinkAddress, Nexthop, Route, RouteType, RoutingRule, RuleAction, Sysctls, Vxlan } from './state.ts';
-export { LOCAL_TABLE, MAIN_TABLE, SALLYPORT_PROTOCOL, WORST_METRIC } from './state.ts';
+export type {
+  Link,
+  LinkAddress,
+  Nexthop,
+  Outer,
+  OuterKind,
+  Route,
+  RouteType,
+  RoutingRule,
+  RuleAction,
+  Sysctls,
+  Vxlan,
+} from './state.ts';
+export { isOuterKind, LOCAL_TABLE, MAIN_TABLE, OUTER_KINDS, SALLYPORT_PROTOCOL, WORST_METRIC } from './state.ts';
 export { readSysctls, sysctlCommand } from './sysctls.ts';

@@ -28,9 +28,10 @@ export function objectField(entry: Entry, name: string): Entry | undefined {
   return { fields: value, at: `${entry.at}, ${name}` };
 }
 
+/** `ip` gives `null` for the lower device of a link that has none of its kind: `sit0`, `tunl0` (iplink's IFLA_LINK of 0). */
 export function textField(entry: Entry, name: string): string | undefined {
   const value = entry.fields[name];
-  if (value === undefined) return undefined;
+  if (value === undefined || value === null) return undefined;
   if (typeof value !== 'string') throw wrong(entry, name, 'a text');
   return value;
 }

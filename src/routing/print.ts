@@ -73,7 +73,7 @@ function printAction(action: RuleAction): string {
 }
 
 /** `sp-edge vxlan id 42 local 10.0.0.1 remote 10.0.0.2 dstport 4789 mtu 1450 up`. */
-export function printLink({ name, kind, vxlan, mtu, up, master, alias }: Link): string {
+export function printLink({ name, kind, vxlan, outer, mtu, up, master, alias }: Link): string {
   return words(
     name,
     kind,
@@ -81,6 +81,8 @@ export function printLink({ name, kind, vxlan, mtu, up, master, alias }: Link): 
     vxlan?.local && `local ${printAddress(vxlan.local)}`,
     vxlan?.remote && `remote ${printAddress(vxlan.remote)}`,
     vxlan && `dstport ${vxlan.port}`,
+    outer && `local ${printAddress(outer.local)}`,
+    outer && `remote ${printAddress(outer.remote)}`,
     `mtu ${mtu}`,
     master && `master ${master}`,
     alias && `alias ${alias}`,

@@ -11,7 +11,7 @@ import {
   required,
   textField,
 } from './json.ts';
-import type { Link, LinkAddress, Vxlan } from './state.ts';
+import { isOuterKind, type Link, type LinkAddress, type Outer, type Vxlan } from './state.ts';
 
 /** Its output is for readLinks. */
 export const LINKS_COMMAND: readonly string[] = ['ip', '-j', '-d', 'link', 'show'];
@@ -39,6 +39,7 @@ function readLink(entry: Entry, indexByName: ReadonlyMap<string, number | undefi
   const peerIndex = peerName === undefined ? numberField(entry, 'link_index') : indexByName.get(peerName);
   const peerNamespace = numberField(entry, 'link_netnsid');
   const vxlan = kind === 'vxlan' && info !== undefined ? readVxlan(info) : undefined;
+  const outer = isOuterKind(kind) && info !== undefined ? readOuter(info) : undefined;
   return {
     name: nameOf(entry),
     kind,
@@ -52,6 +53,7 @@ function readLink(entry: Entry, indexByName: ReadonlyMap<string, number | undefi
     ...(peerIndex !== undefined && peerIndex > 0 && { peerIndex }),
     ...(peerNamespace !== undefined && { peerNamespace }),
     ...(vxlan !== undefined && { vxlan }),
+    ...(outer !== undefined && { outer }),
   };
 }
 
@@ -72,6 +74,16 @@ function readVxlan(info: Entry): Vxlan | undefined {
   // One attribute of the kernel (IFLA_VXLAN_GROUP), which `ip` calls a group where it is a multicast address.
   const remote = ['remote', 'remote6', 'group', 'group6'].map((name) => addressField(data, name)).find(Boolean);
   return { vni, port, ...(local !== undefined && { local }), ...(remote !== undefined && { remote }) };
+}
+
+/** `any` at an end is no address: such a link waits for whoever comes. */
+function readOuter(info: Entry): Outer | undefined {
+  const data = objectField(info, 'info_data');
+  if (data === undefined) return undefined;
+  const [local, remote] = ['local', 'remote'].map((name) =>
+    textField(data, name) === 'any' ? undefined : addressField(data, name),
+  );
+  return local === undefined || remote === undefined ? undefined : { local, remote };
 }
 
 /** The addresses of all links, in the kernel's order, from ADDRESSES_COMMAND. Throws an Error where the text is not its output. */

@@ -19,7 +19,20 @@ export interface Link {
   /** Network namespace id (`link_netnsid`) in which `peerIndex` counts; absent means this one. */
   readonly peerNamespace?: number;
   readonly vxlan?: Vxlan;
+  /** Of a link that wraps packets for one other address: the kinds of OUTER_KINDS. Absent where it takes any (`tunl0`). */
+  readonly outer?: Outer;
 }
+
+/** Where the outer packets of a link go, and from where. */
+export interface Outer {
+  readonly local: Address;
+  readonly remote: Address;
+}
+
+/** Kinds of links that put one IP packet into another (ip-link(8)). */
+export const OUTER_KINDS = ['ipip', 'sit', 'ip6tnl', 'gre', 'ip6gre'] as const;
+export type OuterKind = (typeof OUTER_KINDS)[number];
+export const isOuterKind = (kind: string): kind is OuterKind => OUTER_KINDS.some((each) => each === kind);
 
 export interface Vxlan {
   readonly vni: number;

@@ -9,7 +9,7 @@ import { SOURCE_PORT } from './simulate.ts';
 export interface Expectation {
   readonly from: Address;
   readonly to: Address;
-  readonly protocol: 'tcp' | 'udp';
+  readonly protocol: keyof typeof PROTOCOLS;
   readonly port: number;
   /** After each translation, in order. */
   readonly aims: readonly Address[];

@@ -1,6 +1,7 @@
 /** What lies beyond a link: the far end of a tunnel, a host on the same network, the Internet, or nothing known. */
 import { type Address, lookupPrefix, printAddress, sameAddress } from '../net/index.ts';
 import { evaluate, type PacketContext, printReference } from '../nftables/index.ts';
+import type { Link } from '../routing/index.ts';
 import { isPendingKey, printKey, sameKey, type WireGuardPeer } from '../wireguard/index.ts';
 import {
   isOverlay,
@@ -40,9 +41,10 @@ export function cross(
     return end('dropped', `${from.host} has no link ${from.link} that is up`);
   if (isOverlay(link)) {
     if (isHome(origin, from, packet)) return { kind: 'returns', packet };
-    return link.kind === 'wireguard'
-      ? crossWireGuard(network, host, from.link, packet, record)
-      : crossVxlan(network, host, from.link, nexthop, packet);
+    if (link.kind === 'wireguard') return crossWireGuard(network, host, from.link, packet, record);
+    return link.kind === 'vxlan'
+      ? crossVxlan(network, host, from.link, nexthop, packet)
+      : crossOuter(network, host, link, packet);
   }
   const outside = host.openLinks.has(from.link) ? withOuterSource(host, packet) : packet;
   if (isHome(origin, from, packet)) return { kind: 'returns', packet };
@@ -128,6 +130,19 @@ function isPeer(network: Network, { host, link }: TunnelPlug, { publicKey }: Wir
 function isOwnKey(host: SimulatedHost, own: WireGuardPeer['publicKey'] | undefined, peer: WireGuardPeer): boolean {
   if (isPendingKey(peer.publicKey)) return peer.publicKey.pendingHost === host.name;
   return own !== undefined && sameKey(own, peer.publicKey);
+}
+
+/** A wire with two ends: whatever is put into it comes out, if the ends mean each other. */
+function crossOuter(network: Network, host: SimulatedHost, link: Link, packet: Packet): Crossing {
+  const far = network.farEnds.get(plugKey({ host: host.name, link: link.name }))?.[0];
+  if (far === undefined)
+    return end('exits', `${printPacket(packet)} leaves ${host.name} by ${link.name}; the other end is not known`);
+  const there = network.hosts.get(far.host)?.links.get(far.link);
+  if (there === undefined || there.kind !== link.kind || !there.up)
+    return end('dropped', `${far.host} has no ${link.kind} link ${far.link} that is up`);
+  if (link.kind === 'ipip' && packet.destination.family === 6)
+    return end('unreachable', `${link.name} on ${host.name} carries IPv4 alone`);
+  return { kind: 'arrives', at: far, packet };
 }
 
 /** One network of two: the next hop must be the other's address. */

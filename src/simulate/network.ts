@@ -9,7 +9,7 @@ import {
   type PrefixTable,
 } from '../net/index.ts';
 import { type PreparedRuleset, prepareRuleset } from '../nftables/index.ts';
-import { indexRoutes, type Link, type LinkAddress, type RouteIndex } from '../routing/index.ts';
+import { indexRoutes, isOuterKind, type Link, type LinkAddress, type RouteIndex } from '../routing/index.ts';
 import type { WireGuardDevice, WireGuardPeer } from '../wireguard/index.ts';
 
 /** An address of a public interface: on the link, and as the Internet sees it (the provider's 1:1 NAT). */
@@ -103,7 +103,8 @@ const hasNatChain = ({ tables }: HostState, family: 'ip' | 'ip6'): boolean =>
   );
 
 /** Links whose other end is found by the tunnel, never by a prefix. */
-export const isOverlay = (link: Link | undefined): boolean => link?.kind === 'wireguard' || link?.kind === 'vxlan';
+export const isOverlay = (link: Link | undefined): boolean =>
+  link !== undefined && (link.kind === 'wireguard' || link.kind === 'vxlan' || isOuterKind(link.kind));
 
 /** The links on the same network as `plug` that bear `address`: of the same zone, and with a prefix in common. */
 export function neighboursAt(network: Network, plug: TunnelPlug, address: Address): readonly TunnelPlug[] {

@@ -3,7 +3,10 @@ import { type Address, type Family, printAddress } from '../net/index.ts';
 import type { Tuple } from '../nftables/index.ts';
 
 /** IANA's numbers. */
-export const PROTOCOLS = { tcp: 6, udp: 17 } as const;
+export const PROTOCOLS = { tcp: 6, udp: 17, ipip: 4, sit: 41, gre: 47 } as const;
+
+const nameOf = (protocol: number): string =>
+  Object.entries(PROTOCOLS).find(([, number]) => number === protocol)?.[0] ?? String(protocol);
 
 export interface Packet {
   readonly source: Address;
@@ -46,4 +49,4 @@ const printEnd = (address: Address, port: number): string =>
 
 /** `192.0.2.7:40000 → 198.51.100.10:80/tcp`. */
 export const printPacket = ({ source, destination, protocol, sourcePort, destinationPort }: Tuple): string =>
-  `${printEnd(source, sourcePort)} → ${printEnd(destination, destinationPort)}/${protocol === PROTOCOLS.tcp ? 'tcp' : 'udp'}`;
+  `${printEnd(source, sourcePort)} → ${printEnd(destination, destinationPort)}/${nameOf(protocol)}`;

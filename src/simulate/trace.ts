@@ -52,7 +52,8 @@ export interface Flow {
   /** As it stands in the packet when it comes to the first host. */
   readonly to: Address;
   readonly port: number;
-  readonly protocol: 'tcp' | 'udp';
+  /** The others are packets in packets, which have no ports: those are 0. */
+  readonly protocol: 'tcp' | 'udp' | 'ipip' | 'sit' | 'gre';
   /** 40000 unless given. */
   readonly sourcePort?: number;
 }

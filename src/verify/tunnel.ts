@@ -42,30 +42,39 @@ function letInPromises(ground: Ground, tunnel: TunnelResource, compiled: Compile
       ?.publicAddresses.find(
         ({ outer }) => endpoint !== undefined && isAddress(endpoint.host) && sameAddress(outer, endpoint.host),
       );
-    const port = listenPort ?? endpoint?.port;
-    if (open === undefined || port === undefined) return [];
+    const asked = outerPackets(tunnel, listenPort ?? endpoint?.port);
+    if (open === undefined) return [];
     const far = tunnel.ends[1 - index]?.endpoint;
     const known =
       far !== undefined && isAddress(far.host) && far.host.family === open.inner.family ? far.host : undefined;
     const address = known ?? ground.outsiders[open.inner.family];
-    const flow: Flow = {
-      from: { kind: 'beyond', host, link: open.link, address },
-      to: open.inner,
-      port,
-      protocol: 'udp',
-    };
-    const { request } = simulate(ground.network, flow);
-    const isDialled = far === undefined || tunnel.type !== 'WireGuard';
-    const isLetIn = request.verdict === 'delivered' && request.host === host;
-    const isStopped = request.verdict === 'dropped' || request.verdict === 'rejected';
-    // From where the far end dials is not known: a firewall that asks who comes may know it.
-    const isSure = known !== undefined || !asksWho(ground.network, host);
-    const reason = request.reason ?? `${printPacket(request.packet)} is delivered elsewhere`;
-    const finding: Finding = isLetIn
-      ? fulfilled
-      : { holds: isStopped && isDialled && isSure ? false : 'undecided', flow, reason };
-    return [concluded(ground, `Tunnel/${tunnel.name}`, `${host} lets in its packets at udp/${port}`, [finding])];
+    const from = { kind: 'beyond', host, link: open.link, address } as const;
+    return asked.map((each) => {
+      const flow: Flow = { from, to: open.inner, ...each };
+      const { request } = simulate(ground.network, flow);
+      const isDialled = far === undefined || tunnel.type !== 'WireGuard';
+      const isLetIn = request.verdict === 'delivered' && request.host === host;
+      const isStopped = request.verdict === 'dropped' || request.verdict === 'rejected';
+      // From where the far end dials is not known: a firewall that asks who comes may know it.
+      const isSure = known !== undefined || !asksWho(ground.network, host);
+      const reason = request.reason ?? `${printPacket(request.packet)} is delivered elsewhere`;
+      const finding: Finding = isLetIn
+        ? fulfilled
+        : { holds: isStopped && isDialled && isSure ? false : 'undecided', flow, reason };
+      const what = each.port === 0 ? `of protocol ${each.protocol}` : `at ${each.protocol}/${each.port}`;
+      return concluded(ground, `Tunnel/${tunnel.name}`, `${host} lets in its packets ${what}`, [finding]);
+    });
   });
+}
+
+/** What the packets of a tunnel are outside: UDP to a port, or packets in packets, of one kind for each family inside (RFC 2003, 4213, 2784). */
+function outerPackets(
+  { type, families }: TunnelResource,
+  port: number | undefined,
+): readonly Pick<Flow, 'protocol' | 'port'>[] {
+  if (type === 'GRE') return [{ protocol: 'gre', port: 0 }];
+  if (type === 'IPIP') return families.map((family) => ({ protocol: family === 4 ? 'ipip' : 'sit', port: 0 }));
+  return port === undefined ? [] : [{ protocol: 'udp', port }];
 }
 
 /** Whether a rule of others asks for the source address. */

@@ -14,7 +14,8 @@ export function linuxDriver(transport: Transport): Driver {
   return {
     async observe(signal) {
       const facts = await observe(transport, support, readings, signal);
-      support = { wireguard: facts.wireguard, vxlan: facts.vxlan };
+      const { wireguard, vxlan, absentKinds } = facts;
+      support = { wireguard, vxlan, ...(absentKinds !== undefined && { absentKinds }) };
       return facts;
     },
     makeKeys: (links, signal) => makeKeys(transport, links, signal),

@@ -1,6 +1,7 @@
 import type { HostFacts, HostState } from '../../host/index.ts';
 import {
   ADDRESSES_COMMAND,
+  isOuterKind,
   LINKS_COMMAND,
   type Link,
   readAddresses,
@@ -24,13 +25,14 @@ import { RULESET_COMMAND, readTables } from './tables.ts';
 import { readVersions, VERSION_COMMANDS } from './versions.ts';
 
 /** What links the host can make. */
-export type LinkSupport = Pick<HostFacts, 'wireguard' | 'vxlan'>;
+export type LinkSupport = Pick<HostFacts, 'wireguard' | 'vxlan' | 'absentKinds'>;
 
 const ROUTES = { 4: routesCommand(4), 6: routesCommand(6) } as const;
 const RULES = { 4: rulesCommand(4), 6: rulesCommand(6) } as const;
 const DEVICES = script(DUMP_WIREGUARD);
 const SYSCTLS = sysctlCommand(OBSERVED_SYSCTLS);
 const PROBE = script(PROBE_LINKS);
+const MEMORY = script(READ_IF_THERE, '/proc/meminfo');
 
 /**
  * Looks at a Linux host in one round trip, after the one for its state folder; in one more where iptables wrote rules there. What links it can make is asked where `support` is
@@ -58,6 +60,7 @@ export async function observe(
     SYSCTLS,
     LEGACY_TABLES[4],
     LEGACY_TABLES[6],
+    MEMORY,
   ];
   const probes = support === undefined ? [PROBE] : [];
   const answers = await ask(transport, [...Object.values(VERSION_COMMANDS), ...argvs, record, keys, ...probes], signal);
@@ -88,6 +91,7 @@ export async function observe(
       keys: readKeys(answers(keys).stdout),
       versions,
       stateFolder,
+      ...readMemory(answers(MEMORY).stdout),
       ...(notes.length > 0 && { notes }),
       ...(transport.namespace !== undefined && { namespace: transport.namespace }),
       ...(support ?? readSupport(stdout(PROBE))),
@@ -96,16 +100,23 @@ export async function observe(
   });
 }
 
+/** `MemAvailable:   12345 kB`. */
+function readMemory(text: string): Pick<HostFacts, 'memoryAvailableBytes'> {
+  const kib = /^MemAvailable:\s*(\d+) kB$/m.exec(text)?.[1];
+  return kib === undefined ? {} : { memoryAvailableBytes: Number(kib) * 1024 };
+}
+
 /** Asks what links the host can make, and nothing else. */
 export async function probeLinks(transport: Transport): Promise<LinkSupport> {
   return readSupport(need(await ask(transport, [PROBE]), PROBE).stdout);
 }
 
 function readSupport(text: string): LinkSupport {
-  const [wireguard, vxlan] = text.trim().split('\n');
+  const [wireguard, vxlan, absent] = text.trim().split('\n');
   return {
     wireguard: wireguard === 'kernel' || wireguard === 'userspace' || wireguard === 'absent' ? wireguard : 'unknown',
     vxlan: vxlan === 'kernel' || vxlan === 'absent' ? vxlan : 'unknown',
+    ...(absent?.startsWith('absent:') === true && { absentKinds: absent.split(' ').filter(isOuterKind) }),
   };
 }
 

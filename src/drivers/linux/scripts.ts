@@ -68,8 +68,17 @@ sync "$d"`;
 /**
  * What links can be made, tried in a network namespace that is thrown away: the words kernel, userspace or absent for WireGuard, then
  * kernel or absent for VXLAN; unknown for both where there may be no such namespace. That may load a module, as the first real link would.
+ * Last `absent:` with the kinds for IPIP and GRE that there is no module for, or `unknown` where nobody can say. Those are not tried: their
+ * modules make a device of their own in every namespace (tunl0, gre0).
  */
 export const PROBE_LINKS = `
+a=absent:
+for m in ipip sit ip6tnl:ip6_tunnel gre:ip_gre ip6gre:ip6_gre; do
+  [ -d "/sys/module/\${m#*:}" ] || modprobe -n -q "\${m#*:}" 2>/dev/null || a="$a \${m%:*}"
+done
+command -v modprobe >/dev/null || [ ! -e /proc/modules ] || a=unknown
+finish() { echo "$a"; }
+trap finish EXIT
 unshare --net true 2>/dev/null || { echo unknown; echo unknown; exit 0; }
 if unshare --net ip link add sp-probe type wireguard 2>/dev/null; then echo kernel
 elif command -v wireguard-go >/dev/null && [ -c /dev/net/tun ]; then echo userspace

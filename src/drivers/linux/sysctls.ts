@@ -13,7 +13,7 @@ export const OBSERVED_SYSCTLS: readonly string[] = [
     'send_redirects',
   ]),
   ...each('net/ipv6/conf/*', ['forwarding', 'accept_ra', 'accept_redirects', 'disable_ipv6']),
-  'net/netfilter/nf_conntrack_max',
+  ...each('net/netfilter', ['nf_conntrack_max', 'nf_conntrack_count', 'nf_conntrack_buckets']),
 ];
 
 function each(folder: string, names: readonly string[]): readonly string[] {
