@@ -25,7 +25,7 @@ export function encodeRows<Item extends object>(
       first = Object.entries(item).filter(([name]) => !own.has(name));
       lines.push(JSON.stringify(shared(item)));
     }
-    lines.push(JSON.stringify(row(item)));
+    lines.push(`[${row(item).map(quote).join(',')}]`);
   }
   return lines;
 }
@@ -73,9 +73,14 @@ function isAlike(item: object, fields: readonly (readonly [string, unknown])[], 
 function same(left: unknown, right: unknown): boolean {
   if (left === right) return true;
   if (typeof left !== 'object' || typeof right !== 'object' || left === null || right === null) return false;
-  const names = Object.keys(left);
-  return (
-    names.length === Object.keys(right).length &&
-    names.every((name) => name in right && same(Reflect.get(left, name), Reflect.get(right, name)))
-  );
+  let names = 0;
+  for (const name in left) {
+    if (!same(Reflect.get(left, name), Reflect.get(right, name))) return false;
+    names += 1;
+  }
+  for (const _ in right) names -= 1;
+  return names === 0;
 }
+
+/** As JSON.stringify, which takes a kilobyte of memory for a word. */
+const quote = (text: string): string => (/^[\w.:/-]*$/.test(text) ? `"${text}"` : JSON.stringify(text));

@@ -8,7 +8,7 @@ const addressTypes: ReadonlySet<string> = new Set(['ipv4_addr', 'ipv6_addr']);
 
 /** The constant in nft's JSON, read as `type` (one name per part of a concatenation); undefined if it is not modelled. */
 export function readValue(json: unknown, type?: DataType): Value | undefined {
-  if (typeof json === 'string') return readText(json, type?.[0]);
+  if (typeof json === 'string') return readSharedText(json, type?.[0]);
   if (typeof json === 'number') return readNumber(json);
   // `fib saddr oif missing` is the one place where nft writes a truth value.
   if (typeof json === 'boolean') return { kind: 'symbol', name: json ? 'exists' : 'missing' };
@@ -39,6 +39,27 @@ function readPart(json: unknown, type: DataType | undefined, index: number): Val
 /** JSON numbers beyond 2^53 have lost digits. */
 const readNumber = (json: number): Value | undefined =>
   Number.isSafeInteger(json) && json >= 0 ? { kind: 'number', value: json } : undefined;
+
+/**
+ * Texts that were read, by type: fifty thousand elements share an address or two and two protocols, which are one object each so.
+ * Emptied before it holds many: addresses may all differ.
+ */
+const shared = new Map<string | undefined, Map<string, Value | undefined>>();
+const MOST_SHARED = 1_000;
+
+function readSharedText(json: string, type: string | undefined): Value | undefined {
+  let known = shared.get(type);
+  if (known === undefined || known.size >= MOST_SHARED) {
+    known = new Map();
+    shared.set(type, known);
+  }
+  let value = known.get(json);
+  if (value === undefined) {
+    value = readText(json, type);
+    known.set(json, value);
+  }
+  return value;
+}
 
 function readText(json: string, type: string | undefined): Value | undefined {
   if (json === '*') return { kind: 'wildcard' };
