@@ -16,12 +16,13 @@ import {
 import { script, type Transport, TransportError } from '../../transport/index.ts';
 import { readDump, type WireGuardDevice } from '../../wireguard/index.ts';
 import { ask, need } from './ask.ts';
+import { listCommand } from './generation.ts';
 import { LEGACY_TABLES, withIptables } from './iptables.ts';
 import { keyFolder, readKeys } from './keys.ts';
 import type { Readings } from './readings.ts';
 import { DUMP_WIREGUARD, PROBE_LINKS, READ_IF_THERE, READ_KEYS } from './scripts.ts';
 import { OBSERVED_SYSCTLS } from './sysctls.ts';
-import { RULESET_COMMAND, readTables } from './tables.ts';
+import { readTables } from './tables.ts';
 import { readVersions, VERSION_COMMANDS } from './versions.ts';
 
 /** What links the host can make. */
@@ -48,8 +49,9 @@ export async function observe(
   const stateFolder = await transport.stateFolder(signal);
   const record = script(READ_IF_THERE, `${stateFolder}/record.json`);
   const keys = script(READ_KEYS, keyFolder(stateFolder));
+  const ruleset = listCommand(transport, readings.standing()?.generation);
   const argvs = [
-    RULESET_COMMAND,
+    ruleset,
     LINKS_COMMAND,
     ADDRESSES_COMMAND,
     ROUTES[4],
@@ -66,7 +68,7 @@ export async function observe(
   const answers = await ask(transport, [...Object.values(VERSION_COMMANDS), ...argvs, record, keys, ...probes], signal);
   const stdout = (argv: readonly string[]): string => need(answers, argv).stdout;
   const versions = readVersions(answers);
-  const listed = await readTables(transport, answers(RULESET_COMMAND), readings, signal);
+  const listed = await readTables(transport, answers(ruleset), answers(LINKS_COMMAND).stdout, readings, signal);
   const legacy = { 4: answers(LEGACY_TABLES[4]).stdout, 6: answers(LEGACY_TABLES[6]).stdout };
   const { tables, notes } = await withIptables(transport, listed, legacy, signal);
   return reading(host, () => {

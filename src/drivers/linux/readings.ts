@@ -1,5 +1,13 @@
 import { decodeRecord, type HostFacts } from '../../host/index.ts';
 import { readRuleset, type Table } from '../../nftables/index.ts';
+import type { Listing } from './generation.ts';
+
+/** The tables of a generation of the ruleset, while the links were these. */
+export interface Standing {
+  readonly generation: string;
+  readonly links: string;
+  readonly tables: readonly Table[];
+}
 
 /**
  * The two readings that grow with the number of forwards. A text that is the same as at the last look is not read again, and gives
@@ -7,13 +15,28 @@ import { readRuleset, type Table } from '../../nftables/index.ts';
  */
 export interface Readings {
   /** Throws a RulesetReadError, as readRuleset does. */
-  readonly ruleset: (text: string) => readonly Table[];
+  readonly ruleset: (listing: Listing, links: string) => readonly Table[];
+  /** What was read last, where it need not be listed again while its generation stands. */
+  readonly standing: () => Standing | undefined;
   /** Of no text: that there is no record. */
   readonly record: (text: string) => Pick<HostFacts, 'record' | 'recordProblem'>;
 }
 
 /** Readings that nothing was read by yet. */
-export const startReadings = (): Readings => ({ ruleset: lastOnly(readRuleset), record: lastOnly(readRecord) });
+export function startReadings(): Readings {
+  const tablesOf = lastOnly(readRuleset);
+  let standing: Standing | undefined;
+  return {
+    ruleset({ text, generation }, links) {
+      standing = undefined;
+      const tables = tablesOf(text);
+      if (generation !== undefined) standing = { generation, links, tables };
+      return tables;
+    },
+    standing: () => standing,
+    record: lastOnly(readRecord),
+  };
+}
 
 function readRecord(text: string): Pick<HostFacts, 'record' | 'recordProblem'> {
   if (text === '') return {};

@@ -1,25 +1,35 @@
 import { readRuleset, type Table, type TableFamily } from '../../nftables/index.ts';
 import type { Output, Transport } from '../../transport/index.ts';
 import { ask, failure, need } from './ask.ts';
+import { listCommand, readListing } from './generation.ts';
 import type { Readings } from './readings.ts';
 
-export const RULESET_COMMAND: readonly string[] = ['nft', '-j', 'list', 'ruleset'];
+const RULESET_COMMAND: readonly string[] = ['nft', '-j', 'list', 'ruleset'];
 const TABLES_COMMAND: readonly string[] = ['nft', '-j', 'list', 'tables'];
 
 /**
- * The tables in the answer to RULESET_COMMAND. Where nft cannot list one of them it lists none: then each is asked for by itself,
- * and one that cannot be listed is opaque. Throws a TransportError where not even the names come.
+ * The tables in `ruleset`, the answer to listCommand. `links` is the text of the links: rules name interfaces as they are called now,
+ * whatever generation they are of. Where nft cannot list one of the tables it lists none: then each is asked for by itself, and one
+ * that cannot be listed is opaque. Throws a TransportError where not even the names come.
  */
 export async function readTables(
   transport: Transport,
   ruleset: Output,
+  links: string,
   readings: Readings,
   signal: AbortSignal,
 ): Promise<readonly Table[]> {
   if (ruleset.status === 127) throw failure(transport.host, RULESET_COMMAND, ruleset);
   if (ruleset.status === 0) {
+    const listing = readListing(ruleset.stdout);
+    if (listing === undefined) {
+      const standing = readings.standing();
+      if (standing?.links === links) return standing.tables;
+      const command = listCommand(transport);
+      return readTables(transport, (await ask(transport, [command], signal))(command), links, readings, signal);
+    }
     try {
-      return readings.ruleset(ruleset.stdout);
+      return readings.ruleset(listing, links);
     } catch (error) {
       if (!(error instanceof Error)) throw error; // one table that we cannot read: the same way
     }
