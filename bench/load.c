@@ -40,10 +40,8 @@ enum { ECHO = 'e', SINK = 's', MAX_FDS = 1 << 16, MAX_EVENTS = 256, BUFFER = 256
 
 /* A sink answers so many bytes with one: the sender counts what arrived, and needs no half-closed connection, which some proxies lack. */
 static const uint64_t SINK_STEP = 256 << 10;
-/* A connection that stands still this long has failed. */
-static const double PATIENCE_MS = 5000;
-/* Two readings of the clock are some 30 ns apart; the shortest interrupt takes longer than this. */
-static const uint64_t PAUSE_NS = 500;
+static const double PATIENCE_MS = 5000; /* a connection that stands still this long has failed */
+static const uint64_t PAUSE_NS = 500;   /* readings of the clock are some 30 ns apart, and the shortest interrupt takes longer */
 
 static char buffer[BUFFER];
 
@@ -104,15 +102,12 @@ static void print_taken(void) {
 
 static struct sockaddr_storage target;
 static socklen_t target_length;
+static int last_error;
 
 static void resolve(const char *address, const char *port) {
   struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM}, *found;
-  if (getaddrinfo(address, port, &hints, &found)) {
-    errno = EINVAL;
-    die(address);
-  }
-  memcpy(&target, found->ai_addr, found->ai_addrlen);
-  target_length = found->ai_addrlen;
+  if (getaddrinfo(address, port, &hints, &found)) errno = EINVAL, die(address);
+  memcpy(&target, found->ai_addr, target_length = found->ai_addrlen);
   freeaddrinfo(found);
 }
 
@@ -120,19 +115,22 @@ static int open_tcp(bool blocking) {
   int fd = socket(target.ss_family, SOCK_STREAM | (blocking ? 0 : SOCK_NONBLOCK), 0), one = 1;
   if (fd < 0) die("socket");
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-  if (connect(fd, (struct sockaddr *)&target, target_length) && errno != EINPROGRESS) {
-    if (blocking) die("connect");
-    int why = errno;
-    close(fd);
-    errno = why;
-    return -1;
-  }
-  return fd;
+  if (!connect(fd, (struct sockaddr *)&target, target_length) || errno == EINPROGRESS) return fd;
+  if (blocking) die("connect");
+  last_error = errno;
+  close(fd);
+  return -1;
 }
 
 static void watch(int loop, int fd, uint32_t events, int operation) {
   struct epoll_event event = {.events = events, .data.fd = fd};
   if (epoll_ctl(loop, operation, fd, &event)) die("epoll_ctl");
+}
+
+/* One byte to and fro. */
+static bool echoed(int fd) {
+  char byte = ECHO;
+  return send(fd, &byte, 1, MSG_NOSIGNAL) == 1 && recv(fd, &byte, 1, 0) == 1;
 }
 
 /* Closed by a reset: neither end keeps it in TIME_WAIT, and a port can be had again at once. */
@@ -141,8 +139,6 @@ static void reset(int fd) {
   setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
   close(fd);
 }
-
-/* ---- serve */
 
 static struct { char mode; uint64_t seen; } served[MAX_FDS];
 
@@ -210,22 +206,20 @@ static void serve(const char *port) {
   }
 }
 
-/* ---- connect */
-
 struct attempt { int fd; bool asked; double since; };
-static int last_error;
 
 static void start_attempt(int loop, struct attempt *attempt, uint64_t *failed) {
   attempt->asked = false;
   attempt->since = elapsed_ms();
   attempt->fd = open_tcp(false);
-  if (attempt->fd < 0) {
-    last_error = errno;
-    (*failed)++;
-    return;
-  }
   struct epoll_event event = {.events = EPOLLOUT, .data.ptr = attempt};
-  epoll_ctl(loop, EPOLL_CTL_ADD, attempt->fd, &event);
+  if (attempt->fd < 0) (*failed)++;
+  else epoll_ctl(loop, EPOLL_CTL_ADD, attempt->fd, &event);
+}
+
+static void end_attempt(struct attempt *attempt) {
+  reset(attempt->fd);
+  attempt->fd = -1;
 }
 
 /* Goes one step on: 0 not at its end yet, 1 answered, -1 failed. */
@@ -237,9 +231,8 @@ static int go_on(int loop, struct attempt *attempt) {
     if (got == 0) errno = ECONNABORTED;
     return got == 1 && byte == ECHO ? 1 : -1;
   }
-  socklen_t length = sizeof errno;
   int error = 0;
-  getsockopt(attempt->fd, SOL_SOCKET, SO_ERROR, &error, &length);
+  getsockopt(attempt->fd, SOL_SOCKET, SO_ERROR, &error, &(socklen_t){sizeof error});
   errno = error;
   if (error || send(attempt->fd, &byte, 1, MSG_NOSIGNAL) != 1) return -1;
   attempt->asked = true;
@@ -260,61 +253,48 @@ static void connect_again_and_again(double ms, int parallel) {
     for (int i = 0; i < count; i++) {
       struct attempt *attempt = events[i].data.ptr;
       int end = go_on(loop, attempt);
-      if (end == 0) continue;
       if (end > 0) answered++;
-      else last_error = errno, failed++;
-      reset(attempt->fd);
-      attempt->fd = -1;
+      if (end < 0) last_error = errno, failed++;
+      if (end != 0) end_attempt(attempt);
     }
     double at = elapsed_ms();
     open = 0;
     for (int i = 0; i < parallel; i++) {
       struct attempt *attempt = &attempts[i];
-      if (attempt->fd >= 0 && at - attempt->since > PATIENCE_MS) {
-        last_error = ETIMEDOUT;
-        failed++;
-        reset(attempt->fd);
-        attempt->fd = -1;
-      }
+      if (attempt->fd >= 0 && at - attempt->since > PATIENCE_MS)
+        last_error = ETIMEDOUT, failed++, end_attempt(attempt);
       if (attempt->fd < 0 && at < ms) start_attempt(loop, attempt, &failed);
-      if (attempt->fd >= 0) open++;
+      open += attempt->fd >= 0;
     }
   } while (open > 0 || elapsed_ms() < ms);
   print_taken();
   printf(",\"answered\":%lu,\"failed\":%lu,\"error\":\"%s\"}\n", answered, failed, failed ? strerror(last_error) : "");
 }
 
-/* ---- latency */
-
-static int compare(const void *left, const void *right) {
-  uint32_t a = *(const uint32_t *)left, b = *(const uint32_t *)right;
-  return (a > b) - (a < b);
-}
+static int compare(const void *left, const void *right) { return *(const int *)left - *(const int *)right; }
 
 static void latency(double ms) {
   enum { MOST = 1 << 20 };
-  uint32_t *taken = malloc(MOST * sizeof *taken);
+  int *taken = malloc(MOST * sizeof *taken);
   size_t count = 0;
-  char byte = ECHO;
   int fd = open_tcp(true);
   for (int warm = 0; warm < 100; warm++)
-    if (send(fd, &byte, 1, MSG_NOSIGNAL) != 1 || recv(fd, &byte, 1, 0) != 1) die("echo");
+    if (!echoed(fd)) die("echo");
   begin();
   while (elapsed_ms() < ms && count < MOST) {
     uint64_t since = now_ns();
-    if (send(fd, &byte, 1, MSG_NOSIGNAL) != 1 || recv(fd, &byte, 1, 0) != 1) die("echo");
-    taken[count++] = (uint32_t)(now_ns() - since);
+    if (!echoed(fd)) die("echo");
+    taken[count++] = (int)(now_ns() - since);
   }
   print_taken();
   qsort(taken, count, sizeof *taken, compare);
   printf(",\"count\":%zu,\"p50Us\":%.3f,\"p99Us\":%.3f}\n", count, taken[count / 2] / 1e3, taken[count * 99 / 100] / 1e3);
 }
 
-/* ---- bulk */
-
 static void bulk(double ms, int streams) {
   int loop = epoll_create1(0);
   uint64_t arrived = 0;
+  bool counting = false; /* the first tenth is not: windows open */
   struct epoll_event events[MAX_EVENTS];
   memset(buffer, SINK, sizeof buffer);
   for (int i = 0; i < streams; i++) {
@@ -322,16 +302,14 @@ static void bulk(double ms, int streams) {
     fcntl(fd, F_SETFL, O_NONBLOCK);
     watch(loop, fd, EPOLLIN | EPOLLOUT, EPOLL_CTL_ADD);
   }
-  /* The first tenth is not counted: windows open. */
-  bool counting = false;
   begin();
   for (;;) {
-    double at = elapsed_ms();
-    if (!counting && at > ms / 10) {
+    if (counting && elapsed_ms() > ms) break;
+    if (!counting && elapsed_ms() > ms / 10) {
       counting = true;
       arrived = 0;
       begin();
-    } else if (counting && at > ms) break;
+    }
     int count = epoll_wait(loop, events, MAX_EVENTS, 10);
     for (int i = 0; i < count; i++) {
       int fd = events[i].data.fd;
@@ -349,8 +327,6 @@ static void bulk(double ms, int streams) {
   printf(",\"bytes\":%lu}\n", arrived);
 }
 
-/* ---- udp */
-
 static void udp(double ms, double per_second, size_t bytes) {
   int fd = socket(target.ss_family, SOCK_DGRAM, 0);
   uint64_t sent = 0, counted = 0;
@@ -361,7 +337,7 @@ static void udp(double ms, double per_second, size_t bytes) {
     if (round == 1) {
       begin();
       for (double at; (at = elapsed_ms()) < ms; usleep(500))
-        for (uint64_t due = (uint64_t)(at * per_second / 1000); sent < due; sent++)
+        for (; sent < at * per_second / 1000; sent++)
           if (send(fd, buffer, bytes, 0) < 0 && errno != ENOBUFS && errno != ECONNREFUSED) die("send");
       print_taken();
     }
@@ -374,15 +350,12 @@ static void udp(double ms, double per_second, size_t bytes) {
   printf(",\"sent\":%lu,\"arrived\":%lu}\n", sent, counted);
 }
 
-/* ---- hold */
-
 static int answering(const int *fds, int count) {
   int answered = 0;
-  char byte = ECHO;
   struct timeval patience = {.tv_sec = 5};
   for (int i = 0; i < count; i++) {
     setsockopt(fds[i], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-    if (send(fds[i], &byte, 1, MSG_NOSIGNAL) == 1 && recv(fds[i], &byte, 1, 0) == 1) answered++;
+    answered += echoed(fds[i]);
   }
   return answered;
 }
@@ -403,11 +376,7 @@ int main(int argc, char **argv) {
   files.rlim_cur = files.rlim_max < MAX_FDS ? files.rlim_max : MAX_FDS;
   setrlimit(RLIMIT_NOFILE, &files);
   signal(SIGPIPE, SIG_IGN);
-  if (argc > 2 && !strcmp(argv[1], "-m")) {
-    start_meter(atoi(argv[2]));
-    argc -= 2;
-    argv += 2;
-  }
+  if (argc > 2 && !strcmp(argv[1], "-m")) start_meter(atoi(argv[2])), argc -= 2, argv += 2;
   const char *command = argc > 1 ? argv[1] : "";
   double ms = argc > 4 ? atof(argv[4]) : 0;
   if (argc >= 4) resolve(argv[2], argv[3]);
