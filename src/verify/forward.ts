@@ -204,14 +204,18 @@ function hairpinFindings(
   });
 }
 
-/** A client in the target's own network, where that is a network of the edge. */
+/** A client in the target's own network, where that is a network of the edge: not a target itself, which would ask itself. */
 function besideTarget(
   { network, outsiders }: Ground,
   edge: string,
-  { link, to, publicLinks }: ForwardShare,
+  forward: ForwardShare,
   asked: Omit<Flow, 'from'>,
 ): readonly Flow[] {
+  const { link, to, publicLinks } = forward;
   if (link === undefined || isOwnLink(link) || publicLinks.includes(link)) return [];
-  const address = neighbourOn(network, edge, link, to.family, outsiders[to.family]);
+  const address = neighbourOn(network, edge, link, to.family, outsiders[to.family], [
+    to,
+    ...targetsOf(forward).map((each) => each.to),
+  ]);
   return [{ from: { kind: 'beyond', host: edge, link, address }, ...asked }];
 }

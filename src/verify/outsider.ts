@@ -1,5 +1,5 @@
 /** Addresses of nobody we know, to ask from. */
-import { type Address, containsAddress, type Family, networkOf, parseAddress } from '../net/index.ts';
+import { type Address, containsAddress, type Family, networkOf, parseAddress, sameAddress } from '../net/index.ts';
 import { lookupRoute } from '../routing/index.ts';
 import type { Network } from '../simulate/index.ts';
 
@@ -38,8 +38,15 @@ export function clientOn(network: Network, host: string, link: string, family: F
   return hasWay ? stranger : neighbourOn(network, host, link, family, stranger);
 }
 
-/** An address that no host bears in the network of one that the host bears on the link: a neighbour there; without one, somebody else. */
-export function neighbourOn(network: Network, host: string, link: string, family: Family, otherwise: Address): Address {
+/** An address that no host bears in the network of one that the host bears on the link: a neighbour there, none of `others`; without one, somebody else. */
+export function neighbourOn(
+  network: Network,
+  host: string,
+  link: string,
+  family: Family,
+  otherwise: Address,
+  others: readonly Address[] = [],
+): Address {
   const own = network.hosts
     .get(host)
     ?.state.addresses.find(
@@ -51,7 +58,9 @@ export function neighbourOn(network: Network, host: string, link: string, family
     const address: Address = { family, value: own.address.address.value ^ offset };
     // The first and last of an IPv4 network are no hosts.
     const last = address.value & 0xffn;
-    if (containsAddress(prefix, address) && last !== 0n && last !== 255n && !isBorne(network, address)) return address;
+    const isOther = others.some((each) => sameAddress(each, address));
+    if (containsAddress(prefix, address) && last !== 0n && last !== 255n && !isOther && !isBorne(network, address))
+      return address;
   }
   return otherwise;
 }
