@@ -110,6 +110,7 @@ export function compile(
       ...(view.facts.notes ?? []),
       ...compiled.map(({ text }) => text),
       ...conntrackNotes(share, view.facts),
+      ...flowNotes(share, view.facts),
     ];
     const settled = settle(view.resource, view.facts, setName, share, version);
     problems.push(...settled.problems, ...claimProblems(set, view, settled.sets, setName));
@@ -117,6 +118,12 @@ export function compile(
   }
   return { hosts, problems: distinctProblems(problems) };
 }
+
+/** Said before anything moves: without conntrack an old flow keeps its target as long as it sends. */
+const flowNotes = ({ forwards }: HostShare, { noFlows }: HostFacts): readonly string[] =>
+  noFlows === undefined || forwards.length === 0
+    ? []
+    : [`${noFlows}: when a forward moves, UDP flows stay on the old target while they send`];
 
 /** In the order of the documents; both ends of a tunnel find the same thing wrong with it. */
 const distinctProblems = (problems: readonly Problem[]): readonly Problem[] =>

@@ -1,4 +1,6 @@
 export type { Compiled, CompiledHost, CompileOptions } from './compile.ts';
 export { compile, compileRemoval } from './compile.ts';
 export { declaredFacts } from './declared.ts';
+export { targetFor } from './spread.ts';
+export { connectionMarks } from './table-words.ts';
 export type { PublicAddress } from './view.ts';

@@ -1,4 +1,7 @@
 /** Which client goes to which target under `policy: Balance`: rendezvous hashing, a bucket of clients at a time. */
+import { type ForwardShare, type ForwardTarget, targetsOf } from '../host/index.ts';
+import type { Address } from '../net/index.ts';
+import { jhash, reciprocalScale } from '../nftables/index.ts';
 import { fnv1a } from './names.ts';
 
 /** Clients are hashed into so many buckets: of two equal targets each gets half of them, give or take one in thirty. */
@@ -35,4 +38,27 @@ function mixed(hash: number): number {
   bits = Math.imul(bits ^ (bits >>> 16), 0x85ebca6b);
   bits = Math.imul(bits ^ (bits >>> 13), 0xc2b2ae35);
   return (bits ^ (bits >>> 16)) >>> 0;
+}
+
+/** Lists of targets are asked again for each client. */
+const spreads = new WeakMap<readonly ForwardTarget[], readonly number[]>();
+
+/** Where a forward sends a client of this address, as the kernel reckons it. */
+export function targetFor(forward: ForwardShare, client: Address): ForwardTarget {
+  const { balance, name } = forward;
+  const targets = targetsOf(forward);
+  const [first] = targets;
+  if (first === undefined) throw new TypeError(`PortForward ${name} leads to no target`);
+  if (balance === undefined) return first;
+  const buckets = spreads.get(balance) ?? spread(balance);
+  spreads.set(balance, buckets);
+  return targets[buckets[bucketOf(client, spreadSeed(name))] ?? 0] ?? first;
+}
+
+/** The bucket of a client: `jhash` of its address in network order, of IPv6 with the lower 64 bits cleared (`clientOf`). */
+export function bucketOf({ family, value }: Address, seed: number): number {
+  const hashed = family === 4 ? value : (value >> 64n) << 64n;
+  const width = family === 4 ? 4 : 16;
+  const bytes = Uint8Array.from({ length: width }, (_, at) => Number((hashed >> BigInt((width - 1 - at) * 8)) & 0xffn));
+  return reciprocalScale(jhash(bytes, seed), BUCKETS);
 }

@@ -62,6 +62,16 @@ export function marksOf({ mark }: HostNumbers): Marks {
   return { forwarded: (room * step) >>> 0, masqueraded: ((room - 1) * step) >>> 0, keep: ~mark.mask >>> 0 };
 }
 
+/** The marks of connections that our DNAT made, within their mask. */
+export function connectionMarks(numbers: HostNumbers): {
+  readonly mask: number;
+  readonly forwarded: number;
+  readonly masqueraded: number;
+} {
+  const { forwarded, masqueraded } = marksOf(numbers);
+  return { mask: numbers.mark.mask, forwarded, masqueraded };
+}
+
 export const tunnelMark = (index: number, { mark }: HostNumbers): number => (index * markStep(mark.mask)) >>> 0;
 
 /** Sets our bits of a mark and leaves the others': 1.0.6 takes only constants here. */

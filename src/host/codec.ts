@@ -207,6 +207,7 @@ const encodeOwn = ({ name, protocol, ports, targetPorts }: Own): Row => [
 /** The shared fields by name in their order, as `canonical` would put them. */
 const encodeForward = (forward: ForwardShare): Readonly<Record<Exclude<keyof ForwardShare, keyof Own>, unknown>> => ({
   balance: forward.balance?.map(encodeTarget),
+  drain: forward.drain,
   link: forward.link,
   masquerade: forward.masquerade,
   match: encodeMatch(forward.match),
@@ -273,6 +274,11 @@ const readOwnForward = (row: readonly unknown[], path: string): Required<Own> =>
   targetPorts: readPorts(row[3], path),
 });
 
+const readNoDrain: Reader<false> = (json, path) => {
+  if (json !== false) throw new JsonError(path, 'false', json);
+  return json;
+};
+
 const readSharedForward: Reader<Omit<ForwardShare, keyof Own>> = (json, path) => {
   const from = fields(json, path);
   return {
@@ -283,6 +289,7 @@ const readSharedForward: Reader<Omit<ForwardShare, keyof Own>> = (json, path) =>
     publicLinks: list(text)(from.publicLinks, `${path}.publicLinks`),
     ...optional(from, 'policy', readPolicy, path),
     ...optional(from, 'balance', list(readTarget), path),
+    ...optional(from, 'drain', readNoDrain, path),
   };
 };
 

@@ -27,6 +27,8 @@ export interface HostFacts {
     readonly iproute2?: readonly number[];
   };
   readonly wireguard: WireGuardSupport;
+  /** Why tracked connections can be neither listed nor ended; absent where they can, or where nobody looked. */
+  readonly noFlows?: string;
   readonly vxlan: 'kernel' | 'absent' | 'unknown';
   /** Kinds of links for IPIP and GRE that the kernel cannot make; absent where nobody looked, or it cannot be told. */
   readonly absentKinds?: readonly OuterKind[];

@@ -66,6 +66,8 @@ export interface ForwardShare {
   readonly policy?: ForwardPolicy;
   /** policy Balance: all of its targets in this family, `to` being the first of them. Absent: `to` alone. */
   readonly balance?: readonly ForwardTarget[];
+  /** TCP connections do not finish on the old target when the forward moves. Absent: they do. */
+  readonly drain?: false;
 }
 
 /** One of several places that a forward leads to; ports are the forward's. */

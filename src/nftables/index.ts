@@ -52,6 +52,7 @@ export { normalProtocol } from './datatype.ts';
 export { diffTable } from './diff.ts';
 export type { ChainSelection, PreparedRuleset } from './evaluate.ts';
 export { evaluate, portAnswers, prepareRuleset, printReference, standsAt } from './evaluate.ts';
+export { jhash, reciprocalScale } from './evaluate-hash.ts';
 export type {
   ConnectionContext,
   Evaluation,

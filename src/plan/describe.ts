@@ -11,6 +11,7 @@ import {
 } from '../nftables/index.ts';
 import { printLink, printLinkAddress, printRoute, printRule } from '../routing/index.ts';
 import { printKey, type WireGuardDevice, type WireGuardPeer } from '../wireguard/index.ts';
+import { printFlows } from './flows.ts';
 import type { HostChange, HostObject } from './object.ts';
 
 /** design.md, `plan -o json`. */
@@ -34,7 +35,7 @@ export function describeChange(change: HostChange): ChangeDescription {
     transactional: subject.kind === 'nft',
     reversible: change.action !== 'remove' || isWritable(subject),
     action: change.action,
-    object: subject.kind === 'device' ? 'link' : subject.kind,
+    object: subject.kind === 'device' ? 'link' : subject.kind === 'flows' ? 'nft' : subject.kind,
     name: nameOf(subject),
     ...(before !== undefined && { before }),
     ...(after !== undefined && { after }),
@@ -43,6 +44,7 @@ export function describeChange(change: HostChange): ChangeDescription {
 
 /** What others put into our table and we do not model can be removed and not be written again. */
 function isWritable(object: HostObject): boolean {
+  if (object.kind === 'flows') return false;
   if (object.kind !== 'nft') return true;
   return object.object.kind !== 'object' && (object.object.kind !== 'chain' || !holdsOpaque(object.object.chain.rules));
 }
@@ -74,6 +76,8 @@ function nameOf(object: HostObject): string {
       return `IPv${object.rule.family} ${object.rule.priority}`;
     case 'sysctl':
       return object.path.replaceAll('.', '/').replaceAll('/', '.');
+    case 'flows':
+      return 'flows on targets that change';
     case 'nft':
       return nftName(object.object);
     case 'file':
@@ -97,6 +101,8 @@ function text(object: HostObject): string {
       return printRule(object.rule);
     case 'sysctl':
       return object.value;
+    case 'flows':
+      return printFlows(object);
     case 'nft':
       return nftText(object.object);
     case 'file':

@@ -1,4 +1,5 @@
 /** The things on a host that a plan adds, changes or removes. */
+import type { ForwardShare } from '../host/index.ts';
 import type { RulesetObject } from '../nftables/index.ts';
 import type { Link, LinkAddress, Route, RoutingRule } from '../routing/index.ts';
 import type { WireGuardDevice, WireGuardPeer } from '../wireguard/index.ts';
@@ -16,6 +17,19 @@ export type HostObject =
   /** Path below /proc/sys, and its value. `add`: of a link that is not there yet. `remove` does nothing: the link goes next. */
   | { readonly kind: 'sysctl'; readonly path: string; readonly value: string }
   | { readonly kind: 'nft'; readonly object: RulesetObject }
+  /**
+   * Connections that bear our marks and went where the forwards before led. `remove` ends those that now lead elsewhere; `add` does
+   * nothing: the next packet makes one anew. `places` is what goes, for people.
+   */
+  | {
+      readonly kind: 'flows';
+      readonly mask: number;
+      readonly forwarded: number;
+      readonly masqueraded: number;
+      readonly places: readonly string[];
+      readonly before: readonly ForwardShare[];
+      readonly after: readonly ForwardShare[];
+    }
   /** A file of ours in the host's state folder or elsewhere; `content` is text. A key file's content is never here. */
   | { readonly kind: 'file'; readonly path: string; readonly mode: number; readonly content: string };
 

@@ -11,6 +11,7 @@ import {
 import { diffTable, type RulesetChange, type Table } from '../nftables/index.ts';
 import { type Link, type LinkAddress, printRoute, printRule, type Route, type RoutingRule } from '../routing/index.ts';
 import { isPendingKey, printKey, type WireGuardDevice, type WireGuardPeer } from '../wireguard/index.ts';
+import { flowChanges } from './flows.ts';
 import type { HostChange, HostObject } from './object.ts';
 
 export interface Desired {
@@ -43,6 +44,7 @@ export function planHost(facts: HostFacts, desired: Desired): readonly HostChang
   const rules = diffSets(own.rules, want.rules, ruleKey, () => false);
   const peers = diffDevices(own.devices, want.devices, gone, facts.record);
   const sysctls = diffSysctls(facts, desired, made);
+  const tables = diffTables(own.tables, want.tables);
   const files = diffFiles(facts, desired, sysctls.restored.length > 0);
   return [
     ...files.first,
@@ -53,7 +55,8 @@ export function planHost(facts: HostFacts, desired: Desired): readonly HostChang
     ...linkSysctls(facts, gone),
     ...peers.removed,
     ...links.removed.map((link) => remove({ kind: 'link', link })),
-    ...diffTables(own.tables, want.tables),
+    ...tables,
+    ...flowChanges(facts, desired.record, tables),
     ...sysctls.first,
     ...links.added.map((link) => add({ kind: 'link', link })),
     ...links.changed.map(

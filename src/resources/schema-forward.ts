@@ -114,11 +114,7 @@ export const portForwardSpec = z.strictObject({
     .exactOptional()
     .describe("How targets are probed. Left out: the tunnel's state alone.")
     .register(notes, { later: true }),
-  drain: z
-    .boolean()
-    .default(true)
-    .describe('Established TCP connections finish on the old target.')
-    .register(notes, { later: [false] }),
+  drain: z.boolean().default(true).describe('Established TCP connections finish on the old target.'),
   fastPath: z
     .enum(['Auto', 'Off'])
     .default('Auto')

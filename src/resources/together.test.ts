@@ -196,7 +196,6 @@ for (const [says, text] of [
   ],
   ['tracking Stateless', forward('x', 'hosts: [edge]', tcp(80), ', tracking: Stateless')],
   ['hairpin false', forward('x', 'hosts: [edge]', tcp(80), ', hairpin: false')],
-  ['drain false', forward('x', 'hosts: [edge]', tcp(80), ', drain: false')],
   ['health', forward('x', 'hosts: [edge]', tcp(80), ', health: { tcp: 8080, interval: 200ms, failures: 3 }')],
 ] as const) {
   test(`not yet supported: ${says}`, () => {

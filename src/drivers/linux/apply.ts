@@ -3,6 +3,7 @@ import type { HostChange } from '../../plan/index.ts';
 import { changeLinkArguments, type Link, printBatches } from '../../routing/index.ts';
 import { type Output, script, type Transport } from '../../transport/index.ts';
 import { failure } from './ask.ts';
+import { endFlows } from './flows.ts';
 import type { LinkSupport } from './observe.ts';
 import { REMOVE_WIREGUARD, START_WIREGUARD_GO, WRITE_SYSCTLS } from './scripts.ts';
 import { addLinkCommands, changesOf, type IpItem, makeSteps, nameOf, type Step, type SysctlItem } from './steps.ts';
@@ -68,6 +69,10 @@ async function carryOut(place: Place, step: Step): Promise<Refusal | undefined> 
         if (refusal !== undefined) return refusal;
       }
       return undefined;
+    case 'flows': {
+      const error = await endFlows(transport, step.moved);
+      return error && { stands: [], error };
+    }
     case 'goesWithLink':
       return undefined;
     case 'addWireGuard':

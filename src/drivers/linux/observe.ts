@@ -16,6 +16,7 @@ import {
 import { script, type Transport, TransportError } from '../../transport/index.ts';
 import { readDump, type WireGuardDevice } from '../../wireguard/index.ts';
 import { ask, need } from './ask.ts';
+import { CONNTRACK_COMMAND, flowsProblem } from './flows.ts';
 import { listCommand } from './generation.ts';
 import { LEGACY_TABLES, withIptables } from './iptables.ts';
 import { keyFolder, readKeys } from './keys.ts';
@@ -60,6 +61,7 @@ export async function observe(
     RULES[6],
     DEVICES,
     SYSCTLS,
+    CONNTRACK_COMMAND,
     LEGACY_TABLES[4],
     LEGACY_TABLES[6],
     MEMORY,
@@ -95,6 +97,7 @@ export async function observe(
       stateFolder,
       ...readMemory(answers(MEMORY).stdout),
       ...(notes.length > 0 && { notes }),
+      ...flowsProblem(answers(CONNTRACK_COMMAND)),
       ...(transport.namespace !== undefined && { namespace: transport.namespace }),
       ...(support ?? readSupport(stdout(PROBE))),
       ...readings.record(stdout(record)),

@@ -2,7 +2,7 @@
 
 import { printPrefix } from '../../net/index.ts';
 import { printTransaction, type RulesetChange } from '../../nftables/index.ts';
-import type { Change, HostChange, HostObject } from '../../plan/index.ts';
+import type { Change, HostChange, HostObject, MovedFlows } from '../../plan/index.ts';
 import {
   addAddressArguments,
   addLinkArguments,
@@ -31,6 +31,7 @@ export type Step =
       readonly link: string;
       readonly commands: readonly (readonly string[])[];
     }
+  | { readonly kind: 'flows'; readonly change: HostChange; readonly moved: MovedFlows }
   /** What a link has of its own: nothing to do, and done all the same. */
   | { readonly kind: 'goesWithLink'; readonly change: HostChange }
   /** A WireGuard link by the kernel's driver or by wireguard-go, whichever the host has. */
@@ -90,6 +91,7 @@ export function changesOf(step: Step): readonly HostChange[] {
     case 'nft':
       return step.changes;
     case 'wg':
+    case 'flows':
     case 'goesWithLink':
     case 'addWireGuard':
     case 'removeWireGuard':
@@ -110,6 +112,8 @@ export function nameOf(step: Step): string {
       return `nft: ${count(step.changes.map(() => 'change'))}`;
     case 'wg':
       return `wg: ${objectOf(step.change).kind} of ${step.link}`;
+    case 'flows':
+      return 'flows of forwards that moved';
     case 'goesWithLink':
       return `${objectOf(step.change).kind}: goes with its link`;
     case 'addWireGuard':
@@ -152,6 +156,9 @@ function makeStep(change: HostChange, stateFolder: string): Step {
     case 'sysctl':
       if (change.action === 'remove') return { kind: 'goesWithLink', change };
       return { kind: 'sysctl', items: [{ change, path: networkPath(object.path), value: object.value }] };
+    case 'flows':
+      if (change.action !== 'remove') return { kind: 'goesWithLink', change };
+      return { kind: 'flows', change, moved: object };
     case 'file':
       if (change.action === 'remove') return { kind: 'removeFile', change, path: object.path };
       return { kind: 'writeFile', change, path: object.path, mode: object.mode, content: object.content };

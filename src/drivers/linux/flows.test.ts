@@ -1,0 +1,130 @@
+import { describe, expect, test } from 'vitest';
+import type { ForwardShare } from '../../host/index.ts';
+import { type Address, parseAddress } from '../../net/index.ts';
+import { type MovedFlows, staleFlows } from '../../plan/index.ts';
+import { endCommands, readFlows } from './flows.ts';
+
+const at = (text: string): Address => {
+  const address = parseAddress(text);
+  if (address === undefined) throw new TypeError(text);
+  return address;
+};
+
+const line = (
+  client: string,
+  asked: string,
+  port: number,
+  to: string,
+  toPort: number,
+  mark = 255,
+  protocol = 'udp',
+): string =>
+  `${protocol}      17 29 src=${client} dst=${asked} sport=40000 dport=${port} [UNREPLIED] src=${to} dst=${client} sport=${toPort} dport=40000 mark=${mark} use=1`;
+
+const forward = (port: number, to: string, more: Partial<ForwardShare> = {}): ForwardShare => ({
+  ...{
+    name: 'f',
+    match: { address: at('198.51.100.10') },
+    protocol: 'udp',
+    to: at(to),
+    masquerade: false,
+    publicLinks: [],
+  },
+  ...{ ports: { first: port, last: port }, targetPorts: { first: port, last: port }, ...more },
+});
+
+const moved = (after: readonly ForwardShare[], before: readonly ForwardShare[] = []): MovedFlows => ({
+  ...{ kind: 'flows', mask: 0xff, forwarded: 0xff, masqueraded: 0xfe, places: [], before, after },
+});
+
+const EDGE = '198.51.100.10';
+const isStale = (
+  after: readonly ForwardShare[],
+  text: string,
+  before: readonly ForwardShare[] = [],
+): readonly boolean[] => readFlows(text).map(staleFlows(moved(after, before)));
+
+describe('a flow ends', () => {
+  for (const [name, stale, after, text] of [
+    [
+      'not where the forward leads there',
+      false,
+      [forward(53, '10.0.0.1')],
+      line('192.0.2.1', EDGE, 53, '10.0.0.1', 53),
+    ],
+    ['where it leads to another address', true, [forward(53, '10.0.0.2')], line('192.0.2.1', EDGE, 53, '10.0.0.1', 53)],
+    [
+      'where it leads to another port',
+      true,
+      [forward(53, '10.0.0.1', { targetPorts: { first: 5353, last: 5353 } })],
+      line('192.0.2.1', EDGE, 53, '10.0.0.1', 53),
+    ],
+    [
+      'where it now hides the client',
+      true,
+      [forward(53, '10.0.0.1', { masquerade: true })],
+      line('192.0.2.1', EDGE, 53, '10.0.0.1', 53),
+    ],
+    ['where there is no forward', true, [], line('192.0.2.1', EDGE, 53, '10.0.0.1', 53)],
+    ['not where its mark is none of ours', false, [], line('192.0.2.1', EDGE, 53, '10.0.0.1', 53, 0x1)],
+    ['also where others have bits of its mark', true, [], line('192.0.2.1', EDGE, 53, '10.0.0.1', 53, 0x4ff)],
+    [
+      'not where a lease leads there',
+      false,
+      [forward(53, '10.0.0.1', { match: { interface: 'eth0', family: 4 } })],
+      line('192.0.2.1', EDGE, 53, '10.0.0.1', 53),
+    ],
+    [
+      'inside a range, by the shift of its port',
+      false,
+      [forward(50, '10.0.0.1', { ports: { first: 50, last: 59 }, targetPorts: { first: 150, last: 159 } })],
+      line('192.0.2.1', EDGE, 53, '10.0.0.1', 153),
+    ],
+    ['never of TCP where it may finish', false, [], line('192.0.2.1', EDGE, 53, '10.0.0.1', 53, 255, 'tcp')],
+  ] as const)
+    test(name, () => expect(isStale(after, text)).toEqual([stale]));
+
+  test('of TCP where the forward, or the one before, does not let it finish', () => {
+    const cut = forward(53, '10.0.0.2', { protocol: 'tcp', drain: false });
+    const text = line('192.0.2.1', EDGE, 53, '10.0.0.1', 53, 255, 'tcp');
+    expect(isStale([cut], text)).toEqual([true]);
+    expect(isStale([], text, [cut])).toEqual([true]);
+  });
+});
+
+describe('the commands', () => {
+  const end = (after: readonly ForwardShare[], ...lines: readonly string[]): readonly string[] =>
+    endCommands(readFlows(lines.join('\n')), staleFlows(moved(after)), 0xff).map((words) => words.join(' '));
+
+  test('ten thousand flows on a target that left are one', () => {
+    const flows = Array.from({ length: 10_000 }, (_, index) =>
+      line(`192.0.${index >> 8}.${index & 255}`, EDGE, 1 + (index % 5_000), '10.0.0.1', 1 + (index % 5_000)),
+    );
+    expect(end([], ...flows)).toEqual(['-D -f ipv4 -p udp -m 0xff/0xff --reply-src 10.0.0.1']);
+  });
+
+  test('where another forward still leads to the target, by port', () => {
+    const stays = line('192.0.2.1', EDGE, 54, '10.0.0.1', 54);
+    expect(end([forward(54, '10.0.0.1')], stays, line('192.0.2.1', EDGE, 53, '10.0.0.1', 53))).toEqual([
+      `-D -f ipv4 -p udp -m 0xff/0xff --reply-src 10.0.0.1 --orig-dst ${EDGE} --orig-port-dst 53 --reply-port-src 53`,
+    ]);
+  });
+
+  test('never one that finds a flow that goes right', () => {
+    const balance = ['a', 'b'].map((id, index) => ({
+      id,
+      to: at(`10.0.0.${index + 1}`),
+      masquerade: false,
+      weight: 1,
+    }));
+    const lines = Array.from({ length: 40 }, (_, index) => line(`192.0.2.${index + 1}`, EDGE, 53, '10.0.0.1', 53));
+    const flows = readFlows(lines.join('\n'));
+    const judge = staleFlows(moved([forward(53, '10.0.0.1', { balance })]));
+    const stale = flows.filter(judge);
+    expect(stale.length).toBeGreaterThan(5);
+    expect(stale.length).toBeLessThan(35);
+    const commands = endCommands(flows, judge, 0xff).map((words) => words.join(' '));
+    expect(commands).toHaveLength(stale.length);
+    for (const command of commands) expect(command).toMatch(/ --orig-src 192\.0\.2\.\d+ /);
+  });
+});

@@ -1,0 +1,142 @@
+/** Connections that the host tracks: listed and ended by `conntrack` (conntrack-tools). */
+import { parseAddress, printAddress } from '../../net/index.ts';
+import { type Flow, type MovedFlows, staleFlows } from '../../plan/index.ts';
+import { type Output, script, type Transport } from '../../transport/index.ts';
+import { failure } from './ask.ts';
+
+/** Whether `conntrack` is there and the kernel lets it look. */
+export const CONNTRACK_COMMAND = ['conntrack', '-C'] as const;
+
+/** What an answer to CONNTRACK_COMMAND says against ending flows. */
+export const flowsProblem = ({ status, stderr }: Output): { readonly noFlows?: string } => {
+  if (status === 0) return {};
+  return {
+    noFlows:
+      status === 127
+        ? 'there is no conntrack (Debian package conntrack)'
+        : `conntrack: ${stderr.trim().split('\n').at(-1)}`,
+  };
+};
+
+const FAMILIES = ['ipv4', 'ipv6'] as const;
+/** A listing of a million flows takes seconds. */
+const LIST_TIMEOUT_MS = 60_000;
+/** Rounds of looking and ending: the second finds what a vanished flow made the first leave out, the third what came in between. */
+const ROUNDS = 3;
+
+/**
+ * Ends the flows of ours that go where no forward leads any more, and no others. Nothing where there is no `conntrack`: the plan has
+ * said so. Gives the refusal, if there is one.
+ */
+export async function endFlows(transport: Transport, moved: MovedFlows): Promise<Error | undefined> {
+  const isStale = staleFlows(moved);
+  for (let round = 0; round < ROUNDS; round++) {
+    const flows = await listFlows(transport, moved);
+    const commands = endCommands(flows, isStale, moved.mask);
+    if (commands.length === 0) return undefined;
+    const argv = script(END_FLOWS, round === 0 ? 'together' : 'each');
+    const stdin = commands.map((words) => `${words.join(' ')}\n`).join('');
+    const output = await transport.run({ argv, stdin, timeoutMs: LIST_TIMEOUT_MS });
+    if (output.status !== 0) return failure(transport.host, argv, output);
+  }
+  return undefined;
+}
+
+/**
+ * together|each, and arguments for conntrack a line on stdin. `conntrack -R` (1.4.7) takes all lines in one run and stops at one whose
+ * flow has gone meanwhile, without a word; an older one does not know it. A flow that has gone is what was wanted.
+ */
+const END_FLOWS = `
+if [ "$1" = together ] && conntrack -R - >/dev/null 2>&1; then exit 0; fi
+set -f
+while read -r line; do conntrack $line >/dev/null 2>&1; done
+exit 0`;
+
+/** Both marks of ours, by the kernel's own filter: flows of others are not even read. */
+async function listFlows(transport: Transport, moved: MovedFlows): Promise<readonly Flow[]> {
+  const argvs = FAMILIES.flatMap((family) =>
+    [moved.forwarded, moved.masqueraded].map((mark) => listArguments(family, mark, moved.mask)),
+  );
+  const outputs = await transport.runAll(argvs.map((argv) => ({ argv, timeoutMs: LIST_TIMEOUT_MS })));
+  const flows: Flow[] = [];
+  for (const output of outputs) {
+    // What cannot be listed was said before the change; a kernel without IPv6 has nothing to list of it.
+    if (output.status !== 0) continue;
+    flows.push(...readFlows(output.stdout));
+  }
+  return flows;
+}
+
+const listArguments = (family: string, mark: number, mask: number): readonly string[] => [
+  ...['conntrack', '-L', '-f', family],
+  ...['-m', printMark(mark, mask)],
+];
+
+/**
+ * As few commands as end the stale flows and no other of those that were listed: conntrack looks through its whole table for each. UDP goes
+ * by target, else by port; TCP by both tuples, for a connection that came since and goes right would not survive.
+ */
+export function endCommands(
+  flows: readonly Flow[],
+  isStale: (flow: Flow) => boolean,
+  mask: number,
+): readonly (readonly string[])[] {
+  const kept = new Set(
+    flows.filter((flow) => !isStale(flow)).flatMap((flow) => filtersOf(flow, mask).map(printFilter)),
+  );
+  const commands = new Map<string, readonly string[]>();
+  for (const flow of flows) {
+    if (!isStale(flow)) continue;
+    const filters = filtersOf(flow, mask);
+    const filter = filters.find((each) => !kept.has(printFilter(each))) ?? filters.at(-1) ?? [];
+    commands.set(printFilter(filter), filter);
+  }
+  return [...commands.values()];
+}
+
+const printFilter = (filter: readonly string[]): string => filter.join(' ');
+
+/** What finds a flow, the widest first; always of our mark. */
+function filtersOf(flow: Flow, mask: number): readonly (readonly string[])[] {
+  const { protocol, client, clientPort, asked, askedPort, target, targetPort, mark } = flow;
+  const family = asked.family === 4 ? 'ipv4' : 'ipv6';
+  const byTarget = [
+    ...['-D', '-f', family, '-p', protocol, '-m', printMark((mark & mask) >>> 0, mask)],
+    ...['--reply-src', printAddress(target)],
+  ];
+  const byPorts = [
+    ...byTarget,
+    ...['--orig-dst', printAddress(asked), '--orig-port-dst', String(askedPort)],
+    ...['--reply-port-src', String(targetPort)],
+  ];
+  const itself = [...byPorts, '--orig-src', printAddress(client), '--orig-port-src', String(clientPort)];
+  return protocol === 'udp' ? [byTarget, byPorts, itself] : [itself];
+}
+
+const printMark = (mark: number, mask: number): string => `0x${mark.toString(16)}/0x${mask.toString(16)}`;
+
+/** Reads what `conntrack -L` prints: `udp 17 29 src=… dst=… sport=… dport=… [UNREPLIED] src=… … mark=255 use=1`. Other protocols have no ports. */
+export function readFlows(text: string): readonly Flow[] {
+  return text.split('\n').flatMap((line): readonly Flow[] => {
+    const protocol = line.startsWith('udp ') ? 'udp' : line.startsWith('tcp ') ? 'tcp' : undefined;
+    const values = new Map<string, string[]>();
+    for (const word of line.split(' ')) {
+      const at = word.indexOf('=');
+      if (at <= 0) continue;
+      const name = word.slice(0, at);
+      values.set(name, [...(values.get(name) ?? []), word.slice(at + 1)]);
+    }
+    const field = (name: string, direction: 0 | 1): string => values.get(name)?.[direction] ?? '';
+    const [client, asked, target] = [field('src', 0), field('dst', 0), field('src', 1)].map(parseAddress);
+    if (protocol === undefined || client === undefined || asked === undefined || target === undefined) return [];
+    return [
+      {
+        ...{ protocol, client, asked, target },
+        clientPort: Number(field('sport', 0)),
+        askedPort: Number(field('dport', 0)),
+        targetPort: Number(field('sport', 1)),
+        mark: Number(field('mark', 0)),
+      },
+    ];
+  });
+}

@@ -1,0 +1,120 @@
+/** Connections that the kernel still sends where a forward no longer leads: which of them end when the table changes. */
+import { connectionMarks, targetFor } from '../compile/index.ts';
+import type { ForwardShare, HostFacts, HostRecord } from '../host/index.ts';
+import { type Address, type Family, printAddress, sameAddress, type Transport } from '../net/index.ts';
+import { printMapElement } from '../nftables/index.ts';
+import type { HostChange, HostObject } from './object.ts';
+
+/** A tracked connection: who asked what, who answers. */
+export interface Flow {
+  readonly protocol: Transport;
+  readonly client: Address;
+  readonly clientPort: number;
+  readonly asked: Address;
+  readonly askedPort: number;
+  /** The source of the answers: the target. */
+  readonly target: Address;
+  readonly targetPort: number;
+  /** The connection mark. */
+  readonly mark: number;
+}
+
+export type MovedFlows = Extract<HostObject, { readonly kind: 'flows' }>;
+
+/** Where the table translates, by the names that `compile` gives. Elements of other maps say who may come in, and move nobody. */
+const TRANSLATES = /^sp_(?:to|hide|spread)/;
+
+/** After a change of the table: the flows to look through, where something that stood there goes or leads elsewhere. */
+export function flowChanges(
+  facts: HostFacts,
+  record: HostRecord | undefined,
+  tables: readonly HostChange[],
+): readonly HostChange[] {
+  const known = facts.record ?? record;
+  const forwardsOf = (of: HostRecord | undefined): readonly ForwardShare[] =>
+    [...(of?.sets.values() ?? [])].flatMap(({ forwards }) => forwards);
+  const [before, after] = [forwardsOf(facts.record), forwardsOf(record)];
+  if (known === undefined || before.length + after.length === 0) return [];
+  const places = [...new Set(tables.flatMap((change) => (change.action === 'add' ? [] : placesOf(change.before))))];
+  if (places.length === 0) return [];
+  return [{ action: 'remove', before: { kind: 'flows', ...connectionMarks(known.numbers), places, before, after } }];
+}
+
+/** What of an object led somewhere, in nft's words; nothing where it did not. */
+function placesOf(object: HostObject): readonly string[] {
+  if (object.kind !== 'nft') return [];
+  const { object: part } = object;
+  switch (part.kind) {
+    case 'table':
+      return [`all of table ${part.table}`];
+    case 'mapElement':
+      return TRANSLATES.test(part.map) ? [printMapElement(part.element)] : [];
+    case 'chain':
+      return TRANSLATES.test(part.chain.name) ? [part.chain.name] : [];
+    case 'map':
+    case 'set':
+    case 'setElement':
+    case 'object':
+      return [];
+  }
+}
+
+/**
+ * Tells of a flow whether it is to end: it bears a mark of ours, and the forwards that stand now would send it elsewhere, or nowhere.
+ * TCP ends only where the forward does not let it finish (`drain: false`).
+ */
+export function staleFlows({ mask, forwarded, masqueraded, before, after }: MovedFlows): (flow: Flow) => boolean {
+  const [now, then] = [findForward(after), findForward(before)];
+  return (flow) => {
+    const mark = (flow.mark & mask) >>> 0;
+    if (mark !== forwarded && mark !== masqueraded) return false;
+    const candidates = now(flow);
+    const leadsThere = candidates.some((forward) => {
+      const { to, masquerade } = targetFor(forward, flow.client);
+      const port = forward.targetPorts.first + flow.askedPort - forward.ports.first;
+      return (
+        sameAddress(to, flow.target) && port === flow.targetPort && mark === (masquerade ? masqueraded : forwarded)
+      );
+    });
+    if (leadsThere) return false;
+    if (flow.protocol === 'udp') return true;
+    const [judge] = candidates.length > 0 ? candidates : then(flow);
+    return judge?.drain === false;
+  };
+}
+
+/** The forwards that take what a flow asked: by address; of those found by an interface any, for the flow does not tell where it came in. */
+function findForward(forwards: readonly ForwardShare[]): (flow: Flow) => readonly ForwardShare[] {
+  const exact = new Map<string, ForwardShare[]>();
+  const ranges = new Map<string, ForwardShare[]>();
+  const put = (map: Map<string, ForwardShare[]>, key: string, forward: ForwardShare): void => {
+    const list = map.get(key);
+    if (list === undefined) map.set(key, [forward]);
+    else list.push(forward);
+  };
+  for (const forward of forwards) {
+    const { match, protocol, ports } = forward;
+    const place = 'address' in match ? `${protocol} ${printAddress(match.address)}` : `${protocol} ${match.family}`;
+    if (ports.first === ports.last) put(exact, `${place} ${ports.first}`, forward);
+    else put(ranges, place, forward);
+  }
+  return ({ protocol, asked, askedPort }) => {
+    const at = (place: string): readonly ForwardShare[] => [
+      ...(exact.get(`${place} ${askedPort}`) ?? []),
+      ...(ranges.get(place) ?? []).filter(({ ports }) => ports.first <= askedPort && askedPort <= ports.last),
+    ];
+    const family: Family = asked.family;
+    const own = at(`${protocol} ${printAddress(asked)}`);
+    return own.length > 0 ? own : at(`${protocol} ${family}`);
+  };
+}
+
+/** For the plan: what the flows are of. */
+export function printFlows({ places, before, after }: MovedFlows): string {
+  const shown = places.slice(0, SHOWN).join(', ');
+  const more = places.length > SHOWN ? ` and ${places.length - SHOWN} more` : '';
+  const cuts = [...before, ...after].some(({ protocol, drain }) => protocol === 'tcp' && drain === false);
+  return `${cuts ? 'UDP, and TCP where drain is false' : 'UDP'}: ${shown}${more}`;
+}
+
+const SHOWN = 3;
