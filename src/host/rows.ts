@@ -25,7 +25,7 @@ export function encodeRows<Item extends object>(
       first = Object.entries(item).filter(([name]) => !own.has(name));
       lines.push(JSON.stringify(shared(item)));
     }
-    lines.push(`[${row(item).map(quote).join(',')}]`);
+    lines.push(rowText(row(item)));
   }
   return lines;
 }
@@ -83,4 +83,7 @@ function same(left: unknown, right: unknown): boolean {
 }
 
 /** As JSON.stringify, which takes a kilobyte of memory for a word. */
-const quote = (text: string): string => (/^[\w.:/-]*$/.test(text) ? `"${text}"` : JSON.stringify(text));
+function rowText(row: Row): string {
+  const plain = row.join('","');
+  return /^[\w.:/",-]*$/.test(plain) && !row.some((text) => text.includes('"')) ? `["${plain}"]` : JSON.stringify(row);
+}

@@ -83,8 +83,19 @@ export function staleFlows({ mask, forwarded, masqueraded, before, after }: Move
   };
 }
 
-/** The forwards that take what a flow asked: by address; of those found by an interface any, for the flow does not tell where it came in. */
+/**
+ * The forwards that take what a flow asked: by address; of those found by an interface any, for the flow does not tell where it came in.
+ * Fifty thousand are sorted when the first flow asks: mostly none does.
+ */
 function findForward(forwards: readonly ForwardShare[]): (flow: Flow) => readonly ForwardShare[] {
+  let found: ((flow: Flow) => readonly ForwardShare[]) | undefined;
+  return (flow) => {
+    found ??= indexForwards(forwards);
+    return found(flow);
+  };
+}
+
+function indexForwards(forwards: readonly ForwardShare[]): (flow: Flow) => readonly ForwardShare[] {
   const exact = new Map<string, ForwardShare[]>();
   const ranges = new Map<string, ForwardShare[]>();
   const put = (map: Map<string, ForwardShare[]>, key: string, forward: ForwardShare): void => {
