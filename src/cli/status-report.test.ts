@@ -71,6 +71,7 @@ function after(
       sysctls: new Map([...state.sysctls, ...own.sysctls]),
       devices,
       tables: own.tables,
+      accepts: [],
     };
     result.set(name, { ...facts, state: change(joined, name), record });
   }

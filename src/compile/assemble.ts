@@ -35,6 +35,7 @@ export function assemble(host: string, record: HostRecord, facts: HostFacts): Ho
     sysctls: desiredSysctls(tunnels, forwards, facts, record.sysctlsBefore, mostConnections(record.sets)),
     devices: devicesOf(host, tunnels, facts),
     tables: table === undefined ? [] : [table],
+    accepts: [],
   };
 }
 

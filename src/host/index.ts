@@ -1,3 +1,6 @@
+export type { AcceptPlace, AcceptTraffic, ForeignAccept, WrittenTraffic } from './accept.ts';
+export { ACCEPT_TAG, acceptRule, iptablesRule, placeKey, printAccept, printPlace } from './accept.ts';
+export { readAccepts, withAccepts, withoutAccepts } from './accept-tables.ts';
 export { decodeRecord, encodeRecord } from './codec.ts';
 export type { HostFacts, WireGuardSupport } from './facts.ts';
 export { isOwnLink, ownState } from './own.ts';

@@ -62,5 +62,6 @@ test('ours is known by name, protocol number and table, and a number like ours i
     sysctls: new Map(),
     devices: [{ link: 'sp-wg51820', peers: [] }],
     tables: [table('inet', 'sallyport')],
+    accepts: [],
   });
 });

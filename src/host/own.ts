@@ -17,4 +17,5 @@ export const ownState = (state: HostState): HostState => ({
   sysctls: new Map(),
   devices: state.devices.filter(({ link }) => isOwnLink(link)),
   tables: state.tables.filter(({ family, name }) => family === 'inet' && name === 'sallyport'),
+  accepts: state.accepts,
 });

@@ -2,6 +2,7 @@
 import { printTable } from '../nftables/index.ts';
 import { addAddressArguments, addLinkArguments, addRouteArguments, addRuleArguments } from '../routing/index.ts';
 import { isPendingKey, printKey, wgSetPeerArguments } from '../wireguard/index.ts';
+import { type ForeignAccept, printAccept, printPlace } from './accept.ts';
 import type { HostState } from './state.ts';
 
 /** `nft -f` text, `ip` and `wg` commands and sysctls, in the order they are made. The same state gives the same text. */
@@ -16,12 +17,15 @@ export function renderState(state: HostState): string {
     ['sysctl', [...state.sysctls].map(([path, value]) => `${path} = ${value}\n`).join('')],
     ['routes', ip(state.routes.map(addRouteArguments))],
     ['rules', ip(state.rules.map(addRuleArguments))],
+    ['in the firewalls of others', state.accepts.map(renderAccept).join('')],
   ];
   return sections
     .filter(([, text]) => text !== '')
     .map(([title, text]) => `# ${title}\n${text}`)
     .join('\n');
 }
+
+const renderAccept = (accept: ForeignAccept): string => `${printPlace(accept.place)}: ${printAccept(accept)}\n`;
 
 function renderDevice({ link, publicKey, listenPort, peers }: HostState['devices'][number]): string {
   const own = publicKey === undefined ? '' : `# public key ${printKey(publicKey)}\n`;

@@ -2,6 +2,7 @@
 import type { Table } from '../nftables/index.ts';
 import type { Link, LinkAddress, Route, RoutingRule, Sysctls } from '../routing/index.ts';
 import type { WireGuardDevice } from '../wireguard/index.ts';
+import type { ForeignAccept } from './accept.ts';
 
 export interface HostState {
   readonly links: readonly Link[];
@@ -11,6 +12,8 @@ export interface HostState {
   readonly sysctls: Sysctls;
   readonly devices: readonly WireGuardDevice[];
   readonly tables: readonly Table[];
+  /** What stands of ours in the firewalls of others; where those are tables, it is a part of `tables` too. */
+  readonly accepts: readonly ForeignAccept[];
 }
 
 export const EMPTY_STATE: HostState = {
@@ -21,4 +24,5 @@ export const EMPTY_STATE: HostState = {
   sysctls: new Map(),
   devices: [],
   tables: [],
+  accepts: [],
 };

@@ -1,5 +1,6 @@
 /** The way back without Sallyport: a text for a POSIX shell that lies in the host's state folder, kept current by each apply. */
 import { SALLYPORT_PROTOCOL } from '../routing/index.ts';
+import { ACCEPT_TAG } from './accept.ts';
 import type { HostRecord } from './record.ts';
 
 /**
@@ -22,6 +23,23 @@ put() {
   [ -e "/proc/sys/$1" ] || return 0
   printf '%s\\n' "$2" >"/proc/sys/$1"
 }
+# What we let through in the firewalls of others: rules with our tag, and no other.
+for program in iptables-nft ip6tables-nft iptables-legacy ip6tables-legacy iptables ip6tables; do
+  command -v "$program-save" >/dev/null || continue
+  # Of its older kind it lists what there is, and must not be the first to ask.
+  case $program in ip6*) names=/proc/net/ip6_tables_names ;; *) names=/proc/net/ip_tables_names ;; esac
+  case $("$program-save" -V) in *nf_tables*) ;; *) [ -n "$(cat "$names" 2>/dev/null)" ] || continue ;; esac
+  rules=$("$program-save" 2>/dev/null | awk '
+    /^[*]/ { table = $0 }
+    /^-A .* --comment "?${ACCEPT_TAG}"?( |$)/ { sub(/^-A/, "-D"); rules[table] = rules[table] $0 "\\n" }
+    END { for (table in rules) printf "%s\\n%sCOMMIT\\n", table, rules[table] }')
+  [ -z "$rules" ] || printf '%s\\n' "$rules" | "$program-restore" --noflush --wait=10 || { echo "undo: failed: $program-restore" >&2; failed=1; }
+done
+rules=$(nft -a list ruleset 2>/dev/null | awk '
+  $1 == "table" { table = $2 " " $3 }
+  $1 == "chain" { chain = $2 }
+  / comment "${ACCEPT_TAG}" # handle [0-9]+$/ { print "delete rule", table, chain, "handle", $NF }')
+[ -z "$rules" ] || printf '%s\\n' "$rules" | nft -f - || { echo 'undo: failed: nft' >&2; failed=1; }
 for link in $(ip -o link show | sed -n 's/^[0-9]*: \\(sp-[^:@ ]*\\)[:@].*/\\1/p'); do
   try ip link delete dev "$link"
 done

@@ -150,6 +150,7 @@ function closeTable(open: OpenTable, listing: IptablesListing, problems: Iptable
       ...rule,
       statements: index === 0 && counts !== undefined ? counted(rule.statements, counts) : rule.statements,
       text,
+      ...(index > 0 && { continued: true as const }),
     }));
     const names = new Set(words?.map((word) => word.text));
     chain.rules.push(...withListed(rules, listed(chain.name, at), names));

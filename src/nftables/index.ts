@@ -89,4 +89,4 @@ export type {
   Value,
   Verdict,
 } from './ruleset.ts';
-export { printTransaction } from './transaction.ts';
+export { printRuleExchange, printTransaction } from './transaction.ts';

@@ -48,6 +48,8 @@ export interface Rule {
   readonly handle?: number;
   /** The rule as its own tool lists it, for reading and for that tool; no part of its identity. */
   readonly text?: string;
+  /** Its tool asks for more in one rule than this type can: this one is a part of the rule before it. No part of its identity. */
+  readonly continued?: true;
 }
 
 /** A type such as `ipv4_addr`, or several for a concatenation: `['ipv4_addr', 'inet_proto', 'inet_service']`. */

@@ -1,9 +1,9 @@
-import { printName, printWords } from './name.ts';
+import { printName, printNumber, printWords } from './name.ts';
 import { normalRule } from './normal-rule.ts';
 import { printChainHeader, printMapElement, printMapHeader, printSetElement, printSetHeader } from './print.ts';
 import { cannotWrite, printValue } from './print-expression.ts';
 import { printRule } from './print-statement.ts';
-import type { BaseChain, Chain, RulesetChange, RulesetObject } from './ruleset.ts';
+import type { BaseChain, Chain, Rule, RulesetChange, RulesetObject, TableFamily } from './ruleset.ts';
 import { signatureOf } from './signature.ts';
 
 /** Elements in one command: many make nft fast, and no more than this keep its error messages readable. */
@@ -26,6 +26,26 @@ export function printTransaction(changes: readonly RulesetChange[]): string {
     ...removals(kept),
     ...additions(kept),
     ...[...gone].map((table) => `delete table ${table}`),
+  ];
+  return commands.map((command) => `${command}\n`).join('');
+}
+
+/**
+ * One transaction that takes rules out of a chain that is another's, by their handles, and puts others in: before the rule `next`, else at
+ * the end. Throws TypeError for what was not observed.
+ */
+export function printRuleExchange(
+  { chain, ...place }: { readonly family: TableFamily; readonly table: string; readonly chain: string },
+  before: readonly Rule[],
+  after: readonly Rule[],
+  next: Rule | undefined,
+): string {
+  const at = `${printPlace(place)} ${printName(chain)}`;
+  const handle = ({ handle }: Rule): string => `handle ${printNumber(handle ?? -1)}`;
+  const where = next === undefined ? `add rule ${at}` : `insert rule ${at} ${handle(next)}`;
+  const commands = [
+    ...before.map((each) => `delete rule ${at} ${handle(each)}`),
+    ...after.map((each) => `${where} ${printRule(each)}`),
   ];
   return commands.map((command) => `${command}\n`).join('');
 }

@@ -1,4 +1,5 @@
 /** A change in words: for people, and for `plan -o json`. */
+import { printAccept, printPlace } from '../host/index.ts';
 import { printEndpoint, printPrefix } from '../net/index.ts';
 import {
   type Chain,
@@ -20,7 +21,7 @@ export interface ChangeDescription {
   readonly transactional: boolean;
   readonly reversible: boolean;
   readonly action: 'add' | 'change' | 'remove';
-  readonly object: 'nft' | 'link' | 'address' | 'route' | 'rule' | 'sysctl' | 'peer' | 'file';
+  readonly object: 'accept' | 'nft' | 'link' | 'address' | 'route' | 'rule' | 'sysctl' | 'peer' | 'file';
   readonly name: string;
   readonly before?: string;
   readonly after?: string;
@@ -45,6 +46,7 @@ export function describeChange(change: HostChange): ChangeDescription {
 /** What others put into our table and we do not model can be removed and not be written again. */
 function isWritable(object: HostObject): boolean {
   if (object.kind === 'flows') return false;
+  if (object.kind === 'accept') return !object.accept.traffic.some(({ kind }) => kind === 'other');
   if (object.kind !== 'nft') return true;
   return object.object.kind !== 'object' && (object.object.kind !== 'chain' || !holdsOpaque(object.object.chain.rules));
 }
@@ -80,6 +82,8 @@ function nameOf(object: HostObject): string {
       return 'flows on targets that change';
     case 'nft':
       return nftName(object.object);
+    case 'accept':
+      return printPlace(object.accept.place);
     case 'file':
       return object.path;
   }
@@ -105,6 +109,8 @@ function text(object: HostObject): string {
       return printFlows(object);
     case 'nft':
       return nftText(object.object);
+    case 'accept':
+      return printAccept(object.accept);
     case 'file':
       return `${object.content.length} bytes, mode ${object.mode.toString(8).padStart(4, '0')}`;
   }

@@ -1,5 +1,5 @@
 /** The things on a host that a plan adds, changes or removes. */
-import type { ForwardShare } from '../host/index.ts';
+import type { ForeignAccept, ForwardShare } from '../host/index.ts';
 import type { RulesetObject } from '../nftables/index.ts';
 import type { Link, LinkAddress, Route, RoutingRule } from '../routing/index.ts';
 import type { WireGuardDevice, WireGuardPeer } from '../wireguard/index.ts';
@@ -17,6 +17,8 @@ export type HostObject =
   /** Path below /proc/sys, and its value. `add`: of a link that is not there yet. `remove` does nothing: the link goes next. */
   | { readonly kind: 'sysctl'; readonly path: string; readonly value: string }
   | { readonly kind: 'nft'; readonly object: RulesetObject }
+  /** Ours in another's firewall: outside of any transaction of ours. `change`: what is let through there, or where in the chain. */
+  | { readonly kind: 'accept'; readonly accept: ForeignAccept }
   /**
    * Connections that bear our marks and went where the forwards before led. `remove` ends those that now lead elsewhere; `add` does
    * nothing: the next packet makes one anew. `places` is what goes, for people.

@@ -1,5 +1,15 @@
 /** What stands on a host and what should, as a list of changes in an order that can be carried out. */
-import { encodeRecord, type HostFacts, type HostRecord, type HostState, ownState, undoScript } from '../host/index.ts';
+import {
+  encodeRecord,
+  type ForeignAccept,
+  type HostFacts,
+  type HostRecord,
+  type HostState,
+  ownState,
+  placeKey,
+  printAccept,
+  undoScript,
+} from '../host/index.ts';
 import {
   type Address,
   isAddress,
@@ -45,9 +55,11 @@ export function planHost(facts: HostFacts, desired: Desired): readonly HostChang
   const peers = diffDevices(own.devices, want.devices, gone, facts.record);
   const sysctls = diffSysctls(facts, desired, made);
   const tables = diffTables(own.tables, want.tables);
+  const accepts = diffAccepts(own.accepts, want.accepts);
   const files = diffFiles(facts, desired, sysctls.restored.length > 0);
   return [
     ...files.first,
+    ...accepts.removed,
     ...sysctls.restored,
     ...rules.removed.map((rule) => remove({ kind: 'rule', rule })),
     ...routes.removed.map((route) => remove({ kind: 'route', route })),
@@ -72,6 +84,7 @@ export function planHost(facts: HostFacts, desired: Desired): readonly HostChang
     ...sysctls.wanted,
     ...routes.added.map((route) => add({ kind: 'route', route })),
     ...rules.added.map((rule) => add({ kind: 'rule', rule })),
+    ...accepts.wanted,
     ...files.last,
   ];
 }
@@ -244,6 +257,28 @@ function ofNft(change: RulesetChange): HostChange {
     case 'remove':
       return remove({ kind: 'nft', object: change.before });
   }
+}
+
+// ---- in the firewalls of others
+
+/** What one place lets through changes at once. */
+function diffAccepts(
+  before: readonly ForeignAccept[],
+  after: readonly ForeignAccept[],
+): { readonly removed: readonly HostChange[]; readonly wanted: readonly HostChange[] } {
+  const stands = new Map(before.map((accept) => [placeKey(accept.place), accept]));
+  const wanted = new Set(after.map(({ place }) => placeKey(place)));
+  return {
+    removed: before
+      .filter(({ place }) => !wanted.has(placeKey(place)))
+      .map((accept) => remove({ kind: 'accept', accept })),
+    wanted: after.flatMap((accept): readonly HostChange[] => {
+      const old = stands.get(placeKey(accept.place));
+      if (old === undefined) return [add({ kind: 'accept', accept })];
+      if (printAccept(old) === printAccept(accept)) return [];
+      return [{ action: 'change', before: { kind: 'accept', accept: old }, after: { kind: 'accept', accept } }];
+    }),
+  };
 }
 
 // ---- sysctls

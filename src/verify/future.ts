@@ -1,6 +1,6 @@
 /** The network as it will stand when the plan is carried out: what others have there, and ours as compiled. */
 import type { Compiled, CompiledHost } from '../compile/index.ts';
-import { type HostFacts, type HostState, isOwnLink, ownState } from '../host/index.ts';
+import { type HostFacts, type HostState, isOwnLink, ownState, withAccepts, withoutAccepts } from '../host/index.ts';
 import type { ResourceSet } from '../resources/index.ts';
 import { ownRoutes, ownRules } from '../routing/index.ts';
 import {
@@ -46,7 +46,8 @@ function futureState(facts: HostFacts, { state: ours }: CompiledHost): HostState
     rules: [...now.rules.filter(isForeign(ownRules(now.rules))), ...ours.rules],
     sysctls,
     devices: [...now.devices.filter(isForeign(own.devices)), ...ours.devices],
-    tables: [...now.tables.filter(isForeign(own.tables)), ...ours.tables],
+    tables: [...withAccepts(withoutAccepts(now.tables.filter(isForeign(own.tables))), ours.accepts), ...ours.tables],
+    accepts: ours.accepts,
   };
   return facts.source === 'declared' ? withKernelDefaults(future) : withKernelRoutes(future, isOwnLink);
 }

@@ -2,6 +2,7 @@ import { ApplyError, type ApplyOptions } from '../../apply/index.ts';
 import type { HostChange } from '../../plan/index.ts';
 import { changeLinkArguments, type Link, printBatches } from '../../routing/index.ts';
 import { type Output, script, type Transport } from '../../transport/index.ts';
+import { writeAccept } from './accepts.ts';
 import { failure } from './ask.ts';
 import { endFlows } from './flows.ts';
 import type { LinkSupport } from './observe.ts';
@@ -69,6 +70,10 @@ async function carryOut(place: Place, step: Step): Promise<Refusal | undefined> 
         if (refusal !== undefined) return refusal;
       }
       return undefined;
+    case 'accept': {
+      const error = await writeAccept(transport, step.place, step.traffic);
+      return error && { stands: [], error };
+    }
     case 'flows': {
       const error = await endFlows(transport, step.moved);
       return error && { stands: [], error };

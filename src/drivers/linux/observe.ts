@@ -1,4 +1,4 @@
-import type { HostFacts, HostState } from '../../host/index.ts';
+import { type HostFacts, type HostState, readAccepts } from '../../host/index.ts';
 import {
   ADDRESSES_COMMAND,
   isOuterKind,
@@ -88,6 +88,7 @@ export async function observe(
       sysctls,
       devices,
       tables,
+      accepts: readAccepts(tables),
     };
     return {
       source: 'observed',

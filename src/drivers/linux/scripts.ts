@@ -20,19 +20,30 @@ for f in "$1"/*.key; do
   printf '%s %s\\n' "\${l%.key}" "$p"
 done`;
 
-/**
- * FAMILY BACKEND, and again: what iptables' saver of each lists, after a line `= FAMILY BACKEND STATUS`; 127 where there is none. Then,
- * where a rule asks a set, `= ipset STATUS` and all sets. Their own comments (the date) are left out, so that the same rules give the
- * same text; what they warn of a table stays.
- */
-export const LIST_IPTABLES = `
+/** `saver FAMILY BACKEND`: names the saver of iptables' rules in `c`, where there is one of that kind. */
+const SAVER = `
 saver() {
   w=iptables; [ "$1" = 4 ] || w=ip6tables
   if command -v "$w-$2-save" >/dev/null; then c=$w-$2-save; return; fi
   command -v "$w-save" >/dev/null || return
   case $("$w-save" -V 2>/dev/null) in *nf_tables*) b=nft ;; *) b=legacy ;; esac
   if [ "$b" = "$2" ]; then c=$w-save; else return 1; fi
-}
+}`;
+
+/**
+ * FAMILY BACKEND, rules for iptables-restore on stdin: changes these and leaves all else. It waits for whoever changes rules meanwhile,
+ * as long as dockerd and kube-proxy do.
+ */
+export const RESTORE_IPTABLES = `${SAVER}
+saver "$1" "$2" || { echo "there is no iptables-restore for IPv$1 ($2)" >&2; exit 127; }
+exec "\${c%-save}-restore" --noflush --wait=10`;
+
+/**
+ * FAMILY BACKEND, and again: what iptables' saver of each lists, after a line `= FAMILY BACKEND STATUS`; 127 where there is none. Then,
+ * where a rule asks a set, `= ipset STATUS` and all sets. Their own comments (the date) are left out, so that the same rules give the
+ * same text; what they warn of a table stays.
+ */
+export const LIST_IPTABLES = `${SAVER}
 asked=
 while [ "$#" -gt 1 ]; do
   if saver "$1" "$2"; then t=$("$c" 2>/dev/null); s=$?; else t=; s=127; fi

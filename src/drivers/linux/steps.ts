@@ -1,5 +1,6 @@
 /** What `apply` does, as data: the changes of a plan, in their order, in as few commands as keep that order and say exactly what stands. */
 
+import { type AcceptPlace, type AcceptTraffic, printPlace } from '../../host/index.ts';
 import { printPrefix } from '../../net/index.ts';
 import { printTransaction, type RulesetChange } from '../../nftables/index.ts';
 import type { Change, HostChange, HostObject, MovedFlows } from '../../plan/index.ts';
@@ -30,6 +31,13 @@ export type Step =
       readonly change: HostChange;
       readonly link: string;
       readonly commands: readonly (readonly string[])[];
+    }
+  /** One command, atomic by itself: `traffic` is all that shall stand there of ours. */
+  | {
+      readonly kind: 'accept';
+      readonly change: HostChange;
+      readonly place: AcceptPlace;
+      readonly traffic: readonly AcceptTraffic[];
     }
   | { readonly kind: 'flows'; readonly change: HostChange; readonly moved: MovedFlows }
   /** What a link has of its own: nothing to do, and done all the same. */
@@ -91,6 +99,7 @@ export function changesOf(step: Step): readonly HostChange[] {
     case 'nft':
       return step.changes;
     case 'wg':
+    case 'accept':
     case 'flows':
     case 'goesWithLink':
     case 'addWireGuard':
@@ -112,6 +121,8 @@ export function nameOf(step: Step): string {
       return `nft: ${count(step.changes.map(() => 'change'))}`;
     case 'wg':
       return `wg: ${objectOf(step.change).kind} of ${step.link}`;
+    case 'accept':
+      return `accept in ${printPlace(step.place)}`;
     case 'flows':
       return 'flows of forwards that moved';
     case 'goesWithLink':
@@ -156,6 +167,10 @@ function makeStep(change: HostChange, stateFolder: string): Step {
     case 'sysctl':
       if (change.action === 'remove') return { kind: 'goesWithLink', change };
       return { kind: 'sysctl', items: [{ change, path: networkPath(object.path), value: object.value }] };
+    case 'accept': {
+      const { place, traffic } = object.accept;
+      return { kind: 'accept', change, place, traffic: change.action === 'remove' ? [] : traffic };
+    }
     case 'flows':
       if (change.action !== 'remove') return { kind: 'goesWithLink', change };
       return { kind: 'flows', change, moved: object };
