@@ -13,6 +13,7 @@ import {
   samePrefix,
 } from '../net/index.ts';
 import type { ResourceSet, TunnelResource } from '../resources/index.ts';
+import { linkName } from './tunnel.ts';
 import { type HostView, mainAddress } from './view.ts';
 
 export interface Aim {
@@ -89,7 +90,7 @@ export function chooseAims(ways: readonly Way[], setName: string): ReadonlyMap<s
     const clash =
       rival !== undefined
         ? `${rival.way.node.name} has the main address ${printAddress(main)} too`
-        : (outerClash(way, main) ?? clashOnEdge(way, main, setName));
+        : (outerClash(way, main, setName) ?? clashOnEdge(way, main, setName));
     const atHome = inTunnel === undefined || sameAddress(inTunnel, main);
     if (clash === undefined || atHome) aims.set(aimKey(way, family), { address: main });
     else aims.set(aimKey(way, family), { address: inTunnel, moveTo: main, why: clash });
@@ -103,16 +104,35 @@ export const aimKey = ({ edge, node, tunnel }: Way, family: Family): string =>
 /**
  * Why `main` cannot be routed into the tunnel: the tunnel's own packets go to it, and would be sent into the tunnel again.
  * A node behind NAT shows another address outside; one with a public address, or in one private network with the edge, shows this one.
+ * Whether a private address stands behind NAT is seen when the edge hears the node; until then what was chosen stays.
  */
-function outerClash({ edge, node, tunnel }: Way, main: Address): string | undefined {
+function outerClash(way: Way, main: Address, setName: string): string | undefined {
+  const { edge, node, tunnel } = way;
   if (tunnel.type === 'Direct') return undefined;
   const why = `${printAddress(main)} is where the tunnel's own packets go`;
   const [dialled, dials] = [endOf(tunnel, node.name)?.endpoint?.host, endOf(tunnel, edge.name)?.endpoint?.host];
   if (dialled !== undefined && isAddress(dialled)) return sameAddress(dialled, main) ? why : undefined;
+  const heard = heardFrom(way);
+  if (heard === undefined ? wasMoved(way, main, setName) : sameAddress(heard, main)) return why;
   if (dials === undefined) return undefined;
   if (!isAddress(dials)) return isPublicAddress(main) ? why : undefined;
   return dials.family === main.family && (isPublicAddress(main) || !isPublicAddress(dials)) ? why : undefined;
 }
+
+/** Where the node's packets came from when the edge last heard them. */
+function heardFrom({ edge, node, tunnel }: Way): Address | undefined {
+  const [own, far] = [endOf(tunnel, edge.name), endOf(tunnel, node.name)];
+  const key = far && node.facts.keys.get(linkName(tunnel, far, node.facts) ?? '');
+  const device = own && edge.facts.state.devices.find(({ link }) => link === linkName(tunnel, own, edge.facts));
+  const host = device?.peers.find(({ publicKey }) => publicKey === key)?.endpoint?.host;
+  return host !== undefined && isAddress(host) ? host : undefined;
+}
+
+/** Whether an earlier apply aimed at the tunnel address in place of `main`. */
+const wasMoved = ({ node, tunnel }: Way, main: Address, setName: string): boolean =>
+  node.facts.record?.sets
+    .get(setName)
+    ?.accepts.some((each) => each.tunnel === tunnel.name && each.moveTo?.value === main.value) === true;
 
 /** Why the edge cannot send `main` into the tunnel: the address, or its network, is at the edge itself, or another set took it. */
 function clashOnEdge({ edge, node }: Way, main: Address, setName: string): string | undefined {

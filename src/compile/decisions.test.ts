@@ -1,10 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import type { HostFacts, HostShare } from '../host/index.ts';
-import { printAddress, printPrefix } from '../net/index.ts';
+import { parseEndpoint, printAddress, printPrefix } from '../net/index.ts';
 import { loadResources, printProblem } from '../resources/index.ts';
+import { parsePublicKey } from '../wireguard/index.ts';
 import { type Compiled, compile, compileRemoval } from './index.ts';
-import { edge, node, sketch } from './testdata/facts.ts';
+import { edge, NODE_KEY, node, sketch } from './testdata/facts.ts';
 
 const SLIM_EDGE = readFileSync(new URL('testdata/slim-edge.yaml', import.meta.url), 'utf8');
 /** A second home like the first, behind the same edge port. */
@@ -88,6 +89,34 @@ describe('a forward aims at', () => {
       expect(problemsOf(result)).toEqual([]);
       expect([aimsOf(result), movesOf(result, 'node')]).toEqual([aims, moves]);
     });
+
+  test('the tunnel address where the edge hears the node at its main one, also when nobody was heard since', () => {
+    const heardAt = (host: string, facts = edge()): HostFacts => ({
+      ...facts,
+      state: {
+        ...facts.state,
+        devices: [
+          {
+            link: 'sp-wg51820',
+            peers: [
+              {
+                publicKey: parsePublicKey(NODE_KEY) ?? expect.fail(),
+                allowedIps: [],
+                endpoint: parseEndpoint(`${host}:40000`) ?? expect.fail(),
+              },
+            ],
+          },
+        ],
+      },
+    });
+    expect(aimsOf(run(SLIM_EDGE, { edge: heardAt('203.0.113.9'), node: node() }))[0]).toBe('192.168.1.20');
+    const heard = run(SLIM_EDGE, { edge: heardAt('192.168.1.20'), node: node() });
+    expect(aimsOf(heard)).toEqual(['10.90.0.2', '2001:db8:1::20']);
+    const record = heard.hosts.get('node')?.record ?? expect.fail();
+    const applied = { ...node(), record };
+    expect(aimsOf(run(SLIM_EDGE, { edge: edge(), node: applied }))[0]).toBe('10.90.0.2');
+    expect(aimsOf(run(SLIM_EDGE, { edge: heardAt('203.0.113.9'), node: applied }))[0]).toBe('192.168.1.20');
+  });
 
   test('the tunnel addresses where two homes have one main address', () => {
     const v4 = { interfaces: { eth0: ['192.168.1.20/24'] }, routes: [['default', '192.168.1.1', 'eth0']] } as const;
@@ -229,7 +258,7 @@ describe('two sets on one host', () => {
       .replace('port: 80,', 'port: 90,')
       .replace('30000-30100', '40000');
     expect(problemsOf(run(other, facts, 'two')).join('\n')).toMatch(
-      /node: the link sp-edge-node is that of tunnel one\/edge-node already/,
+      /node: the link sp-edge-node is that of tunnel one\/edge-node already; rename one of them/,
     );
   });
 

@@ -37,7 +37,7 @@ export interface TunnelUse {
 }
 
 /** The name of the link of one end; undefined for Direct where no interface of the host bears the address. */
-function linkName(tunnel: TunnelResource, end: TunnelEnd, facts: HostFacts): string | undefined {
+export function linkName(tunnel: TunnelResource, end: TunnelEnd, facts: HostFacts): string | undefined {
   switch (tunnel.type) {
     case 'WireGuard':
       return end.endpoint === undefined

@@ -78,7 +78,7 @@ export function sketch({ interfaces, routes = [], sysctls = {}, keys = {}, mtu =
 }
 
 const EDGE_KEY = 'ZWRnZWVkZ2VlZGdlZWRnZWVkZ2VlZGdlZWRnZWVkZ2U=';
-const NODE_KEY = 'bm9kZW5vZGVub2Rlbm9kZW5vZGVub2Rlbm9kZW5vZGU=';
+export const NODE_KEY = 'bm9kZW5vZGVub2Rlbm9kZW5vZGVub2Rlbm9kZW5vZGU=';
 
 /** A small VPS with both families. */
 export const edge = (more: Partial<HostSketch> = {}): HostFacts =>
