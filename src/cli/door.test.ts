@@ -1,7 +1,7 @@
 /** Issue 2, line 4: what else must hold of the path: leases, hidden clients, what lies behind a node, and no side door. */
 import { describe, expect, test } from 'vitest';
 import { slimEdge } from '../lab/index.ts';
-import { documents, SALLYPORT, startStory, WIREGUARD, waitFor } from './testdata/story.ts';
+import { documents, SALLYPORT, startStory, WIREGUARD, waitFor, wg } from './testdata/story.ts';
 
 const V4 = '198.51.100.10';
 const V6 = '2001:db8:e::10';
@@ -139,19 +139,8 @@ describe('the tunnel is no side door', () => {
     // Whoever owns the edge takes our rules away and routes what they like.
     await edge.run(['nft', 'delete', 'table', 'inet', 'sallyport']);
     await edge.run(['ip', 'route', 'add', '192.168.1.0/24', 'dev', 'sp-wg51820']);
-    // wireguard-go's socket lies where the product keeps it for this namespace.
-    const wg = (...args: readonly string[]) =>
-      edge.run([
-        'unshare',
-        '--mount',
-        'sh',
-        '-c',
-        'mount --bind "/run/sallyport/netns/$(stat -L -c %i /proc/self/ns/net)/wireguard" /run/wireguard && exec wg "$@"',
-        'wg',
-        ...args,
-      ]);
-    const peer = (await wg('show', 'sp-wg51820', 'peers')).stdout.trim();
-    await wg('set', 'sp-wg51820', 'peer', peer, 'allowed-ips', '0.0.0.0/0,::/0');
+    const peer = await wg(lab, 'edge', 'show', 'sp-wg51820', 'peers');
+    await wg(lab, 'edge', 'set', 'sp-wg51820', 'peer', peer, 'allowed-ips', '0.0.0.0/0,::/0');
     for (const [protocol, to, port] of [
       ['tcp', '192.168.1.20', 22],
       ['tcp', '10.90.0.2', 22],

@@ -1,4 +1,5 @@
 /** What is known of a host when resources are compiled for it. */
+import type { Address } from '../net/index.ts';
 import type { OuterKind } from '../routing/index.ts';
 import type { PublicKey } from '../wireguard/index.ts';
 import type { HostRecord } from './record.ts';
@@ -6,6 +7,13 @@ import type { HostState } from './state.ts';
 
 /** How the host can make a WireGuard link; `absent`: neither the kernel nor wireguard-go; `unknown`: nobody looked. */
 export type WireGuardSupport = 'kernel' | 'userspace' | 'absent' | 'unknown';
+
+export interface NamesOnHost {
+  /** The host's clock when it looked, in seconds since the epoch. */
+  readonly seconds: number;
+  /** In the resolver's order of preference. A name that means nothing is not in it. */
+  readonly meanings: ReadonlyMap<string, readonly Address[]>;
+}
 
 export interface HostFacts {
   /** `declared`: made from the resource alone (`plan --offline`), nobody looked at the host. */
@@ -20,6 +28,8 @@ export interface HostFacts {
   readonly notes?: readonly string[];
   /** Public keys of the key files in the state folder, by link name. */
   readonly keys: ReadonlyMap<string, PublicKey>;
+  /** What the names in the record's endpoints mean on the host now; absent where it has none. */
+  readonly names?: NamesOnHost;
   /** Absent where nobody looked. `nft` and `iproute2` as [major, minor, patch]. */
   readonly versions?: {
     readonly kernel: string;

@@ -2,7 +2,7 @@ export type { AcceptPlace, AcceptTraffic, ForeignAccept, WrittenTraffic } from '
 export { ACCEPT_TAG, acceptRule, iptablesRule, placeKey, printAccept, printPlace } from './accept.ts';
 export { readAccepts, withAccepts, withoutAccepts } from './accept-tables.ts';
 export { decodeRecord, encodeRecord } from './codec.ts';
-export type { HostFacts, WireGuardSupport } from './facts.ts';
+export type { HostFacts, NamesOnHost, WireGuardSupport } from './facts.ts';
 export { isOwnLink, ownState } from './own.ts';
 export type { HostNumbers, HostRecord } from './record.ts';
 export { RECORD_FORMAT } from './record.ts';

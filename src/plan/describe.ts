@@ -1,6 +1,6 @@
 /** A change in words: for people, and for `plan -o json`. */
 import { printAccept, printPlace } from '../host/index.ts';
-import { printEndpoint, printPrefix } from '../net/index.ts';
+import { type Endpoint, printEndpoint, printPrefix } from '../net/index.ts';
 import {
   type Chain,
   printChainHeader,
@@ -96,7 +96,7 @@ function text(object: HostObject): string {
     case 'device':
       return printDevice(object.device);
     case 'peer':
-      return printPeer(object.peer);
+      return printPeer(object.peer, object.meaning);
     case 'address':
       return printLinkAddress(object.address);
     case 'route':
@@ -125,10 +125,11 @@ const printDevice = ({ link, publicKey, listenPort }: Omit<WireGuardDevice, 'pee
     .filter((part) => part !== false)
     .join(', ');
 
-const printPeer = ({ endpoint, allowedIps, keepaliveSeconds }: WireGuardPeer): string =>
+const printPeer = ({ endpoint, allowedIps, keepaliveSeconds }: WireGuardPeer, meaning: Endpoint | undefined): string =>
   [
     `allowed IPs ${allowedIps.map(printPrefix).join(', ') || 'none'}`,
-    endpoint !== undefined && `endpoint ${printEndpoint(endpoint)}`,
+    endpoint !== undefined &&
+      `endpoint ${printEndpoint(endpoint)}${meaning === undefined ? '' : ` (${printEndpoint(meaning)})`}`,
     keepaliveSeconds !== undefined && `keepalive ${keepaliveSeconds} s`,
   ]
     .filter((part) => part !== false)

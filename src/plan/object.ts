@@ -1,5 +1,6 @@
 /** The things on a host that a plan adds, changes or removes. */
 import type { ForeignAccept, ForwardShare } from '../host/index.ts';
+import type { Endpoint } from '../net/index.ts';
 import type { RulesetObject } from '../nftables/index.ts';
 import type { Link, LinkAddress, Route, RoutingRule } from '../routing/index.ts';
 import type { WireGuardDevice, WireGuardPeer } from '../wireguard/index.ts';
@@ -10,7 +11,8 @@ export type HostObject =
   | { readonly kind: 'link'; readonly link: Link }
   /** Private key (by the key file of the link's name), listen port and mark of a WireGuard link. `remove` does nothing: the link goes next. */
   | { readonly kind: 'device'; readonly device: Omit<WireGuardDevice, 'peers'> }
-  | { readonly kind: 'peer'; readonly link: string; readonly peer: WireGuardPeer }
+  /** `meaning`: where the name of its endpoint leads now; `wg` is told that. */
+  | { readonly kind: 'peer'; readonly link: string; readonly peer: WireGuardPeer; readonly meaning?: Endpoint }
   | { readonly kind: 'address'; readonly address: LinkAddress }
   | { readonly kind: 'route'; readonly route: Route }
   | { readonly kind: 'rule'; readonly rule: RoutingRule }
@@ -36,3 +38,6 @@ export type HostObject =
   | { readonly kind: 'file'; readonly path: string; readonly mode: number; readonly content: string };
 
 export type HostChange = Change<HostObject>;
+
+export const add = (after: HostObject): HostChange => ({ action: 'add', after });
+export const remove = (before: HostObject): HostChange => ({ action: 'remove', before });

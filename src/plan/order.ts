@@ -10,19 +10,12 @@ import {
   printAccept,
   undoScript,
 } from '../host/index.ts';
-import {
-  type Address,
-  isAddress,
-  printAddress,
-  printEndpoint,
-  printInterfaceAddress,
-  printPrefix,
-} from '../net/index.ts';
+import { type Address, printAddress, printInterfaceAddress, printPrefix } from '../net/index.ts';
 import { diffTable, type RulesetChange, type Table } from '../nftables/index.ts';
 import { type Link, type LinkAddress, printRoute, printRule, type Route, type RoutingRule } from '../routing/index.ts';
-import { isPendingKey, printKey, type WireGuardDevice, type WireGuardPeer } from '../wireguard/index.ts';
+import { diffDevices } from './devices.ts';
 import { flowChanges } from './flows.ts';
-import type { HostChange, HostObject } from './object.ts';
+import { add, type HostChange, type HostObject, remove } from './object.ts';
 
 export interface Desired {
   readonly state: HostState;
@@ -52,7 +45,7 @@ export function planHost(facts: HostFacts, desired: Desired): readonly HostChang
   );
   const routes = diffSets(own.routes, want.routes, routeKey, ({ link }) => link !== undefined && gone.has(link));
   const rules = diffSets(own.rules, want.rules, ruleKey, () => false);
-  const peers = diffDevices(own.devices, want.devices, gone, facts.record);
+  const peers = diffDevices(own.devices, want.devices, gone, facts);
   const sysctls = diffSysctls(facts, desired, made);
   const tables = diffTables(own.tables, want.tables);
   const accepts = diffAccepts(own.accepts, want.accepts);
@@ -88,9 +81,6 @@ export function planHost(facts: HostFacts, desired: Desired): readonly HostChang
     ...files.last,
   ];
 }
-
-const add = (after: HostObject): HostChange => ({ action: 'add', after });
-const remove = (before: HostObject): HostChange => ({ action: 'remove', before });
 
 /** What is on a link that goes is removed, and added again where it is wanted on its successor. */
 function diffSets<T>(
@@ -146,98 +136,6 @@ const linkIdentity = ({ kind, vxlan, outer }: Link): string => {
   if (outer !== undefined) return `${kind} ${text(outer.local)} ${text(outer.remote)}`;
   return vxlan === undefined ? kind : `${kind} ${vxlan.vni} ${vxlan.port} ${text(vxlan.local)} ${text(vxlan.remote)}`;
 };
-
-// ---- WireGuard
-
-interface DeviceDiff {
-  readonly devices: readonly HostChange[];
-  readonly added: readonly HostChange[];
-  readonly removed: readonly HostChange[];
-}
-
-function diffDevices(
-  before: readonly WireGuardDevice[],
-  after: readonly WireGuardDevice[],
-  gone: ReadonlySet<string>,
-  record: HostRecord | undefined,
-): DeviceDiff {
-  const devices: HostChange[] = [];
-  const added: HostChange[] = [];
-  const removed: HostChange[] = [];
-  const stays = new Map(before.filter(({ link }) => !gone.has(link)).map((device) => [device.link, device]));
-  for (const device of before) {
-    if (stays.has(device.link)) continue;
-    removed.push(
-      ...device.peers.map((peer) => remove({ kind: 'peer', link: device.link, peer })),
-      remove({ kind: 'device', device: withoutPeers(device) }),
-    );
-  }
-  for (const wanted of after) {
-    const stands = stays.get(wanted.link);
-    const device = withoutPeers(wanted);
-    if (stands === undefined) devices.push(add({ kind: 'device', device }));
-    else if (!sameDevice(stands, device))
-      devices.push({
-        action: 'change',
-        before: { kind: 'device', device: withoutPeers(stands) },
-        after: { kind: 'device', device },
-      });
-    const standing = new Map((stands?.peers ?? []).map((peer) => [printKey(peer.publicKey), peer]));
-    for (const peer of wanted.peers) {
-      const old = standing.get(printKey(peer.publicKey));
-      standing.delete(printKey(peer.publicKey));
-      const after: HostObject = { kind: 'peer', link: device.link, peer };
-      if (old === undefined) added.push(add(after));
-      else if (!samePeer(old, peer, device.link, record))
-        added.push({ action: 'change', before: { kind: 'peer', link: device.link, peer: old }, after });
-    }
-    for (const peer of standing.values()) removed.push(remove({ kind: 'peer', link: device.link, peer }));
-  }
-  return { devices, added, removed };
-}
-
-const withoutPeers = ({ peers: _, ...device }: WireGuardDevice): Omit<WireGuardDevice, 'peers'> => device;
-
-/** The kernel chose the port where none is wanted. A device without a private key differs from every wanted one. */
-const sameDevice = (stands: WireGuardDevice, wanted: Omit<WireGuardDevice, 'peers'>): boolean =>
-  stands.publicKey !== undefined &&
-  wanted.publicKey !== undefined &&
-  (isPendingKey(wanted.publicKey) || stands.publicKey === wanted.publicKey) &&
-  (wanted.listenPort === undefined || stands.listenPort === wanted.listenPort) &&
-  (stands.firewallMark ?? 0) === (wanted.firewallMark ?? 0);
-
-function samePeer(stands: WireGuardPeer, wanted: WireGuardPeer, link: string, record: HostRecord | undefined): boolean {
-  const prefixes = (peer: WireGuardPeer): string => peer.allowedIps.map(printPrefix).sort().join(' ');
-  return (
-    prefixes(stands) === prefixes(wanted) &&
-    (stands.keepaliveSeconds ?? 0) === (wanted.keepaliveSeconds ?? 0) &&
-    sameEndpoint(stands, wanted, link, record)
-  );
-}
-
-/**
- * A peer may roam: where we set this very endpoint before and it has answered since, the kernel knows better. A name was resolved on
- * the host when it was set; only its port can be compared.
- */
-function sameEndpoint(
-  stands: WireGuardPeer,
-  wanted: WireGuardPeer,
-  link: string,
-  record: HostRecord | undefined,
-): boolean {
-  if (wanted.endpoint === undefined) return true;
-  if (stands.endpoint === undefined) return false;
-  if (!isAddress(wanted.endpoint.host))
-    return stands.endpoint.port === wanted.endpoint.port || stands.latestHandshake !== undefined;
-  const text = printEndpoint(wanted.endpoint);
-  if (printEndpoint(stands.endpoint) === text) return true;
-  const tunnels = [...(record?.sets.values() ?? [])].flatMap((share) => share.tunnels);
-  const setBefore = tunnels.some(
-    (tunnel) =>
-      tunnel.link === link && tunnel.peer.endpoint !== undefined && printEndpoint(tunnel.peer.endpoint) === text,
-  );
-  return setBefore && stands.latestHandshake !== undefined;
-}
 
 // ---- the table
 

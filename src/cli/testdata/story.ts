@@ -61,6 +61,13 @@ export async function startStory(topology: Topology, prepare?: (lab: Lab) => Pro
   };
 }
 
+/** `wg ARGS` on a host. Where wireguard-go serves, its sockets lie where the product keeps them for this namespace. */
+export async function wg(lab: Lab, host: string, ...args: readonly string[]): Promise<string> {
+  const inside = `f=/run/sallyport/netns/$(stat -L -c %i /proc/self/ns/net)/wireguard
+[ ! -d "$f" ] || { mkdir -p /run/wireguard && mount -n --bind "$f" /run/wireguard; } && exec wg "$@"`;
+  return (await lab.host(host).run(['unshare', '--mount', 'sh', '-c', inside, 'wg', ...args])).stdout.trim();
+}
+
 /** Asks again until it is so, or fails with what was waited for. */
 export async function waitFor(what: string, isSo: () => Promise<boolean>, timeoutMs = 20_000): Promise<void> {
   for (const deadline = Date.now() + timeoutMs; Date.now() < deadline; await new Promise((done) => setTimeout(done, 100)))

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { type Namespace, startNamespace } from '../../lab/index.ts';
+import { printAddress } from '../../net/index.ts';
 import { namespaceTransport } from '../../transport/index.ts';
 import { linuxDriver } from '../index.ts';
 
@@ -197,4 +198,27 @@ test('a namespace that does not exist is an error that names it', async () => {
   await using edge = await startEdge();
   await edge.lab.run(['ip', 'netns', 'delete', 'edge']);
   await expect(edge.observe()).rejects.toThrow('edge: no network namespace "edge": there is none');
+});
+
+test('names in endpoints of the record are asked of the host, all at once, and one that hangs is given up', async () => {
+  await using edge = await startEdge();
+  const endpoints = ['one.test:1', 'two.test:2', '192.0.2.1:3', '[2001:db8::1]:4', 'slow.test:5', 'slower.test:6'];
+  const text = endpoints.map((each) => `{"endpoint":"${each}"}`).join('\n');
+  await edge.transport.writeFile(`${await edge.transport.stateFolder()}/record.json`, text, 0o600);
+  const answers = `case $2 in
+one.test) echo "2001:db8::7 STREAM one"; echo "2001:db8::7 DGRAM"; echo "192.0.2.7 STREAM" ;;
+slow*) sleep 60 ;;
+*) exit 2 ;;
+esac`;
+  await fake(edge.lab, 'getent', answers.replaceAll("'", ''));
+  const started = Date.now();
+  const { names, notes } = await edge.observe();
+  expect(Date.now() - started).toBeLessThan(6_000); // 3 s of patience, once for both
+  expect([...(names?.meanings ?? [])].map(([name, all]) => [name, ...all.map(printAddress)])).toEqual([
+    ['one.test', '2001:db8::7', '192.0.2.7'],
+  ]);
+  expect(Math.abs((names?.seconds ?? 0) - Date.now() / 1000)).toBeLessThan(10);
+  expect(notes).toEqual(
+    ['slow.test', 'slower.test', 'two.test'].map((name) => expect.stringContaining(`the name ${name} means nothing`)),
+  );
 });

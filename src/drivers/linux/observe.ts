@@ -20,6 +20,7 @@ import { CONNTRACK_COMMAND, flowsProblem } from './flows.ts';
 import { listCommand } from './generation.ts';
 import { LEGACY_TABLES, withIptables } from './iptables.ts';
 import { keyFolder, readKeys } from './keys.ts';
+import { namesCommand, readNames } from './names.ts';
 import type { Readings } from './readings.ts';
 import { DUMP_WIREGUARD, PROBE_LINKS, READ_IF_THERE, READ_KEYS } from './scripts.ts';
 import { OBSERVED_SYSCTLS } from './sysctls.ts';
@@ -49,6 +50,7 @@ export async function observe(
   const { host } = transport;
   const stateFolder = await transport.stateFolder(signal);
   const record = script(READ_IF_THERE, `${stateFolder}/record.json`);
+  const named = namesCommand(stateFolder);
   const keys = script(READ_KEYS, keyFolder(stateFolder));
   const ruleset = listCommand(transport, readings.standing()?.generation);
   const argvs = [
@@ -65,6 +67,7 @@ export async function observe(
     LEGACY_TABLES[4],
     LEGACY_TABLES[6],
     MEMORY,
+    named,
   ];
   const probes = support === undefined ? [PROBE] : [];
   const answers = await ask(transport, [...Object.values(VERSION_COMMANDS), ...argvs, record, keys, ...probes], signal);
@@ -72,13 +75,15 @@ export async function observe(
   const versions = readVersions(answers);
   const listed = await readTables(transport, answers(ruleset), answers(LINKS_COMMAND).stdout, readings, signal);
   const legacy = { 4: answers(LEGACY_TABLES[4]).stdout, 6: answers(LEGACY_TABLES[6]).stdout };
-  const { tables, notes } = await withIptables(transport, listed, legacy, signal);
+  const { tables, notes: unread } = await withIptables(transport, listed, legacy, signal);
   return reading(host, () => {
     const sysctls = readSysctls(answers(SYSCTLS).stdout); // its status tells of what is missing: that is not there
     // A kernel without IPv6 refuses to list its routes and rules, and has none.
     const families = [...sysctls.keys()].some((path) => path.startsWith('net/ipv6/'))
       ? ([4, 6] as const)
       : ([4] as const);
+    const { names, unknown } = readNames(stdout(named));
+    const notes = [...unread, ...unknown];
     const devices = readDump(answers(DEVICES).stdout);
     const state: HostState = {
       links: readLinks(stdout(LINKS_COMMAND)).map((link) => nameWireGuard(link, devices)),
@@ -97,6 +102,7 @@ export async function observe(
       versions,
       stateFolder,
       ...readMemory(answers(MEMORY).stdout),
+      ...(names !== undefined && { names }),
       ...(notes.length > 0 && { notes }),
       ...flowsProblem(answers(CONNTRACK_COMMAND)),
       ...(transport.namespace !== undefined && { namespace: transport.namespace }),

@@ -295,17 +295,20 @@ function commandsOf<T>(
 const inverses = (commands: IpCommands): IpCommands =>
   commands.map(({ argv, inverse }) => ({ argv: inverse, inverse: argv })).reverse();
 
+const setPeer = ({ link, peer, meaning }: ObjectOf<'peer'>): readonly string[] =>
+  wgSetPeerArguments(link, { ...peer, ...(meaning && { endpoint: meaning }) });
+
 function peerCommand(change: Change<ObjectOf<'peer'>>): readonly string[] {
   switch (change.action) {
     case 'add':
-      return wgSetPeerArguments(change.after.link, change.after.peer);
+      return setPeer(change.after);
     case 'remove':
       return wgRemovePeerArguments(change.before.link, change.before.peer);
     case 'change': {
       const { before, after } = change;
       if (before.link !== after.link || !sameKey(before.peer.publicKey, after.peer.publicKey))
         throw new TypeError(`${after.link}: a peer with another key is another peer: remove one, add one`);
-      return wgSetPeerArguments(after.link, after.peer);
+      return setPeer(after);
     }
   }
 }
