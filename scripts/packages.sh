@@ -13,6 +13,8 @@ while read -r whom command package why; do
   missing="$missing $package"
   [ "$command" != nginx ] || units="$units nginx.service"
   [ "$command" != haproxy ] || units="$units haproxy.service"
+  [ "$command" != NetworkManager ] || units="$units NetworkManager.service NetworkManager-wait-online.service NetworkManager-dispatcher.service"
+  [ "$command" != radvd ] || units="$units radvd.service"
   [ "$command" != sshd ] || units="$units ssh.service ssh.socket"
   saying="${saying}installing $package ($why)
 "
@@ -36,6 +38,10 @@ test nfacct nfacct the accounting objects that kube-proxy's rules name
 test ping iputils-ping a client of the tests, for ICMP errors and path MTU
 test nc netcat-openbsd a client of the tests, for bare TCP and UDP
 test sshd openssh-server the far end of ssh access; its service stays off
+test networkctl systemd the host's own network daemon, for the tests to live beside
+test dbus-daemon dbus networkd and NetworkManager answer by it
+test NetworkManager network-manager the other such daemon; its services stay off
+test radvd radvd a router that advertises itself; its service stays off
 bench cc gcc compiles the load tool of the benchmark
 bench /usr/include/stdio.h libc6-dev for the compiler
 bench ethtool ethtool turns offloads off and on

@@ -72,6 +72,7 @@ function after(
       devices,
       tables: own.tables,
       accepts: [],
+      files: own.files,
     };
     result.set(name, { ...facts, state: change(joined, name), record });
   }

@@ -11,6 +11,7 @@ import {
   WORST_METRIC,
 } from '../routing/index.ts';
 import type { WireGuardDevice, WireGuardPeer } from '../wireguard/index.ts';
+import { daemonFiles } from './daemon-files.ts';
 import { desiredSysctls, guardedLinks } from './sysctl.ts';
 import { sallyportTable } from './table.ts';
 import type { TunnelInTable } from './table-words.ts';
@@ -36,6 +37,7 @@ export function assemble(host: string, record: HostRecord, facts: HostFacts): Ho
     devices: devicesOf(host, tunnels, facts),
     tables: table === undefined ? [] : [table],
     accepts: [],
+    files: tunnels.length === 0 ? new Map() : daemonFiles(facts),
   };
 }
 

@@ -21,6 +21,7 @@ import { chooseAims, waysOf } from './aim.ts';
 import { assemble, mostConnections, tunnelsOf } from './assemble.ts';
 import { claimProblems } from './claim.ts';
 import { cannotSetMax, conntrackNotes } from './conntrack.ts';
+import { daemonNotes } from './daemon-files.ts';
 import { declaredDiffers } from './declared.ts';
 import { withoutFamiliesOff } from './families.ts';
 import { compileForwards, type TargetHealth } from './forward.ts';
@@ -111,6 +112,7 @@ export function compile(
       ...compiled.map(({ text }) => text),
       ...conntrackNotes(share, view.facts),
       ...flowNotes(share, view.facts),
+      ...(share.tunnels.length === 0 ? [] : daemonNotes(view.facts)),
     ];
     const settled = settle(view.resource, view.facts, setName, share, version);
     problems.push(...settled.problems, ...claimProblems(set, view, settled.sets, setName));

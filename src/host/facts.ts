@@ -2,6 +2,7 @@
 import type { Address } from '../net/index.ts';
 import type { OuterKind } from '../routing/index.ts';
 import type { PublicKey } from '../wireguard/index.ts';
+import type { NetworkDaemon } from './daemon-files.ts';
 import type { HostRecord } from './record.ts';
 import type { HostState } from './state.ts';
 
@@ -44,6 +45,8 @@ export interface HostFacts {
   readonly absentKinds?: readonly OuterKind[];
   /** MemAvailable of /proc/meminfo. */
   readonly memoryAvailableBytes?: number;
+  /** What runs there and would take rules, routes or links of ours away; absent where nobody looked. */
+  readonly daemons?: readonly NetworkDaemon[];
   /** /etc/sallyport, or /run/sallyport/netns/INODE (design.md, State). Absent where nobody looked. */
   readonly stateFolder?: string;
   /** The name of its network namespace, where it is one of `ip netns`. */

@@ -2,6 +2,8 @@ export type { AcceptPlace, AcceptTraffic, ForeignAccept, WrittenTraffic } from '
 export { ACCEPT_TAG, acceptRule, iptablesRule, placeKey, printAccept, printPlace } from './accept.ts';
 export { readAccepts, withAccepts, withoutAccepts } from './accept-tables.ts';
 export { decodeRecord, encodeRecord } from './codec.ts';
+export type { NetworkDaemon } from './daemon-files.ts';
+export { DAEMON_FILES, daemonOf, FILE_MARK, isOwnFile } from './daemon-files.ts';
 export type { HostFacts, NamesOnHost, WireGuardSupport } from './facts.ts';
 export { isOwnLink, ownState } from './own.ts';
 export type { HostNumbers, HostRecord } from './record.ts';

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { parseInterfaceAddress, parsePrefix } from '../net/index.ts';
+import { FILE_MARK } from './daemon-files.ts';
 import { ownState } from './own.ts';
 import { EMPTY_STATE } from './state.ts';
 
@@ -49,6 +50,10 @@ test('ours is known by name, protocol number and table, and a number like ours i
       { link: 'wg0', peers: [] },
     ],
     tables: [table('inet', 'sallyport'), table('ip', 'sallyport'), table('inet', 'filter')],
+    files: new Map([
+      ['/etc/a.conf', `${FILE_MARK}\n[Network]\n`],
+      ['/etc/b.conf', `# theirs\n${FILE_MARK}\n`],
+    ]),
   });
   expect(own).toEqual({
     links: [link('sp-wg51820')],
@@ -63,5 +68,6 @@ test('ours is known by name, protocol number and table, and a number like ours i
     devices: [{ link: 'sp-wg51820', peers: [] }],
     tables: [table('inet', 'sallyport')],
     accepts: [],
+    files: new Map([['/etc/a.conf', `${FILE_MARK}\n[Network]\n`]]),
   });
 });

@@ -1,5 +1,6 @@
 /** What is ours on a host is known by its name, its protocol number or its table, never by a range of numbers. */
 import { ownRoutes, ownRules } from '../routing/index.ts';
+import { isOwnFile } from './daemon-files.ts';
 import type { HostState } from './state.ts';
 
 /** Whether a link is one that Sallyport made: every one of ours is named so, and none of others. */
@@ -18,4 +19,5 @@ export const ownState = (state: HostState): HostState => ({
   devices: state.devices.filter(({ link }) => isOwnLink(link)),
   tables: state.tables.filter(({ family, name }) => family === 'inet' && name === 'sallyport'),
   accepts: state.accepts,
+  files: new Map([...state.files].filter(([, content]) => isOwnFile(content))),
 });

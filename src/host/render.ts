@@ -18,6 +18,7 @@ export function renderState(state: HostState): string {
     ['routes', ip(state.routes.map(addRouteArguments))],
     ['rules', ip(state.rules.map(addRuleArguments))],
     ['in the firewalls of others', state.accepts.map(renderAccept).join('')],
+    ...[...state.files].map(([path, content]) => [path, content] as const),
   ];
   return sections
     .filter(([, text]) => text !== '')

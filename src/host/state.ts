@@ -14,6 +14,8 @@ export interface HostState {
   readonly tables: readonly Table[];
   /** What stands of ours in the firewalls of others; where those are tables, it is a part of `tables` too. */
   readonly accepts: readonly ForeignAccept[];
+  /** Files that tell network daemons to leave ours alone, by path: the text of those that stand, whoever wrote them. */
+  readonly files: ReadonlyMap<string, string>;
 }
 
 export const EMPTY_STATE: HostState = {
@@ -25,4 +27,5 @@ export const EMPTY_STATE: HostState = {
   devices: [],
   tables: [],
   accepts: [],
+  files: new Map(),
 };

@@ -1,6 +1,7 @@
 /** The way back without Sallyport: a text for a POSIX shell that lies in the host's state folder, kept current by each apply. */
 import { SALLYPORT_PROTOCOL } from '../routing/index.ts';
 import { ACCEPT_TAG } from './accept.ts';
+import { DAEMON_FILES, FILE_MARK } from './daemon-files.ts';
 import type { HostRecord } from './record.ts';
 
 /**
@@ -49,10 +50,23 @@ for family in -4 -6; do
   try ip "$family" route flush table all proto ${protocol}
 done
 if nft list table inet sallyport >/dev/null 2>&1; then try nft delete table inet sallyport; fi
-${sysctls.map(([path, value]) => `try put ${quote(path)} ${quote(value)}\n`).join('')}[ "$failed" -eq 0 ] || exit 1
+${stateFolder === '/etc/sallyport' ? takeDaemonFiles() : ''}${sysctls.map(([path, value]) => `try put ${quote(path)} ${quote(value)}\n`).join('')}[ "$failed" -eq 0 ] || exit 1
 rm -rf ${quote(stateFolder)}
 `;
 }
+
+/** The daemons are told and not restarted: they would delete the rules and routes of others. */
+const takeDaemonFiles = (): string => `told=
+for file in ${DAEMON_FILES.map(({ path }) => quote(path)).join(' ')}; do
+  [ -f "$file" ] && head -n 1 "$file" | grep -qxF -e ${quote(FILE_MARK)} || continue
+  try rm -f "$file"
+  told=yes
+done
+rmdir --ignore-fail-on-non-empty /etc/systemd/networkd.conf.d 2>/dev/null
+runs() { [ -n "$told" ] && [ -d /run/systemd/system ] && systemctl is-active --quiet "$1.service"; }
+if runs systemd-networkd; then try networkctl reload; fi
+if runs NetworkManager; then try nmcli general reload conf; fi
+`;
 
 /** What is written for all interfaces at once changes the single ones too, so it is put back before them. */
 const rank = (path: string): number => {

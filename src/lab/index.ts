@@ -10,6 +10,7 @@ export {
 } from './command.ts';
 export { type DemoOptions, demoSlimEdge, examplePath } from './demo.ts';
 export { type Lab, type LabHost, startLab } from './lab.ts';
+export { type Machine, type MachineOptions, machineProblem, startMachine } from './machine.ts';
 export { type Namespace, type NamespaceOptions, startNamespace } from './namespace.ts';
 export type { Nginx, NginxOptions } from './nginx.ts';
 export { type Packet, printPacket, readPcap } from './packet.ts';

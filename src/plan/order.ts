@@ -49,9 +49,11 @@ export function planHost(facts: HostFacts, desired: Desired): readonly HostChang
   const sysctls = diffSysctls(facts, desired, made);
   const tables = diffTables(own.tables, want.tables);
   const accepts = diffAccepts(own.accepts, want.accepts);
+  const daemons = diffDaemonFiles(own.files, want.files);
   const files = diffFiles(facts, desired, sysctls.restored.length > 0);
   return [
     ...files.first,
+    ...daemons.written,
     ...accepts.removed,
     ...sysctls.restored,
     ...rules.removed.map((rule) => remove({ kind: 'rule', rule })),
@@ -78,6 +80,7 @@ export function planHost(facts: HostFacts, desired: Desired): readonly HostChang
     ...routes.added.map((route) => add({ kind: 'route', route })),
     ...rules.added.map((rule) => add({ kind: 'rule', rule })),
     ...accepts.wanted,
+    ...daemons.removed,
     ...files.last,
   ];
 }
@@ -268,6 +271,23 @@ function diffFiles(
   const noted = facts.record?.sysctlsBefore ?? new Map<string, string>();
   const onTheWay = files({ ...record, sysctlsBefore: new Map([...noted, ...record.sysctlsBefore]) });
   return { first: change(stands, onTheWay), last: change(onTheWay, wanted) };
+}
+
+/** A daemon must know before there is anything that it could take away, and until nothing is left. */
+function diffDaemonFiles(
+  stand: ReadonlyMap<string, string>,
+  wanted: ReadonlyMap<string, string>,
+): { readonly written: readonly HostChange[]; readonly removed: readonly HostChange[] } {
+  const file = (path: string, content: string): HostObject => ({ kind: 'file', path, mode: 0o644, content });
+  return {
+    written: [...wanted].flatMap(([path, content]): readonly HostChange[] => {
+      const old = stand.get(path);
+      if (old === content) return [];
+      const after = file(path, content);
+      return [old === undefined ? add(after) : { action: 'change', before: file(path, old), after }];
+    }),
+    removed: [...stand].flatMap(([path, content]) => (wanted.has(path) ? [] : [remove(file(path, content))])).reverse(),
+  };
 }
 
 function change(before: readonly HostObject[], after: readonly HostObject[]): readonly HostChange[] {

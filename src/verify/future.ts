@@ -48,6 +48,7 @@ function futureState(facts: HostFacts, { state: ours }: CompiledHost): HostState
     devices: [...now.devices.filter(isForeign(own.devices)), ...ours.devices],
     tables: [...withAccepts(withoutAccepts(now.tables.filter(isForeign(own.tables))), ours.accepts), ...ours.tables],
     accepts: ours.accepts,
+    files: ours.files,
   };
   return facts.source === 'declared' ? withKernelDefaults(future) : withKernelRoutes(future, isOwnLink);
 }

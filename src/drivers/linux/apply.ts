@@ -4,6 +4,7 @@ import { changeLinkArguments, type Link, printBatches } from '../../routing/inde
 import { type Output, script, type Transport } from '../../transport/index.ts';
 import { writeAccept } from './accepts.ts';
 import { failure } from './ask.ts';
+import { daemonFilesCommand } from './daemons.ts';
 import { endFlows } from './flows.ts';
 import type { LinkSupport } from './observe.ts';
 import { REMOVE_WIREGUARD, START_WIREGUARD_GO, WRITE_SYSCTLS } from './scripts.ts';
@@ -15,6 +16,8 @@ interface Place {
   readonly stateFolder: string;
   readonly support: () => Promise<LinkSupport>;
 }
+
+type DaemonStep = Extract<Step, { readonly kind: 'daemonFiles' }>;
 
 /** A step that the host refused, and what of it stands nevertheless. */
 interface Refusal {
@@ -84,6 +87,8 @@ async function carryOut(place: Place, step: Step): Promise<Refusal | undefined> 
       return addWireGuard(place, step.change, step.link);
     case 'removeWireGuard':
       return run(transport, script(REMOVE_WIREGUARD, step.link.name));
+    case 'daemonFiles':
+      return changeDaemonFiles(place, step);
     case 'writeFile':
       await transport.writeFile(step.path, step.content, step.mode);
       return undefined;
@@ -100,6 +105,12 @@ async function run(transport: Transport, argv: readonly string[], stdin?: string
     ...(stdin !== undefined && { stdin }),
   });
   return output.status === 0 ? undefined : { stands: [], error: failure(transport.host, argv, output) };
+}
+
+async function changeDaemonFiles({ transport, stateFolder }: Place, step: DaemonStep): Promise<Refusal | undefined> {
+  const output = await transport.run({ argv: daemonFilesCommand(stateFolder, step.daemon, step.items) });
+  if (output.status === 0) return undefined;
+  return { stands: [], error: new Error(`${transport.host}: ${nameOf(step)}: ${reasonOf(output)}`) };
 }
 
 /** By the kernel's driver, else by wireguard-go. Where nobody could find out beforehand, the trial is the real thing. */

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { DAEMON_FILES } from '../../host/index.ts';
 import { type Namespace, startNamespace } from '../../lab/index.ts';
 import {
   type InterfaceAddress,
@@ -26,14 +27,16 @@ ip route add 10.7.0.0/16 via 198.51.100.1; ip route add default via 198.51.100.1
 ip -6 route add fd07::/64 via 2001:db8:e::1
 ip rule add priority 5003 lookup 77; ip -6 rule add priority 5003 fwmark 0x10000/0xff0000 lookup 77
 nft 'add table inet others; add chain inet others c { type filter hook forward priority 0; policy drop; }; add rule inet others c tcp dport 22 counter accept'
-echo 1 >/proc/sys/net/ipv4/conf/v0/rp_filter`;
+echo 1 >/proc/sys/net/ipv4/conf/v0/rp_filter
+mkdir /etc/systemd/network; ln -s /dev/null /etc/systemd/network/00-sallyport.network`;
 
 const DUMP = `
 nft -s list ruleset; ip -d link; ip addr
 for f in -4 -6; do ip $f rule; ip $f route show table all; done
 wg show all | grep -v 'private key\\|transfer\\|handshake'
 grep -rs '' /proc/sys/net/ipv4/conf /proc/sys/net/ipv6/conf /proc/sys/net/ipv4/ip_forward
-[ ! -d /run/sallyport ] || find /run/sallyport -type f ! -path '*/keys/*' -printf '%p %m\\n' -exec cat {} +`;
+[ ! -d /run/sallyport ] || find /run/sallyport -type f ! -path '*/keys/*' -printf '%p %m\\n' -exec cat {} +
+find /etc/systemd -printf '%p %m\\n' -type f -exec cat {} +`;
 
 function must<T>(value: T | undefined): T {
   if (value === undefined) throw new Error('a constant of the test is wrong');
@@ -45,6 +48,7 @@ async function startBench(foreign = FOREIGN): Promise<DriverBench> {
   const lab = await startNamespace();
   const into = ['nsenter', '--net=/run/netns/edge'];
   await lab.run(['ip', 'netns', 'add', 'edge']);
+  await lab.run(['mount', '-t', 'tmpfs', 'tmpfs', '/etc/systemd']); // the machine's own stays out of it
   await lab.run([...into, 'sh', '-ec', foreign]);
   const entry = ['nsenter', '-t', String(lab.pid), '--mount', '--pid', '--net'];
   const heard: string[] = [];
@@ -179,6 +183,10 @@ const peer = {
   allowedIps: [prefix('10.90.0.2/32'), prefix('fd90::2/128')],
   keepaliveSeconds: 25,
 };
+const DROP_IN = must(DAEMON_FILES.find(({ path }) => path.includes('networkd.conf.d')));
+const UNMANAGED = must(DAEMON_FILES.find(({ path }) => path.endsWith('.network')));
+const daemonFile = ({ path, content }: (typeof DAEMON_FILES)[number]) =>
+  adding({ kind: 'file', path, mode: 0o644, content });
 const nft = (object: RulesetObject): HostObject => ({ kind: 'nft', object });
 const table = nft({ kind: 'table', family: 'inet', table: 'sallyport' });
 const map = nft({
@@ -303,6 +311,12 @@ driverContract('linux', {
       add: [adding({ kind: 'file', path: '/run/sallyport/of ours/x.json', mode: 0o600, content: '{"ü": 1}\n' })],
       change: [],
     },
+    {
+      name: 'a file of a network daemon',
+      needs: [],
+      add: [daemonFile(DROP_IN)],
+      change: [],
+    },
   ],
   severalSteps: [
     adding({ kind: 'rule', rule: routingRule }),
@@ -362,6 +376,10 @@ driverContract('linux', {
         adding({ kind: 'route', route }),
         adding({ kind: 'file', path: '/proc/x/y', mode: 0o600, content: '' }),
       ],
+    },
+    {
+      name: 'is a file of a network daemon where somebody else has one of that name',
+      changes: [adding({ kind: 'route', route }), daemonFile(UNMANAGED)],
     },
   ],
 });

@@ -16,6 +16,7 @@ import {
 import { script, type Transport, TransportError } from '../../transport/index.ts';
 import { readDump, type WireGuardDevice } from '../../wireguard/index.ts';
 import { ask, need } from './ask.ts';
+import { daemonsCommand, readDaemons } from './daemons.ts';
 import { CONNTRACK_COMMAND, flowsProblem } from './flows.ts';
 import { listCommand } from './generation.ts';
 import { LEGACY_TABLES, withIptables } from './iptables.ts';
@@ -52,6 +53,7 @@ export async function observe(
   const record = script(READ_IF_THERE, `${stateFolder}/record.json`);
   const named = namesCommand(stateFolder);
   const keys = script(READ_KEYS, keyFolder(stateFolder));
+  const daemons = daemonsCommand(stateFolder);
   const ruleset = listCommand(transport, readings.standing()?.generation);
   const argvs = [
     ruleset,
@@ -70,7 +72,18 @@ export async function observe(
     named,
   ];
   const probes = support === undefined ? [PROBE] : [];
-  const answers = await ask(transport, [...Object.values(VERSION_COMMANDS), ...argvs, record, keys, ...probes], signal);
+  const answers = await ask(
+    transport,
+    [
+      ...Object.values(VERSION_COMMANDS),
+      ...argvs,
+      record,
+      keys,
+      ...probes,
+      ...(daemons === undefined ? [] : [daemons]),
+    ],
+    signal,
+  );
   const stdout = (argv: readonly string[]): string => need(answers, argv).stdout;
   const versions = readVersions(answers);
   const listed = await readTables(transport, answers(ruleset), answers(LINKS_COMMAND).stdout, readings, signal);
@@ -84,6 +97,7 @@ export async function observe(
       : ([4] as const);
     const { names, unknown } = readNames(stdout(named));
     const notes = [...unread, ...unknown];
+    const found = daemons === undefined ? { daemons: [], files: new Map() } : readDaemons(answers(daemons).stdout);
     const devices = readDump(answers(DEVICES).stdout);
     const state: HostState = {
       links: readLinks(stdout(LINKS_COMMAND)).map((link) => nameWireGuard(link, devices)),
@@ -94,6 +108,7 @@ export async function observe(
       devices,
       tables,
       accepts: readAccepts(tables),
+      files: found.files,
     };
     return {
       source: 'observed',
@@ -101,6 +116,7 @@ export async function observe(
       keys: readKeys(answers(keys).stdout),
       versions,
       stateFolder,
+      daemons: found.daemons,
       ...readMemory(answers(MEMORY).stdout),
       ...(names !== undefined && { names }),
       ...(notes.length > 0 && { notes }),

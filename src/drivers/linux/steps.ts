@@ -1,6 +1,6 @@
 /** What `apply` does, as data: the changes of a plan, in their order, in as few commands as keep that order and say exactly what stands. */
 
-import { type AcceptPlace, type AcceptTraffic, printPlace } from '../../host/index.ts';
+import { type AcceptPlace, type AcceptTraffic, daemonOf, type NetworkDaemon, printPlace } from '../../host/index.ts';
 import { printPrefix } from '../../net/index.ts';
 import { printTransaction, type RulesetChange } from '../../nftables/index.ts';
 import type { Change, HostChange, HostObject, MovedFlows } from '../../plan/index.ts';
@@ -18,6 +18,7 @@ import {
   removeRuleArguments,
 } from '../../routing/index.ts';
 import { sameKey, wgRemovePeerArguments, wgSetDeviceArguments, wgSetPeerArguments } from '../../wireguard/index.ts';
+import type { DaemonFileItem } from './daemons.ts';
 import { keyFile } from './keys.ts';
 
 export type Step =
@@ -52,6 +53,12 @@ export type Step =
       readonly mode: number;
       readonly content: string;
     }
+  /** Files of one network daemon, which is told then. */
+  | {
+      readonly kind: 'daemonFiles';
+      readonly daemon: NetworkDaemon;
+      readonly items: readonly (DaemonFileItem & { readonly change: HostChange })[];
+    }
   | { readonly kind: 'removeFile'; readonly change: HostChange; readonly path: string };
 
 /** A change and the `ip` commands that make it; each with the one that takes it back, should the next one of the change fail. */
@@ -85,6 +92,8 @@ export function makeSteps(changes: readonly HostChange[], stateFolder: string): 
       steps[steps.length - 1] = { kind: 'ip', items: [...last.items, ...step.items] };
     else if (step.kind === 'sysctl' && last?.kind === 'sysctl')
       steps[steps.length - 1] = { kind: 'sysctl', items: [...last.items, ...step.items] };
+    else if (step.kind === 'daemonFiles' && last?.kind === 'daemonFiles' && last.daemon === step.daemon)
+      steps[steps.length - 1] = { ...last, items: [...last.items, ...step.items] };
     else steps.push(step);
   }
   return steps;
@@ -95,6 +104,7 @@ export function changesOf(step: Step): readonly HostChange[] {
   switch (step.kind) {
     case 'ip':
     case 'sysctl':
+    case 'daemonFiles':
       return step.items.map(({ change }) => change);
     case 'nft':
       return step.changes;
@@ -130,6 +140,8 @@ export function nameOf(step: Step): string {
     case 'addWireGuard':
     case 'removeWireGuard':
       return `link ${step.link.name}`;
+    case 'daemonFiles':
+      return `files of ${step.daemon}`;
     case 'writeFile':
     case 'removeFile':
       return `file ${step.path}`;
@@ -174,9 +186,16 @@ function makeStep(change: HostChange, stateFolder: string): Step {
     case 'flows':
       if (change.action !== 'remove') return { kind: 'goesWithLink', change };
       return { kind: 'flows', change, moved: object };
-    case 'file':
+    case 'file': {
+      const daemon = daemonOf(object.path);
+      if (daemon !== undefined) {
+        const item =
+          change.action === 'remove' ? { path: object.path } : { path: object.path, content: object.content };
+        return { kind: 'daemonFiles', daemon, items: [{ change, ...item }] };
+      }
       if (change.action === 'remove') return { kind: 'removeFile', change, path: object.path };
       return { kind: 'writeFile', change, path: object.path, mode: object.mode, content: object.content };
+    }
     case 'nft':
       throw new TypeError('an nft change is part of the transaction');
   }
