@@ -214,6 +214,9 @@ export const addTo = (set: string, key: Expression, ...statements: readonly Stat
   statements,
 });
 
+/** `flow add @flowtable`. */
+export const flowAdd = (flowtable: string): StatementOf<'flow'> => ({ kind: 'flow', flowtable });
+
 /** A rule of these statements; a text before them is its comment. */
 export function rule(...parts: readonly (string | Statement)[]): Rule {
   const statements = parts.filter((part): part is Statement => typeof part !== 'string');

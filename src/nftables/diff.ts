@@ -4,6 +4,7 @@ import { keptElements, normalChain, normalMap, normalSet } from './normal.ts';
 import { referencesOf } from './reference.ts';
 import type {
   Chain,
+  Flowtable,
   MapElement,
   NamedMap,
   NamedSet,
@@ -31,11 +32,17 @@ export function diffTable(before: Table | undefined, after: Table | undefined): 
   const table = { family, table: name };
   const from = before ?? { family, name, sets: [], maps: [], chains: [], opaque: [] };
   const to = after ?? { family, name, sets: [], maps: [], chains: [], opaque: [] };
-  const stores = [...diffStores(storesOf(from), storesOf(to), table), ...diffObjects(from.opaque, to.opaque, table)];
+  const flowtables = diffFlowtables(from.flowtables ?? [], to.flowtables ?? [], table);
+  const stores = [
+    ...diffStores(storesOf(from), storesOf(to), table),
+    ...flowtables,
+    ...diffObjects(from.opaque, to.opaque, table),
+  ];
   // A chain that refers to a set which is removed and added has to let go of it meanwhile.
-  const replaced = new Set(
-    from.sets.length + from.maps.length === 0 ? [] : replacedNames(storesOf(from), storesOf(to)),
-  );
+  const replaced = new Set([
+    ...(from.sets.length + from.maps.length === 0 ? [] : replacedNames(storesOf(from), storesOf(to))),
+    ...flowtables.flatMap((change) => (change.action === 'change' ? replacedFlowtable(change) : [])),
+  ]);
   const chains = diffChains(from, to, replaced);
   const of = { kind: 'table', ...table } as const;
   if (before === undefined) return [{ action: 'add', after: of }, ...stores, ...chains];
@@ -104,6 +111,33 @@ function diffStores(
   }
   return changes;
 }
+
+function diffFlowtables(from: readonly Flowtable[], to: readonly Flowtable[], place: Place): readonly RulesetChange[] {
+  const object = (flowtable: Flowtable): RulesetObject => ({ kind: 'flowtable', ...place, flowtable });
+  const wanted = new Set(to.map(({ name }) => name));
+  const old = new Map(from.map((each) => [each.name, each]));
+  const identity = ({ priority, devices }: Flowtable): string => signatureOf([priority, [...new Set(devices)].sort()]);
+  return [
+    ...from
+      .filter(({ name }) => !wanted.has(name))
+      .map((each): RulesetChange => ({ action: 'remove', before: object(each) })),
+    ...to.flatMap((each): readonly RulesetChange[] => {
+      const before = old.get(each.name);
+      if (before === undefined) return [{ action: 'add', after: object(each) }];
+      // What nft does not list is taken for what is wanted.
+      const stands = { ...before, properties: each.properties };
+      return identity(before) === identity(each)
+        ? []
+        : [{ action: 'change', before: object(stands), after: object(each) }];
+    }),
+  ];
+}
+
+/** The name of a flowtable that has to be removed and added: devices alone come and go. */
+const replacedFlowtable = ({ before, after }: Extract<RulesetChange, { action: 'change' }>): readonly string[] =>
+  before.kind === 'flowtable' && after.kind === 'flowtable' && before.flowtable.priority !== after.flowtable.priority
+    ? [after.flowtable.name]
+    : [];
 
 const isDynamic = ({ of }: Store): boolean => of.flags.includes('dynamic');
 

@@ -27,6 +27,8 @@ export function stepOf(statement: Statement, tables: TableSets): Step {
     case 'set':
       return assignStep(statement.target, readerOf(statement.value, tables, typeOf(statement.target)));
     case 'counter':
+    // What is in the fast path went this way before, and goes where it went: it is judged as it would be here.
+    case 'flow':
       return next;
     case 'dnat':
     case 'snat':

@@ -15,6 +15,7 @@ export {
   drop,
   fib,
   flags,
+  flowAdd,
   goTo,
   hash,
   join,
@@ -62,8 +63,9 @@ export type {
   Translation,
   Tuple,
 } from './evaluate-packet.ts';
+export { addsFlows, fastPathOf, withFlowtables } from './flowtable.ts';
 export { normalTable } from './normal.ts';
-export { printChainHeader, printMapElement, printSetElement, printTable } from './print.ts';
+export { printChainHeader, printFlowtable, printMapElement, printSetElement, printTable } from './print.ts';
 export { printExpression, printValue, printVerdict } from './print-expression.ts';
 export { printRule, printStatement } from './print-statement.ts';
 export { RulesetReadError, readRuleset } from './read.ts';
@@ -73,6 +75,7 @@ export type {
   CompareOperator,
   DataType,
   Expression,
+  Flowtable,
   Hook,
   MapElement,
   NamedMap,

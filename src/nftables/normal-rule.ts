@@ -75,6 +75,7 @@ function inStatement(statement: Statement, transport: string): Statement {
     case 'connectionLimit':
     case 'reject':
     case 'notrack':
+    case 'flow':
     case 'opaque':
       return statement;
   }
@@ -163,6 +164,7 @@ function impliedBy(statement: Statement): readonly string[] {
     case 'limit':
     case 'connectionLimit':
     case 'notrack':
+    case 'flow':
     case 'opaque':
       return [];
   }

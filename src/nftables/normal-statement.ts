@@ -51,6 +51,7 @@ export function normalStatement(statement: Statement, family: TableFamily): Stat
     case 'connectionLimit':
     case 'reject':
     case 'notrack':
+    case 'flow':
     case 'opaque':
       return statement;
   }

@@ -1,6 +1,6 @@
 import { normalRule } from './normal-rule.ts';
 import { mergeNeighbours, normalMapElement, normalSetElement, sortElements } from './normal-value.ts';
-import type { Chain, NamedMap, NamedSet, SetElement, SetFlag, Table } from './ruleset.ts';
+import type { Chain, Flowtable, NamedMap, NamedSet, SetElement, SetFlag, Table } from './ruleset.ts';
 
 /**
  * The table without what does not matter, and the rest in one order and spelling: what was written and what the kernel lists
@@ -12,6 +12,9 @@ export const normalTable = (table: Table): Table => ({
   sets: [...table.sets].sort(byName).map(normalSet),
   maps: [...table.maps].sort(byName).map(normalMap),
   chains: [...table.chains].sort(byName).map((chain) => normalChain(chain, table)),
+  ...((table.flowtables ?? []).length > 0 && {
+    flowtables: [...(table.flowtables ?? [])].sort(byName).map(normalFlowtable),
+  }),
   opaque: table.opaque,
 });
 
@@ -25,6 +28,13 @@ export function normalChain(chain: Chain, { family }: Pick<Table, 'family'>): Ch
   const { devices, ...rest } = chain;
   return { ...rest, ...(devices === undefined || devices.length === 0 ? {} : { devices: [...devices].sort() }), rules };
 }
+
+/** Its devices in one order, without what nft does not list. */
+const normalFlowtable = (flowtable: Flowtable): Flowtable => ({
+  ...flowtable,
+  devices: [...new Set(flowtable.devices)].sort(),
+  properties: [],
+});
 
 /** The normal form of a set, its elements sorted by key. */
 export function normalSet(set: NamedSet): NamedSet {

@@ -36,6 +36,8 @@ export function printStatement(statement: Statement): string {
       return printReject(statement);
     case 'notrack':
       return 'notrack';
+    case 'flow':
+      return `flow add @${printName(statement.flowtable)}`;
     case 'limit': {
       const burst = statement.burst === undefined ? '' : ` burst ${printNumber(statement.burst)} packets`;
       return `limit rate ${over(statement)}${printNumber(statement.rate)}/${statement.per}${burst}`;

@@ -1,7 +1,7 @@
 import { printComment, printName, printNumber, printText, printWord } from './name.ts';
 import { cannotWrite, printData, printValue } from './print-expression.ts';
 import { printRule } from './print-statement.ts';
-import type { Chain, DataType, MapElement, NamedMap, NamedSet, SetElement, Table } from './ruleset.ts';
+import type { Chain, DataType, Flowtable, MapElement, NamedMap, NamedSet, SetElement, Table } from './ruleset.ts';
 
 /** More elements than this stand one per line. */
 const elementsOnOneLine = 4;
@@ -11,6 +11,7 @@ export function printTable(table: Table): string {
   const [unmodelled] = table.opaque;
   if (unmodelled !== undefined) throw cannotWrite(unmodelled);
   const blocks = [
+    ...(table.flowtables ?? []).map((each) => printBlock(`flowtable ${printName(each.name)}`, flowtableLines(each))),
     ...table.sets.map((set) => printBlock(`set ${printName(set.name)}`, printSetBody(set))),
     ...table.maps.map((map) => printBlock(`map ${printName(map.name)}`, printMapBody(map))),
     ...table.chains.map((chain) =>
@@ -39,6 +40,16 @@ export function printChainHeader(chain: Chain): string {
   const at = `type ${chain.type} hook ${chain.hook}${printDevices(chain.devices ?? [])} priority ${chain.priority};`;
   return `${at} policy ${chain.policy};`;
 }
+
+/** ` { hook ingress priority 0; devices = { eth0, eth1 }; counter; }`, with these devices and no others. */
+export const printFlowtable = (flowtable: Flowtable): string => `{ ${flowtableLines(flowtable).join(' ')} }`;
+
+const flowtableLines = ({ priority, devices, properties }: Flowtable): readonly string[] => [
+  `hook ingress priority ${printNumber(priority)};`,
+  ...(devices.length === 0 ? [] : [`devices = { ${devices.map(printText).join(', ')} };`]),
+  ...(properties.includes('offload') ? ['flags offload;'] : []),
+  ...(properties.includes('counter') ? ['counter;'] : []),
+];
 
 function printDevices(devices: readonly string[]): string {
   const [first, ...others] = devices;

@@ -39,6 +39,8 @@ function readModelled(json: unknown): Statement | undefined {
       return readReject(content);
     case 'notrack':
       return content === null ? { kind: 'notrack' } : undefined;
+    case 'flow':
+      return isObject(content) ? readFlow(content) : undefined;
     case 'limit':
       return isObject(content) ? readLimit(content) : undefined;
     case 'ct count':
@@ -84,6 +86,12 @@ function readCounter(json: unknown): Statement | undefined {
     ...(typeof packets === 'number' ? { packets } : {}),
     ...(typeof bytes === 'number' ? { bytes } : {}),
   };
+}
+
+function readFlow(json: JsonObject): Statement | undefined {
+  const { op, flowtable } = json;
+  if (op !== 'add' || typeof flowtable !== 'string' || !hasOnly(json, 'op', 'flowtable')) return undefined;
+  return { kind: 'flow', flowtable: flowtable.replace(/^@/, '') };
 }
 
 const periods = ['second', 'minute', 'hour', 'day', 'week'] as const;

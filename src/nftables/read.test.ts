@@ -82,7 +82,7 @@ describe('what is not modelled is opaque with its JSON, and the rest is read', (
   test('objects of the table', () => {
     const objects = [
       { counter: { family: 'inet', table: 't', name: 'n', packets: 0, bytes: 0 } },
-      { flowtable: { family: 'inet', table: 't', name: 'f', hook: 'ingress', prio: 0, dev: 'lo' } },
+      { flowtable: { family: 'inet', table: 't', name: 'f', hook: 'egress', prio: 0, dev: 'lo' } },
       { set: { family: 'inet', table: 't', name: 's', type: { typeof: 1 } } },
       {
         chain: { family: 'inet', table: 't', name: 'new', type: 'tunnel', hook: 'forward', prio: 0, policy: 'accept' },

@@ -1,7 +1,18 @@
-import { arrayOf, isObject, type JsonObject, onlyField, textsOf } from './json.ts';
+import { arrayOf, hasOnly, isObject, type JsonObject, onlyField, textsOf } from './json.ts';
 import { readStatement } from './read-statement.ts';
 import { readMapElement, readSetElement } from './read-value.ts';
-import type { BaseChain, Chain, Hook, NamedMap, NamedSet, Rule, SetFlag, Table, TableFamily } from './ruleset.ts';
+import type {
+  BaseChain,
+  Chain,
+  Flowtable,
+  Hook,
+  NamedMap,
+  NamedSet,
+  Rule,
+  SetFlag,
+  Table,
+  TableFamily,
+} from './ruleset.ts';
 
 /** What nft printed is no ruleset of its JSON schema 1. `path` tells where, as in `nftables[12].rule.chain`. */
 export class RulesetReadError extends Error {
@@ -19,6 +30,7 @@ interface OpenTable {
   readonly name: string;
   readonly sets: NamedSet[];
   readonly maps: NamedMap[];
+  readonly flowtables: Flowtable[];
   readonly chains: Map<string, { readonly chain: Chain; readonly rules: Rule[] }>;
   /** Chains that are not modelled: their rules are kept beside them. */
   readonly unmodelledChains: Set<string>;
@@ -91,6 +103,7 @@ function openTable(json: JsonObject, tables: Map<string, OpenTable>, path: strin
     name,
     sets: [],
     maps: [],
+    flowtables: [],
     chains: new Map(),
     unmodelledChains: new Set(),
     dynamic: new Set(),
@@ -126,6 +139,12 @@ function readObject(type: string, json: JsonObject, table: OpenTable, path: stri
       table.maps.push(map);
       return;
     }
+  } else if (type === 'flowtable') {
+    const flowtable = readFlowtable(json, path);
+    if (flowtable !== undefined) {
+      table.flowtables.push(flowtable);
+      return;
+    }
   }
   table.opaque.push({ [type]: json });
 }
@@ -153,6 +172,15 @@ function readChain(json: JsonObject, path: string): Chain | undefined {
   if (policy !== 'accept' && policy !== 'drop') return undefined;
   const base: BaseChain = { kind: 'base', name, type, hook, priority: prio, policy, rules: [] };
   return devices.length === 0 ? base : { ...base, devices };
+}
+
+/** One device stands without its array, none is left out. Undefined where it says more than nft up to 1.1 tells. */
+function readFlowtable(json: JsonObject, path: string): Flowtable | undefined {
+  const name = textAt(json, 'name', path);
+  const devices = json.dev === undefined ? [] : textsOf(json.dev);
+  if (!hasOnly(json, 'family', 'table', 'name', 'handle', 'hook', 'prio', 'dev')) return undefined;
+  if (json.hook !== 'ingress' || typeof json.prio !== 'number' || devices === undefined) return undefined;
+  return { name, priority: json.prio, devices, properties: [] };
 }
 
 function readSet(json: JsonObject, path: string): NamedSet | undefined {
@@ -228,7 +256,7 @@ function noteDynamic(json: unknown, table: OpenTable): void {
   if (typeof name === 'string' && name.startsWith('@')) table.dynamic.add(name.slice(1));
 }
 
-function closeTable({ family, name, sets, maps, chains, dynamic, opaque }: OpenTable): Table {
+function closeTable({ family, name, sets, maps, flowtables, chains, dynamic, opaque }: OpenTable): Table {
   const withDynamic = <Set extends NamedSet | NamedMap>(set: Set): Set =>
     dynamic.has(set.name) && !set.flags.includes('dynamic') ? { ...set, flags: [...set.flags, 'dynamic'] } : set;
   return {
@@ -237,6 +265,7 @@ function closeTable({ family, name, sets, maps, chains, dynamic, opaque }: OpenT
     sets: sets.map(withDynamic),
     maps: maps.map(withDynamic),
     chains: [...chains.values()].map(({ chain }) => chain),
+    ...(flowtables.length > 0 && { flowtables }),
     opaque,
   };
 }

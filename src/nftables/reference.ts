@@ -1,6 +1,6 @@
 import type { Chain, Expression, Statement } from './ruleset.ts';
 
-/** The names of the sets and maps that the rules of a chain refer to; what stands in opaque statements is not seen. */
+/** The names of the sets, maps and flowtables that the rules of a chain refer to; what stands in opaque statements is not seen. */
 export const referencesOf = (chain: Chain): ReadonlySet<string> =>
   new Set(chain.rules.flatMap(({ statements }) => statements.flatMap(expressionsOf).flatMap(namesIn)));
 
@@ -20,6 +20,8 @@ function expressionsOf(statement: Statement): readonly Expression[] {
     case 'masquerade':
     case 'redirect':
       return statement.port === undefined ? [] : [statement.port];
+    case 'flow':
+      return [{ kind: 'setReference', name: statement.flowtable }];
     case 'verdict':
     case 'counter':
     case 'limit':

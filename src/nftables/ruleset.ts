@@ -13,10 +13,26 @@ export interface Table {
   readonly sets: readonly NamedSet[];
   readonly maps: readonly NamedMap[];
   readonly chains: readonly Chain[];
-  /** Objects that are not modelled (flowtables, quotas, named counters, ct helpers), as `nft -j` shows them. */
+  /** Absent: none. */
+  readonly flowtables?: readonly Flowtable[];
+  /** Objects that are not modelled (quotas, named counters, ct helpers), as `nft -j` shows them. */
   readonly opaque: readonly unknown[];
   /** Where it was read from iptables' own listing: rules that iptables wrote and alone can change. Absent for what nft lists itself. */
   readonly origin?: 'iptables-nft' | 'iptables-legacy';
+}
+
+/**
+ * The kernel's fast path: packets of connections that a rule added to it (`flow add`), met at the ingress of these devices, are translated,
+ * routed and sent there, past every chain.
+ */
+export interface Flowtable {
+  readonly name: string;
+  /** At the ingress hook of each device. */
+  readonly priority: number;
+  /** The kernel takes one that vanishes out of it, and has none that does not exist. */
+  readonly devices: readonly string[];
+  /** `counter`: what passes counts in conntrack's accounting, as elsewhere. nft's JSON shows neither of them: no part of its identity. */
+  readonly properties: readonly ('counter' | 'offload')[];
 }
 
 export type Chain = BaseChain | RegularChain;
@@ -182,6 +198,8 @@ export type Statement =
   | { readonly kind: 'redirect'; readonly port?: Expression; readonly flags: readonly string[] }
   | { readonly kind: 'reject'; readonly type?: string; readonly with?: Value }
   | { readonly kind: 'notrack' }
+  /** `flow add @FLOWTABLE`: the connection's next packets take the fast path. No verdict, and nothing happens to this packet. */
+  | { readonly kind: 'flow'; readonly flowtable: string }
   /** `limit rate [over] RATE/PER burst BURST packets`; one of bytes is not modelled. */
   | {
       readonly kind: 'limit';
@@ -224,7 +242,8 @@ export type RulesetObject =
       readonly map: string;
       readonly element: MapElement;
     }
-  /** Seen and not modelled (a quota, a flowtable, a set of unknown type): nft can delete it by `type` and name, we cannot write it. */
+  | { readonly kind: 'flowtable'; readonly family: TableFamily; readonly table: string; readonly flowtable: Flowtable }
+  /** Seen and not modelled (a quota, a set of unknown type): nft can delete it by `type` and name, we cannot write it. */
   | {
       readonly kind: 'object';
       readonly family: TableFamily;

@@ -1,9 +1,16 @@
 import { printName, printNumber, printWords } from './name.ts';
 import { normalRule } from './normal-rule.ts';
-import { printChainHeader, printMapElement, printMapHeader, printSetElement, printSetHeader } from './print.ts';
+import {
+  printChainHeader,
+  printFlowtable,
+  printMapElement,
+  printMapHeader,
+  printSetElement,
+  printSetHeader,
+} from './print.ts';
 import { cannotWrite, printValue } from './print-expression.ts';
 import { printRule } from './print-statement.ts';
-import type { BaseChain, Chain, Rule, RulesetChange, RulesetObject, TableFamily } from './ruleset.ts';
+import type { BaseChain, Chain, Flowtable, Rule, RulesetChange, RulesetObject, TableFamily } from './ruleset.ts';
 import { signatureOf } from './signature.ts';
 
 /** Elements in one command: many make nft fast, and no more than this keep its error messages readable. */
@@ -130,6 +137,7 @@ function removals(changes: readonly RulesetChange[]): readonly string[] {
     ...sets.map((set) => `delete set ${set}`),
     ...maps.map((map) => `delete map ${map}`),
     ...moves.filter(({ step }) => step === 'remove' || step === 'replace').map(({ at }) => `delete chain ${at}`),
+    ...flowtableMoves(changes).flatMap(({ at, gone }) => (gone === undefined ? [] : [`delete flowtable ${at}${gone}`])),
     ...objects.map(printObjectRemoval),
   ];
 }
@@ -161,6 +169,7 @@ function additions(changes: readonly RulesetChange[]): readonly string[] {
     ...addedOf(changes, 'map').map(
       (object) => `add map ${printStoreName(object)}${body(object, printMapHeader(object.map))}`,
     ),
+    ...flowtableMoves(changes).flatMap(({ at, born }) => (born === undefined ? [] : [`add flowtable ${at}${born}`])),
     ...elementCommands(
       'add',
       elements.filter((element) => !whole.has(printElementStore(element))),
@@ -170,6 +179,38 @@ function additions(changes: readonly RulesetChange[]): readonly string[] {
     ),
   ];
 }
+
+/** What is deleted of a flowtable, and what added: itself, or devices alone, which leaves it and what passes by it standing. */
+interface FlowtableMove {
+  readonly at: string;
+  readonly gone?: string;
+  readonly born?: string;
+}
+
+const flowtableMoves = (changes: readonly RulesetChange[]): readonly FlowtableMove[] =>
+  changes.flatMap((change): readonly FlowtableMove[] => {
+    const object = change.action === 'remove' ? change.before : change.after;
+    if (object.kind !== 'flowtable') return [];
+    const at = `${printPlace(object)} ${printName(object.flowtable.name)}`;
+    const body = (flowtable: Flowtable): string => ` ${printFlowtable(flowtable)}`;
+    if (change.action === 'add') return [{ at, born: body(object.flowtable) }];
+    if (change.action === 'remove') return [{ at, gone: '' }];
+    if (change.before.kind !== 'flowtable') return [];
+    const [before, after] = [change.before.flowtable, object.flowtable];
+    const without = (of: Flowtable, others: Flowtable): readonly string[] =>
+      of.devices.filter((device) => !others.devices.includes(device));
+    const [gone, born] = [without(before, after), without(after, before)];
+    // One that changes to itself is emptied: what passes by it takes the long way again.
+    if (before.priority !== after.priority || gone.length + born.length === 0)
+      return [{ at, gone: '', born: body(after) }];
+    return [
+      {
+        at,
+        ...(gone.length > 0 && { gone: body({ ...before, devices: gone, properties: [] }) }),
+        ...(born.length > 0 && { born: body({ ...after, devices: born }) }),
+      },
+    ];
+  });
 
 const policyOf = (chain: Chain | undefined): BaseChain['policy'] | undefined =>
   chain?.kind === 'base' ? chain.policy : undefined;

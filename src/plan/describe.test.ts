@@ -16,3 +16,12 @@ test('what can be written again is reversible, and what is not modelled is not',
   expect(() => removed({ kind: 'chain', ...at, chain: foreign })).not.toThrow();
   expect(removed({ kind: 'chain', ...at, chain: foreign })).toMatchObject({ reversible: false });
 });
+
+test('a flowtable is told by its devices, and one that is made anew as emptied', () => {
+  const flowtable = { name: 'sp_fast', priority: 0, devices: ['eth0', 'sp-x'], properties: ['counter'] } as const;
+  const object = { kind: 'nft', object: { kind: 'flowtable', ...at, flowtable } } as const;
+  const told = { name: 'flowtable sp_fast', reversible: true, transactional: true };
+  expect(describeChange({ action: 'add', after: object })).toMatchObject({ ...told, after: 'devices eth0, sp-x' });
+  const renewed = describeChange({ action: 'change', before: object, after: object });
+  expect(renewed).toMatchObject({ ...told, before: 'devices eth0, sp-x', after: 'devices eth0, sp-x, emptied' });
+});

@@ -31,7 +31,9 @@ export interface ChangeDescription {
 export function describeChange(change: HostChange): ChangeDescription {
   const subject = change.action === 'remove' ? change.before : change.after;
   const before = change.action === 'add' ? undefined : text(change.before);
-  const after = change.action === 'remove' ? undefined : text(change.after);
+  const becomes = change.action === 'remove' ? undefined : text(change.after);
+  // Made anew as it is: what was in it is not.
+  const after = becomes === before && isFlowtable(subject) ? `${becomes}, emptied` : becomes;
   return {
     transactional: subject.kind === 'nft',
     reversible: change.action !== 'remove' || isWritable(subject),
@@ -42,6 +44,8 @@ export function describeChange(change: HostChange): ChangeDescription {
     ...(after !== undefined && { after }),
   };
 }
+
+const isFlowtable = (object: HostObject): boolean => object.kind === 'nft' && object.object.kind === 'flowtable';
 
 /** What others put into our table and we do not model can be removed and not be written again. */
 function isWritable(object: HostObject): boolean {
@@ -149,6 +153,8 @@ function nftName(object: RulesetObject): string {
       return `element of ${object.set}`;
     case 'mapElement':
       return `element of ${object.map}`;
+    case 'flowtable':
+      return `flowtable ${object.flowtable.name}`;
     case 'object':
       return `${object.type} ${object.name}`;
   }
@@ -168,6 +174,8 @@ function nftText(object: RulesetObject): string {
       return printSetElement(object.element);
     case 'mapElement':
       return printMapElement(object.element);
+    case 'flowtable':
+      return `devices ${object.flowtable.devices.join(', ') || 'none'}`;
     case 'object':
       return JSON.stringify(object.json);
   }

@@ -54,6 +54,7 @@ function placesOf(object: HostObject): readonly string[] {
     case 'map':
     case 'set':
     case 'setElement':
+    case 'flowtable':
     case 'object':
       return [];
   }
