@@ -18,7 +18,7 @@ import type { TunnelInTable } from './table-words.ts';
 import { defaultRoute } from './view.ts';
 
 /** What should stand on the host under these shares; its name is for keys not made yet. `record` gives the numbers and how sysctls were before us. */
-export function assemble(host: string, record: HostRecord, facts: HostFacts): HostState {
+export function assemble(host: string, record: HostRecord, facts: HostFacts): Omit<HostState, 'accepts'> {
   const tunnels = tunnelsOf(record.sets);
   const forwards = [...record.sets.values()].flatMap((share) => share.forwards);
   const links = linksOf(tunnels, facts);
@@ -36,7 +36,6 @@ export function assemble(host: string, record: HostRecord, facts: HostFacts): Ho
     sysctls: desiredSysctls(tunnels, forwards, facts, record.sysctlsBefore, mostConnections(record.sets)),
     devices: devicesOf(host, tunnels, facts),
     tables: table === undefined ? [] : [table],
-    accepts: [],
     files: tunnels.length === 0 ? new Map() : daemonFiles(facts),
   };
 }

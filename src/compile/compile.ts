@@ -7,6 +7,7 @@ import {
   type HostShare,
   type HostState,
   isOwnLink,
+  printPlace,
   RECORD_FORMAT,
 } from '../host/index.ts';
 import { type Address, printAddress } from '../net/index.ts';
@@ -17,6 +18,7 @@ import {
   printPosition,
   type ResourceSet,
 } from '../resources/index.ts';
+import { makeWay, printStop, type Stop } from './accepts.ts';
 import { chooseAims, waysOf } from './aim.ts';
 import { assemble, mostConnections, tunnelsOf } from './assemble.ts';
 import { claimProblems } from './claim.ts';
@@ -107,14 +109,15 @@ export function compile(
         what: `${view.name}: ${refused}`,
       });
     const compiled = [...switchedOff, ...forwards.notes].filter(({ host }) => host === view.name);
+    const settled = settle(view.resource, view.facts, setName, share, version);
     const notes = [
       ...(view.facts.notes ?? []),
       ...compiled.map(({ text }) => text),
+      ...stopNotes(settled.stops),
       ...conntrackNotes(share, view.facts),
       ...flowNotes(share, view.facts),
       ...(share.tunnels.length === 0 ? [] : daemonNotes(view.facts)),
     ];
-    const settled = settle(view.resource, view.facts, setName, share, version);
     problems.push(...settled.problems, ...claimProblems(set, view, settled.sets, setName));
     hosts.set(view.name, { name: view.name, share, ...settled.host, publicAddresses: view.publicAddresses, notes });
   }
@@ -147,7 +150,7 @@ export function compileRemoval(
   return {
     name,
     share,
-    ...finish(name, facts, sets, keepUsed(numbers, sets), version),
+    ...finish(name, facts, sets, keepUsed(numbers, sets), version).host,
     publicAddresses: [],
     notes: [],
   };
@@ -155,6 +158,8 @@ export function compileRemoval(
 
 interface Settled {
   readonly host: Pick<CompiledHost, 'record' | 'state' | 'keyLinks'>;
+  /** Where others would stop what any of the sets asks for. */
+  readonly stops: readonly Stop[];
   readonly sets: ReadonlyMap<string, HostShare>;
   readonly problems: readonly Problem[];
 }
@@ -165,7 +170,7 @@ function settle(resource: HostResource, facts: HostFacts, setName: string, share
   const asksMore = share.conntrackMax !== undefined;
   if (share.tunnels.length + share.forwards.length + share.accepts.length > 0 || asksMore) sets.set(setName, share);
   else sets.delete(setName);
-  if (sets.size === 0) return { host: { state: EMPTY_STATE, keyLinks: [] }, sets, problems: [] };
+  if (sets.size === 0) return { host: { state: EMPTY_STATE, keyLinks: [] }, stops: [], sets, problems: [] };
   const returning = tunnelsOf(sets).filter(({ returns }) => returns.length > 0);
   const { numbers, clashes } = chooseNumbers(
     facts,
@@ -180,7 +185,8 @@ function settle(resource: HostResource, facts: HostFacts, setName: string, share
       what: `${resource.name}: ${what}`,
     }),
   );
-  return { host: finish(resource.name, facts, sets, numbers, version), sets, problems };
+  const finished = finish(resource.name, facts, sets, numbers, version);
+  return { ...finished, sets, problems: [...problems, ...refusals(resource, finished.stops)] };
 }
 
 function finish(
@@ -189,7 +195,7 @@ function finish(
   sets: ReadonlyMap<string, HostShare>,
   numbers: HostNumbers,
   version: string,
-): Settled['host'] {
+): Pick<Settled, 'host' | 'stops'> {
   const noted = facts.record?.sysctlsBefore ?? new Map<string, string>();
   const tunnels = tunnelsOf(sets);
   const forwards = [...sets.values()].flatMap((share) => share.forwards);
@@ -198,8 +204,31 @@ function finish(
   const keyLinks = [...new Set(tunnels.filter(({ type }) => type === 'WireGuard').map(({ link }) => link))].filter(
     isOwnLink,
   );
-  return { record, state: assemble(host, record, facts), keyLinks };
+  const way = makeWay({ tunnels, forwards, numbers, facts });
+  const state: HostState = { ...assemble(host, record, facts), accepts: way.accepts };
+  return { host: { record, state, keyLinks }, stops: way.stops };
 }
+
+/** foreignFirewall: Refuse. */
+const refusals = ({ name, foreignFirewall, positionOf }: HostResource, stops: readonly Stop[]): readonly Problem[] =>
+  foreignFirewall === 'Accommodate'
+    ? []
+    : stops
+        .filter(({ unsure }) => unsure !== true)
+        .map((stop) => ({
+          code: 'cannotBe',
+          at: positionOf('spec.foreignFirewall'),
+          path: 'spec.foreignFirewall',
+          what: `${name}: ${printStop(stop)}, and foreignFirewall is Refuse`,
+        }));
+
+/** For the plan: who would stop us, and where we go through all the same. */
+const stopNotes = (stops: readonly Stop[]): readonly string[] =>
+  stops.map((stop) =>
+    stop.accept === undefined
+      ? `${printStop(stop)}, and no accept of ours can stand there`
+      : `${printStop(stop)}: let through in ${printPlace(stop.accept.place)}`,
+  );
 
 const keepUsed = (numbers: HostNumbers, sets: ReadonlyMap<string, HostShare>): HostNumbers => {
   const used = new Set(tunnelsOf(sets).map(({ key }) => key));

@@ -1,5 +1,5 @@
 /** Which bits of the packet and connection marks others on a host use, and by which rule. */
-import type { HostFacts } from '../host/index.ts';
+import { type HostFacts, isOwnTable, withoutAccepts } from '../host/index.ts';
 import { type Expression, printReference, type Rule, type Statement, type Table } from '../nftables/index.ts';
 import { printRule, SALLYPORT_PROTOCOL } from '../routing/index.ts';
 
@@ -20,8 +20,8 @@ export function foreignMarks({ state }: HostFacts): readonly MarkUse[] {
     if (mark === undefined || protocol === SALLYPORT_PROTOCOL) continue;
     use(comparedBits(mark.value, mark.mask), () => `ip rule ${printRule(rule)}`);
   }
-  for (const table of state.tables) {
-    if (table.family === 'inet' && table.name === 'sallyport') continue;
+  for (const table of withoutAccepts(state.tables)) {
+    if (isOwnTable(table)) continue;
     for (const chain of table.chains)
       for (const rule of chain.rules) use(bitsOfRule(rule), () => printOwner(table, chain.name, rule));
   }

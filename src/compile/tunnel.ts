@@ -2,6 +2,7 @@
 import type { AcceptShare, HostFacts, TunnelPeer, TunnelShare } from '../host/index.ts';
 import {
   type Address,
+  type Endpoint,
   type Family,
   hostPrefix,
   isAddress,
@@ -86,6 +87,7 @@ export function compileEnd(
     addresses: type === 'Direct' ? [] : end.addresses,
     mtu,
     ...(type === 'WireGuard' && end.listenPort !== undefined && { listenPort: end.listenPort }),
+    ...(type === 'WireGuard' && end.endpoint !== undefined && { dialled: familiesOf(end.endpoint) }),
     ...(type === 'VXLAN' && { vxlan: vxlan(tunnel, end, far, view, peer) }),
     ...(isPointToPoint(type) && pointToPoint(type, tunnel, end, far, view)),
     peer: {
@@ -156,6 +158,9 @@ function pointToPoint(
   if (local === undefined || remote === undefined) return {};
   return { kind: outerKind(type, remote.family, tunnel.families), outer: { local, remote } };
 }
+
+/** What a name stands for is not known. */
+const familiesOf = ({ host }: Endpoint): readonly Family[] => (isAddress(host) ? [host.family] : [4, 6]);
 
 const outsideAddress = ({ endpoint }: TunnelEnd): Address | undefined =>
   endpoint !== undefined && isAddress(endpoint.host) ? endpoint.host : undefined;

@@ -1,6 +1,7 @@
 /** Our accepts among the rules of tables: found by their tag, taken out, put in. */
 import type { Chain, Rule, Table } from '../nftables/index.ts';
 import { ACCEPT_TAG, type AcceptPlace, acceptRule, type ForeignAccept, placeKey, trafficOf } from './accept.ts';
+import { isOwnTable } from './own.ts';
 
 const isTagged = ({ comment }: Rule): boolean => comment === ACCEPT_TAG;
 
@@ -8,8 +9,11 @@ const isTagged = ({ comment }: Rule): boolean => comment === ACCEPT_TAG;
  * The place that a chain of others is. Undefined where we do not write: in a table with flags (it may be its owner's alone), and where
  * nft hides what iptables wrote and nothing here can read it.
  */
-function placeIn({ family, name, origin, opaque, chains }: Table, { name: chain }: Chain): AcceptPlace | undefined {
-  if ((family === 'inet' && name === 'sallyport') || opaque.some(isTable)) return undefined;
+export function placeIn(
+  { family, name, origin, opaque, chains }: Table,
+  { name: chain }: Chain,
+): AcceptPlace | undefined {
+  if (isOwnTable({ family, name }) || opaque.some(isTable)) return undefined;
   if (origin !== undefined) {
     const backend = origin === 'iptables-legacy' ? 'legacy' : 'nft';
     return { kind: 'iptables', family: family === 'ip6' ? 6 : 4, backend, table: name, chain };

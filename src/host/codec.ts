@@ -179,6 +179,7 @@ const readTunnel: Reader<TunnelShare> = (json, path) => {
     addresses: list(readInterfaceAddress)(from.addresses, `${path}.addresses`),
     mtu: whole(from.mtu, `${path}.mtu`),
     ...optional(from, 'listenPort', whole, path),
+    ...optional(from, 'dialled', list(readFamily), path),
     ...optional(from, 'vxlan', readVxlan, path),
     ...optional(from, 'kind', oneOf(...OUTER_KINDS), path),
     ...optional(from, 'outer', readOuter, path),

@@ -1,11 +1,11 @@
 export type { AcceptPlace, AcceptTraffic, ForeignAccept, WrittenTraffic } from './accept.ts';
 export { ACCEPT_TAG, acceptRule, iptablesRule, placeKey, printAccept, printPlace } from './accept.ts';
-export { readAccepts, withAccepts, withoutAccepts } from './accept-tables.ts';
+export { placeIn, readAccepts, withAccepts, withoutAccepts } from './accept-tables.ts';
 export { decodeRecord, encodeRecord } from './codec.ts';
 export type { NetworkDaemon } from './daemon-files.ts';
 export { DAEMON_FILES, daemonOf, FILE_MARK, isOwnFile } from './daemon-files.ts';
 export type { HostFacts, NamesOnHost, WireGuardSupport } from './facts.ts';
-export { isOwnLink, ownState } from './own.ts';
+export { isOwnLink, isOwnTable, ownState } from './own.ts';
 export type { HostNumbers, HostRecord } from './record.ts';
 export { RECORD_FORMAT } from './record.ts';
 export { renderState } from './render.ts';

@@ -22,6 +22,8 @@ export interface TunnelShare {
   /** Bytes. */
   readonly mtu: number;
   readonly listenPort?: number;
+  /** WireGuard: the families in which the far end dials this one; absent where it cannot. */
+  readonly dialled?: readonly Family[];
   readonly vxlan?: Vxlan;
   /** IPIP and GRE: the kernel's kind of link, and the two ends of its packets. */
   readonly kind?: OuterKind;

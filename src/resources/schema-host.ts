@@ -114,8 +114,7 @@ export const hostSpec = z.strictObject({
     .default('Accommodate')
     .describe(
       "Another's firewall rule that would drop our traffic: let the traffic through where its owner means it to be, or refuse the plan.",
-    )
-    .register(notes, { later: ['Refuse'] }),
+    ),
   interfaces: z
     .array(interfaces.superRefine((value, context) => exactlyOne(value, ['name', 'mac'], context)))
     .default([])

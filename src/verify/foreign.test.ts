@@ -19,7 +19,7 @@ import {
   text,
 } from '../nftables/index.ts';
 import { type Promised, verifyPlan } from './index.ts';
-import { planned } from './testdata/plan.ts';
+import { planned, unkept } from './testdata/plan.ts';
 import { at, edge, forwardText, type HostSketch, hostText, node, SLIM_EDGE, WEB } from './testdata/sketch.ts';
 
 const verified = (onEdge: Partial<HostSketch>, onNode: Partial<HostSketch> = {}): readonly Promised[] =>
@@ -61,7 +61,7 @@ const input = (...rules: Table['chains'][number]['rules']): Table =>
 const answers = rule(match(ct('state'), 'in', flags('established', 'related')), accept);
 
 describe('rules of others on the way', () => {
-  test("Docker's FORWARD policy drop breaks the forward, and is named", () => {
+  test("Docker's FORWARD policy drop, of which iptables-save tells nothing, breaks the forward, and is named", () => {
     const reachable = found(verified({ tables: [docker] }), 'reachable from outside');
     expect(reachable.holds).toBe(false);
     expect(reachable.reason).toContain('ip filter FORWARD: policy drop');
@@ -71,9 +71,39 @@ describe('rules of others on the way', () => {
     });
   });
 
+  test('where it can be written into, the plan holds: in DOCKER-USER', () => {
+    const readable: Table = {
+      ...docker,
+      origin: 'iptables-nft',
+      chains: docker.chains.map((chain) => ({
+        ...chain,
+        rules: chain.rules.filter(({ statements }) => statements.every(({ kind }) => kind !== 'opaque')),
+      })),
+    };
+    const plan = planned(SLIM_EDGE + WEB, { edge: edge({ tables: [readable] }), node: node() });
+    expect(unkept(verifyPlan(plan))).toEqual([]);
+    expect(plan.compiled.hosts.get('edge')?.state.accepts.map(({ place }) => place)).toEqual([
+      { kind: 'iptables', family: 4, backend: 'nft', table: 'filter', chain: 'DOCKER-USER', behind: 0 },
+    ]);
+  });
+
   test('a firewall that lets in answers alone keeps the tunnel out where it is dialled, not where it dials', () => {
-    const promises = verified({ tables: [input(answers)] }, { tables: [input(answers)] });
+    const flagged = { ...input(answers), opaque: [{ table: { flags: ['owner'] } }] };
+    const promises = verified({ tables: [flagged] }, { tables: [flagged] });
     expect(found(promises, 'edge lets in its packets at udp/51820').holds).toBe(false);
+  });
+
+  test('where ours can stand in it, both ends let in what is ours, and nothing more', () => {
+    const plan = planned(SLIM_EDGE + WEB, {
+      edge: edge({ tables: [input(answers)] }),
+      node: node({ tables: [input(answers)] }),
+    });
+    expect(unkept(verifyPlan(plan))).toEqual([]);
+    const [onEdge, onNode] = ['edge', 'node'].map((host) =>
+      plan.compiled.hosts.get(host)?.state.accepts.flatMap(({ traffic }) => traffic),
+    );
+    expect(onEdge).toEqual([{ kind: 'outer', direction: 'in', protocol: 17, port: 51_820 }]);
+    expect(onNode).toEqual([{ kind: 'link', link: 'sp-edge-node', direction: 'in' }]);
   });
 
   test('one that lets in the tunnel does not', () => {
@@ -82,12 +112,14 @@ describe('rules of others on the way', () => {
   });
 
   test('one that lets in somebody alone may know from where the tunnel is dialled', () => {
-    const home = input(answers, rule(match(payload('ip', 'saddr'), '==', address(at('192.0.2.99'))), accept));
+    const who = match(payload('ip', 'saddr'), '==', address(at('192.0.2.99')));
+    const home = input(answers, rule(who, match(payload('udp', 'dport'), '==', number(51_820)), accept));
     expect(found(verified({ tables: [home] }), 'edge lets in').holds).toBe('undecided');
   });
 
   test("a node's firewall that knows nothing of the target's port breaks the forward on the node", () => {
-    const reachable = found(verified({}, { tables: [input(answers)] }), 'reachable from outside');
+    const flagged = { ...input(answers), opaque: [{ table: { flags: ['owner'] } }] };
+    const reachable = found(verified({}, { tables: [flagged] }), 'reachable from outside');
     expect(reachable).toMatchObject({ holds: false, reason: expect.stringContaining('node drops') });
   });
 

@@ -1,0 +1,336 @@
+/** What chains of others on a host will see of us: of each kind of packet an example, with the accept that lets its kind through. */
+import {
+  type ForwardShare,
+  type HostFacts,
+  type HostNumbers,
+  isOwnLink,
+  targetsOf,
+  type WrittenTraffic,
+} from '../host/index.ts';
+import {
+  type Address,
+  containsAddress,
+  type Family,
+  isAddress,
+  type PortRange,
+  parseAddress,
+  sameAddress,
+} from '../net/index.ts';
+import { evaluate, type Hook, type PacketContext, prepareRuleset, type Table } from '../nftables/index.ts';
+import { indexRoutes, lookupRoute, type RouteIndex, SALLYPORT_PROTOCOL } from '../routing/index.ts';
+import { answerTo, CLIENT_PORT, fresh, PROTOCOLS, packetOf, STATUS, tupleOf } from './example.ts';
+import { FAMILIES, indexOf, marksOf, type TunnelInTable, tunnelMark } from './table-words.ts';
+
+export interface Sighting {
+  readonly hook: Hook;
+  readonly packet: PacketContext;
+  readonly traffic: WrittenTraffic;
+  /** Of what is on its way in only chains from this priority on see it so: before, our table has not marked it. */
+  readonly from?: number;
+  /** The sender is somebody that nobody here knows. */
+  readonly anyone?: true;
+}
+
+export interface Seen {
+  readonly tunnels: readonly TunnelInTable[];
+  readonly forwards: readonly ForwardShare[];
+  readonly numbers: HostNumbers;
+  readonly facts: HostFacts;
+  /** The tables of others without ours in them. */
+  readonly tables: readonly Table[];
+}
+
+/** Where our table sets the connection mark: sp_pre for Direct at -150, sp_dnat at -110. */
+const AFTER_PRE = -149;
+const AFTER_DNAT = -109;
+/** Somebody on the Internet; none of them is special to the kernel. The first that the host knows no way to but its default route. */
+const STRANGERS: Readonly<Record<Family, readonly string[]>> = {
+  4: ['203.0.113.77', '198.51.100.77', '192.0.2.77', '8.8.8.8'],
+  6: ['2001:db8:ffff::77', '2001:4860:4860::8888'],
+};
+
+/** Every kind of packet of ours on the host, the tunnels' own included. */
+export function sightingsOf(seen: Seen): readonly Sighting[] {
+  const ground = groundOf(seen);
+  return [
+    ...seen.tunnels.flatMap((tunnel) => outerSightings(ground, tunnel)),
+    ...seen.tunnels.flatMap((tunnel) => tunnel.accepts.flatMap((accept) => arrivals(ground, tunnel, accept))),
+    ...seen.forwards.flatMap((forward) => forwarded(ground, forward)),
+  ];
+}
+
+interface Ground extends Seen {
+  readonly strangers: Readonly<Record<Family, Address>>;
+  readonly isLocal: (address: Address) => boolean;
+  /** The host's own way to an address: a link, or nothing where it is its own or there is none. */
+  readonly linkTo: (address: Address) => string | undefined;
+  /** Where others' DNAT sends a packet that came in; undefined where that is not known. */
+  readonly translated: (packet: PacketContext) => PacketContext | undefined;
+}
+
+function groundOf(seen: Seen): Ground {
+  const { facts, tunnels, tables } = seen;
+  const { links, addresses, routes, rules } = facts.state;
+  const ways: RouteIndex = indexRoutes({
+    ...{ links, addresses },
+    routes: routes.filter(({ protocol }) => protocol !== SALLYPORT_PROTOCOL),
+    rules: rules.filter(({ protocol }) => protocol !== SALLYPORT_PROTOCOL),
+  });
+  const own = [
+    ...addresses.map(({ address }) => address.address),
+    ...tunnels.flatMap((each) => each.addresses.map(({ address }) => address)),
+  ];
+  const local = new Set(own.map(({ family, value }) => `${family} ${value}`));
+  const nat = prepareRuleset(tables);
+  const isLocal = ({ family, value }: Address): boolean => local.has(`${family} ${value}`);
+  return {
+    ...seen,
+    isLocal,
+    strangers: { 4: stranger(facts, 4), 6: stranger(facts, 6) },
+    linkTo(destination) {
+      const way = lookupRoute(ways, { destination });
+      return way.kind === 'route' ? way.link : undefined;
+    },
+    translated(packet) {
+      const found = evaluate(nat, { hook: 'prerouting', type: 'nat' }, packet);
+      if (found.verdict !== 'accept') return undefined;
+      const { translation, mark = packet.mark } = found.changes;
+      if (translation === undefined) return { ...packet, mark };
+      if (translation.kind !== 'dnat') return undefined;
+      const { address = packet.destination, port = packet.destinationPort } = translation;
+      return { ...packet, mark, destination: address, ...(port !== undefined && { destinationPort: port }) };
+    },
+  };
+}
+
+function stranger({ state }: HostFacts, family: Family): Address {
+  const candidates = STRANGERS[family].flatMap((text) => parseAddress(text) ?? []);
+  const isKnown = (address: Address): boolean =>
+    state.routes.some(({ destination }) => destination.length > 1 && containsAddress(destination, address));
+  const found = candidates.find((each) => !isKnown(each)) ?? candidates[0];
+  if (found === undefined) throw new TypeError(`no stranger of IPv${family}`);
+  return found;
+}
+
+// ---- the tunnels' own packets
+
+/** Who dials must be let in, and who is dialled be reached; neighbour discovery is seen by rules, and not by conntrack. */
+function outerSightings(ground: Ground, tunnel: TunnelInTable): readonly Sighting[] {
+  const { type, dialled = [], peer, vxlan, outer } = tunnel;
+  if (type === 'WireGuard') {
+    const { endpoint } = peer;
+    const far = endpoint !== undefined && isAddress(endpoint.host) ? endpoint : undefined;
+    const listen = tunnel.listenPort;
+    return [
+      ...(listen === undefined ? [] : dialled.flatMap((family) => outerIn(ground, family, PROTOCOLS.udp, listen))),
+      ...(far === undefined || !isAddress(far.host) ? [] : outerOut(ground, far.host, PROTOCOLS.udp, far.port)),
+    ];
+  }
+  const far = vxlan?.remote ?? outer?.remote;
+  if (far === undefined) return [];
+  const both = (protocol: number, port?: number): readonly Sighting[] => [
+    ...outerIn(ground, far.family, protocol, port, far),
+    ...outerOut(ground, far, protocol, port),
+  ];
+  if (type === 'VXLAN') return [...both(PROTOCOLS.udp, vxlan?.port), ...discovery(ground, tunnel)];
+  if (type === 'GRE') return both(PROTOCOLS.gre);
+  const inside = new Set(tunnel.addresses.map(({ address }) => address.family));
+  return FAMILIES.filter((family) => inside.has(family)).flatMap((family) =>
+    both(family === 4 ? PROTOCOLS.ipip : PROTOCOLS.ipv6),
+  );
+}
+
+function outerIn(ground: Ground, family: Family, protocol: number, port?: number, peer?: Address): readonly Sighting[] {
+  const source = peer ?? ground.strangers[family];
+  const link = ground.linkTo(source);
+  const own = ground.facts.state.addresses.find(
+    (each) => each.link === link && each.scope === 'global' && each.address.address.family === family,
+  );
+  if (link === undefined || own === undefined) return [];
+  const tuple = {
+    source,
+    destination: own.address.address,
+    protocol,
+    sourcePort: CLIENT_PORT,
+    destinationPort: port ?? 0,
+  };
+  const packet = { ...packetOf(ground.isLocal, tuple, fresh(tuple, 0)), iif: link };
+  const traffic: WrittenTraffic = {
+    kind: 'outer',
+    direction: 'in',
+    protocol,
+    ...(port !== undefined && { port }),
+    ...(peer !== undefined && { peer }),
+  };
+  return (['prerouting', 'input'] as const).map((hook) => ({
+    hook,
+    packet,
+    traffic,
+    ...(peer === undefined && { anyone: true as const }),
+  }));
+}
+
+function outerOut(ground: Ground, peer: Address, protocol: number, port?: number): readonly Sighting[] {
+  const oif = ground.linkTo(peer);
+  const own = ground.facts.state.addresses.find(
+    (each) => each.link === oif && each.scope === 'global' && each.address.address.family === peer.family,
+  );
+  if (oif === undefined || own === undefined) return [];
+  const tuple = {
+    source: own.address.address,
+    destination: peer,
+    protocol,
+    sourcePort: CLIENT_PORT,
+    destinationPort: port ?? 0,
+  };
+  const traffic: WrittenTraffic = {
+    kind: 'outer',
+    direction: 'out',
+    protocol,
+    peer,
+    ...(port !== undefined && { port }),
+  };
+  return [{ hook: 'output', packet: { ...packetOf(ground.isLocal, tuple, fresh(tuple, 0)), oif }, traffic }];
+}
+
+/** RFC 4861: who is asked for, and the answer. */
+const SOLICITATION = 135;
+const ADVERTISEMENT = 136;
+
+function discovery(ground: Ground, { link, addresses, peer }: TunnelInTable): readonly Sighting[] {
+  const own = addresses.find(({ address }) => address.family === 6)?.address;
+  const far = peer.addresses.find(({ family }) => family === 6);
+  if (own === undefined || far === undefined) return [];
+  const untracked = { family: 6, protocol: PROTOCOLS.icmpv6, mark: 0, untracked: true } as const;
+  const addressType: PacketContext['addressType'] = (address) => (ground.isLocal(address) ? 'local' : 'unicast');
+  return [SOLICITATION, ADVERTISEMENT].flatMap((icmpType): readonly Sighting[] => {
+    const into = { ...untracked, icmpType, addressType, source: far, destination: own, iif: link };
+    const out = { ...untracked, icmpType, addressType, source: own, destination: far, oif: link };
+    return [
+      ...(['prerouting', 'input'] as const).map(
+        (hook): Sighting => ({ hook, packet: into, traffic: { kind: 'link', link, direction: 'in' } }),
+      ),
+      { hook: 'output', packet: out, traffic: { kind: 'link', link, direction: 'out' } },
+    ];
+  });
+}
+
+// ---- connections
+
+/** What a tunnel brings to a target on this host or behind it, and its answers. */
+function arrivals(
+  ground: Ground,
+  tunnel: TunnelInTable,
+  { protocol, address, ports, moveTo, behind }: TunnelInTable['accepts'][number],
+): readonly Sighting[] {
+  const { link } = tunnel;
+  const client = ground.strangers[address.family];
+  const mark = tunnelMark(indexOf(tunnel, ground.numbers), ground.numbers);
+  return edgesOf(ports).flatMap((port) => {
+    const asked = tupleOf(client, address, protocol, port);
+    const arrived = { ...packetOf(ground.isLocal, asked, fresh(asked, mark)), iif: link };
+    const moved = ground.translated(arrived);
+    const isMoved = moved !== undefined && !sameAddress(moved.destination, address);
+    const seen = isMoved || moveTo === undefined || moved === undefined ? moved : { ...moved, destination: moveTo };
+    const entry: Sighting = { hook: 'prerouting', packet: arrived, ...through(ground, link, 'in', AFTER_PRE) };
+    if (seen === undefined) return [entry];
+    const answer = answerTo(ground.isLocal, seen, asked, mark);
+    if (ground.isLocal(seen.destination)) {
+      const oif = ground.linkTo(client);
+      return [
+        entry,
+        { hook: 'input', packet: seen, ...through(ground, link, 'in') },
+        // Its way was looked up before our mark turned it, and that is what chains see.
+        ...(oif === undefined
+          ? []
+          : [{ hook: 'output', packet: { ...answer, oif }, traffic: connections(ground) } as const]),
+      ];
+    }
+    const beyond = isMoved ? ground.linkTo(seen.destination) : (behind ?? ground.linkTo(seen.destination));
+    if (beyond === undefined) return [entry];
+    return [
+      entry,
+      { hook: 'forward', packet: { ...seen, oif: beyond }, ...through(ground, link, 'in') },
+      { hook: 'prerouting', packet: { ...answer, iif: beyond }, ...through(ground, beyond, 'in', AFTER_PRE) },
+      { hook: 'forward', packet: { ...answer, iif: beyond, oif: link }, ...through(ground, link, 'out') },
+    ];
+  });
+}
+
+/** What a forward sends on from a public link, from the host itself and from the target's own network, and the answers. */
+function forwarded(ground: Ground, forward: ForwardShare): readonly Sighting[] {
+  const { match, publicLinks, protocol, ports, targetPorts, policy } = forward;
+  const marks = marksOf(ground.numbers);
+  return targetsOf(forward).flatMap(({ to, masquerade, link: by }) => {
+    const { family } = to;
+    const link = tunnelTowards(ground, to) ?? by;
+    if (link === undefined) return [];
+    const client =
+      policy?.allow?.find(({ address }) => address.family === family && address.value !== 0n)?.address ??
+      ground.strangers[family];
+    const mark = masquerade ? marks.masqueraded : marks.forwarded;
+    return publicLinks.flatMap((open) => {
+      const asked = 'address' in match ? match.address : addressOn(ground, open, family);
+      if (asked === undefined) return [];
+      return edgesOf(ports).flatMap((port): readonly Sighting[] => {
+        const original = tupleOf(client, asked, protocol, port);
+        const aimed = { destination: to, destinationPort: targetPorts.first + port - ports.first };
+        const sent = { ...packetOf(ground.isLocal, original, fresh(original, mark, STATUS.destinationNat)), ...aimed };
+        const answer = answerTo(ground.isLocal, sent, original, mark);
+        const own = tupleOf(asked, asked, protocol, port);
+        const ownSent = { ...packetOf(ground.isLocal, own, fresh(own, mark, STATUS.destinationNat)), ...aimed };
+        const inside = isOwnLink(link)
+          ? []
+          : [
+              {
+                hook: 'forward',
+                packet: { ...sent, source: neighbourOf(to), iif: link, oif: link },
+                traffic: connections(ground),
+              } as const,
+            ];
+        return [
+          { hook: 'prerouting', packet: { ...sent, iif: open }, traffic: connections(ground), from: AFTER_DNAT },
+          { hook: 'forward', packet: { ...sent, iif: open, oif: link }, ...through(ground, link, 'out') },
+          { hook: 'prerouting', packet: { ...answer, iif: link }, ...through(ground, link, 'in') },
+          { hook: 'forward', packet: { ...answer, iif: link, oif: open }, ...through(ground, link, 'in') },
+          { hook: 'output', packet: { ...ownSent, oif: link }, traffic: connections(ground), from: AFTER_DNAT },
+          {
+            hook: 'input',
+            packet: { ...answerTo(ground.isLocal, ownSent, own, mark), iif: link },
+            ...through(ground, link, 'in'),
+          },
+          ...inside,
+        ];
+      });
+    });
+  });
+}
+
+const tunnelTowards = ({ tunnels }: Ground, to: Address): string | undefined =>
+  tunnels.find(({ routes, peer }) =>
+    [...routes.map(({ address }) => address), ...peer.addresses].some((each) => sameAddress(each, to)),
+  )?.link;
+
+const addressOn = ({ facts }: Ground, link: string, family: Family): Address | undefined =>
+  facts.state.addresses.find(
+    (each) => each.link === link && each.scope === 'global' && each.address.address.family === family,
+  )?.address.address;
+
+/** Some other address beside it. */
+const neighbourOf = ({ family, value }: Address): Address => ({ family, value: value ^ 3n });
+
+/** By a link of ours all that comes or goes; else the connections that bear our mark, from where our table sets it. */
+const through = (
+  ground: Ground,
+  link: string,
+  direction: 'in' | 'out',
+  from?: number,
+): Pick<Sighting, 'traffic' | 'from'> =>
+  isOwnLink(link)
+    ? { traffic: { kind: 'link', link, direction } }
+    : { traffic: connections(ground), ...(from !== undefined && { from }) };
+
+const connections = ({ numbers }: Ground): WrittenTraffic => ({ kind: 'connections', mask: numbers.mark.mask });
+
+/** What lies between the first and the last is one interval to most who ask. */
+const edgesOf = ({ first, last }: PortRange): readonly number[] => (first === last ? [first] : [first, last]);
