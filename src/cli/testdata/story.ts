@@ -23,12 +23,16 @@ export interface Story extends AsyncDisposable {
   ask(host: string, options: ConnectOptions): Promise<string>;
 }
 
-/** Starts the network, lets `prepare` change it, and notes how edge and node are before anything of ours is done. */
-export async function startStory(topology: Topology, prepare?: (lab: Lab) => Promise<void>): Promise<Story> {
+/** Starts the network, lets `prepare` change it, and notes how the hosts `held` are before anything of ours is done. */
+export async function startStory(
+  topology: Topology,
+  prepare?: (lab: Lab) => Promise<void>,
+  held: readonly string[] = ['edge', 'node'],
+): Promise<Story> {
   const lab = await startLab(topology);
   await prepare?.(lab);
   const before = new Map<string, string>();
-  for (const host of ['edge', 'node']) before.set(host, await lab.dump(host));
+  for (const host of held) before.set(host, await lab.dump(host));
   const sallyport: Story['sallyport'] = (args, documents) =>
     lab.run([process.execPath, SALLYPORT, ...args], {
       allowFailure: true,

@@ -8,7 +8,16 @@ import { daemonFilesCommand } from './daemons.ts';
 import { endFlows } from './flows.ts';
 import type { LinkSupport } from './observe.ts';
 import { REMOVE_WIREGUARD, START_WIREGUARD_GO, WRITE_SYSCTLS } from './scripts.ts';
-import { addLinkCommands, changesOf, type IpItem, makeSteps, nameOf, type Step, type SysctlItem } from './steps.ts';
+import {
+  addLinkCommands,
+  changesOf,
+  type IpItem,
+  makeSteps,
+  nameOf,
+  type Step,
+  type SysctlItem,
+  type WgItem,
+} from './steps.ts';
 
 /** What a step must know of its host. */
 interface Place {
@@ -68,11 +77,7 @@ async function carryOut(place: Place, step: Step): Promise<Refusal | undefined> 
     case 'nft':
       return run(transport, ['nft', '-f', '-'], step.transaction);
     case 'wg':
-      for (const argv of step.commands) {
-        const refusal = await run(transport, ['wg', ...argv]);
-        if (refusal !== undefined) return refusal;
-      }
-      return undefined;
+      return setWireGuard(transport, step.link, step.items);
     case 'accept': {
       const error = await writeAccept(transport, step.place, step.traffic);
       return error && { stands: [], error };
@@ -111,6 +116,26 @@ async function changeDaemonFiles({ transport, stateFolder }: Place, step: Daemon
   const output = await transport.run({ argv: daemonFilesCommand(stateFolder, step.daemon, step.items) });
   if (output.status === 0) return undefined;
   return { stands: [], error: new Error(`${transport.host}: ${nameOf(step)}: ${reasonOf(output)}`) };
+}
+
+/**
+ * All of them by one `wg set`, which takes any number of peers. Where that is refused they are said one by one, as each may be said again:
+ * so it shows which of them is to blame, and what stands.
+ */
+async function setWireGuard(
+  transport: Transport,
+  link: string,
+  items: readonly WgItem[],
+): Promise<Refusal | undefined> {
+  const set = (some: readonly WgItem[]): Promise<Refusal | undefined> =>
+    run(transport, ['wg', 'set', link, ...some.flatMap(({ words }) => words)]);
+  const refusal = await set(items);
+  if (refusal === undefined || items.length === 1) return refusal;
+  for (const [index, item] of items.entries()) {
+    const refused = await set([item]);
+    if (refused !== undefined) return { ...refused, stands: items.slice(0, index).map(({ change }) => change) };
+  }
+  return undefined;
 }
 
 /** By the kernel's driver, else by wireguard-go. Where nobody could find out beforehand, the trial is the real thing. */

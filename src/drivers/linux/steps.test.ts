@@ -5,9 +5,6 @@ import { parsePublicKey } from '../../wireguard/index.ts';
 import { changesOf, makeSteps, nameOf } from './steps.ts';
 
 const destination = parsePrefix('10.0.0.0/8');
-const keys = ['xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=', 'TrMvSoP4jYQlY6RIzBgbssQqY3vxI2Pi+y71lOWWXX0='].map(
-  parsePublicKey,
-);
 const add = (after: HostObject): HostChange => ({ action: 'add', after });
 const route = (metric: number): HostObject => {
   if (destination === undefined) throw new Error('no prefix');
@@ -15,8 +12,9 @@ const route = (metric: number): HostObject => {
 };
 const table = (name: string): HostObject => ({ kind: 'nft', object: { kind: 'table', family: 'inet', table: name } });
 const sysctl = (path: string): HostObject => ({ kind: 'sysctl', path, value: '1' });
+/** Of which there are 256. */
 const peer = (index: number): HostObject => {
-  const publicKey = keys[index];
+  const publicKey = parsePublicKey(Buffer.alloc(32, index).toString('base64'));
   if (publicKey === undefined) throw new Error('no key');
   return { kind: 'peer', link: 'sp-x', peer: { publicKey, allowedIps: [] } };
 };
@@ -40,7 +38,7 @@ test('neighbours of one kind are one step, all of nft one transaction at the pla
     'ip: 2 routes',
     'nft: 2 changes',
     'sysctl: 2 sysctls',
-    'wg: peer of sp-x',
+    'wg: 1 peer of sp-x',
     'ip: 1 route',
   ]);
   expect(makeSteps(changes, '/run/x').flatMap(changesOf)).toEqual([
@@ -51,11 +49,21 @@ test('neighbours of one kind are one step, all of nft one transaction at the pla
   ]);
 });
 
+test('peers of one link are told together, up to two hundred, and one that goes and comes apart', () => {
+  const many = Array.from({ length: 201 }, (_, index) => add(peer(index)));
+  expect(names(many)).toEqual(['wg: 200 peers of sp-x', 'wg: 1 peer of sp-x']);
+  expect(names([{ action: 'remove', before: peer(1) }, add(peer(1)), add(peer(2))])).toEqual([
+    'wg: 1 peer of sp-x',
+    'wg: 2 peers of sp-x',
+  ]);
+});
+
 test('a WireGuard key is named by its file and never by itself', () => {
   const [step] = makeSteps([add({ kind: 'device', device: { link: 'sp-x', listenPort: 51820 } })], '/etc/sallyport');
   expect(step).toMatchObject({
     kind: 'wg',
-    commands: [['set', 'sp-x', 'listen-port', '51820', 'fwmark', '0', 'private-key', '/etc/sallyport/keys/sp-x.key']],
+    link: 'sp-x',
+    items: [{ words: ['listen-port', '51820', 'fwmark', '0', 'private-key', '/etc/sallyport/keys/sp-x.key'] }],
   });
 });
 

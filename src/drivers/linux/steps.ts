@@ -27,12 +27,8 @@ export type Step =
   /** One transaction for all. */
   | { readonly kind: 'nft'; readonly changes: readonly HostChange[]; readonly transaction: string }
   | { readonly kind: 'sysctl'; readonly items: readonly SysctlItem[] }
-  | {
-      readonly kind: 'wg';
-      readonly change: HostChange;
-      readonly link: string;
-      readonly commands: readonly (readonly string[])[];
-    }
+  /** Arguments for `wg set LINK`, one list after the other. */
+  | { readonly kind: 'wg'; readonly link: string; readonly items: readonly WgItem[] }
   /** One command, atomic by itself: `traffic` is all that shall stand there of ours. */
   | {
       readonly kind: 'accept';
@@ -67,6 +63,12 @@ export interface IpItem {
   readonly commands: readonly { readonly argv: readonly string[]; readonly inverse: readonly string[] }[];
 }
 
+export interface WgItem {
+  readonly change: HostChange;
+  /** What stands behind `set LINK`. */
+  readonly words: readonly string[];
+}
+
 export interface SysctlItem {
   readonly change: HostChange;
   readonly path: string;
@@ -94,6 +96,8 @@ export function makeSteps(changes: readonly HostChange[], stateFolder: string): 
       steps[steps.length - 1] = { kind: 'sysctl', items: [...last.items, ...step.items] };
     else if (step.kind === 'daemonFiles' && last?.kind === 'daemonFiles' && last.daemon === step.daemon)
       steps[steps.length - 1] = { ...last, items: [...last.items, ...step.items] };
+    else if (step.kind === 'wg' && last?.kind === 'wg' && canJoin(last, step))
+      steps[steps.length - 1] = { ...last, items: [...last.items, ...step.items] };
     else steps.push(step);
   }
   return steps;
@@ -103,12 +107,12 @@ export function makeSteps(changes: readonly HostChange[], stateFolder: string): 
 export function changesOf(step: Step): readonly HostChange[] {
   switch (step.kind) {
     case 'ip':
+    case 'wg':
     case 'sysctl':
     case 'daemonFiles':
       return step.items.map(({ change }) => change);
     case 'nft':
       return step.changes;
-    case 'wg':
     case 'accept':
     case 'flows':
     case 'goesWithLink':
@@ -130,7 +134,7 @@ export function nameOf(step: Step): string {
     case 'nft':
       return `nft: ${count(step.changes.map(() => 'change'))}`;
     case 'wg':
-      return `wg: ${objectOf(step.change).kind} of ${step.link}`;
+      return `wg: ${count(step.items.map(({ change }) => objectOf(change).kind))} of ${step.link}`;
     case 'accept':
       return `accept in ${printPlace(step.place)}`;
     case 'flows':
@@ -171,11 +175,10 @@ function makeStep(change: HostChange, stateFolder: string): Step {
     case 'device': {
       if (change.action === 'remove') return { kind: 'goesWithLink', change };
       const { device } = object;
-      const commands = [wgSetDeviceArguments(device, keyFile(stateFolder, device.link))];
-      return { kind: 'wg', change, link: device.link, commands };
+      return wgStep(change, device.link, wgSetDeviceArguments(device, keyFile(stateFolder, device.link)));
     }
     case 'peer':
-      return { kind: 'wg', change, link: object.link, commands: [peerCommand(of(change, 'peer'))] };
+      return wgStep(change, object.link, peerCommand(of(change, 'peer')));
     case 'sysctl':
       if (change.action === 'remove') return { kind: 'goesWithLink', change };
       return { kind: 'sysctl', items: [{ change, path: networkPath(object.path), value: object.value }] };
@@ -200,6 +203,17 @@ function makeStep(change: HostChange, stateFolder: string): Step {
       throw new TypeError('an nft change is part of the transaction');
   }
 }
+
+/** A peer that is taken away to be added again is two commands. */
+const canJoin = (last: WgStep, { link, items: [next] }: WgStep): boolean =>
+  last.link === link &&
+  last.items.length < MOST_PEERS &&
+  last.items.every(({ words: [, key] }) => key !== next?.words[1]);
+
+type WgStep = Extract<Step, { readonly kind: 'wg' }>;
+
+/** In one command: far below what the kernel takes as arguments (128 KiB on the smallest). */
+const MOST_PEERS = 200;
 
 type ObjectOf<Kind extends HostObject['kind']> = Extract<HostObject, { readonly kind: Kind }>;
 
@@ -236,6 +250,13 @@ function rulesetChange(change: HostChange): RulesetChange {
 
 /** What a step of `ip` does, each command with its inverse. */
 type IpCommands = IpItem['commands'];
+
+/** `argv` is `set LINK …`. */
+const wgStep = (change: HostChange, link: string, argv: readonly string[]): Step => ({
+  kind: 'wg',
+  link,
+  items: [{ change, words: argv.slice(2) }],
+});
 
 const ipStep = (change: HostChange, commands: IpCommands): Step => ({ kind: 'ip', items: [{ change, commands }] });
 
