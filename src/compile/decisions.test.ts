@@ -288,6 +288,8 @@ describe('sysctls', () => {
     expect(before).toEqual(
       new Map([
         ['net/ipv4/conf/eth0/forwarding', '0'],
+        ['net/ipv6/conf/default/accept_ra', '1'],
+        ['net/ipv6/conf/eth0/accept_ra', '1'],
         ['net/ipv6/conf/all/forwarding', '0'],
         ['net/ipv6/conf/default/forwarding', '0'],
         ['net/ipv6/conf/lo/forwarding', '1'],
@@ -300,6 +302,11 @@ describe('sysctls', () => {
         'net/ipv4/conf/eth0/forwarding': '1',
         'net/ipv6/conf/all/forwarding': '1',
         'net/ipv6/conf/eth0/forwarding': '1',
+        'net/ipv6/conf/eth0/accept_ra': '2',
+        'net/ipv6/conf/default/accept_ra': '2',
+        // A link that came since then: what it has, it has from us.
+        'net/ipv6/conf/eth7/forwarding': '1',
+        'net/ipv6/conf/eth7/accept_ra': '2',
       },
     });
     const again = run(SLIM_EDGE, { edge: { ...forwarding, ...(record && { record }) }, node: node() });
@@ -335,12 +342,28 @@ describe('sysctls', () => {
       expect(run(documents, { edge: otherwise, node: node() }).hosts.get('edge')?.state.sysctls.has(path)).toBe(false);
     });
 
-  test('router advertisements go on where the host lives on them', () => {
-    const learnt = edge({ interfaces: { eth0: ['198.51.100.10/24', '2001:db8:e::10/64 dynamic'] } });
-    const path = 'net/ipv6/conf/eth0/accept_ra';
-    expect(run(SLIM_EDGE, { edge: learnt, node: node() }).hosts.get('edge')?.state.sysctls.get(path)).toBe('2');
-    expect(run(SLIM_EDGE, { edge: edge(), node: node() }).hosts.get('edge')?.state.sysctls.has(path)).toBe(false);
-  });
+  for (const [what, eth0, all, wanted] of [
+    ['listens', { accept_ra: '1', forwarding: '0' }, '0', '2'],
+    ['does not', { accept_ra: '0', forwarding: '0' }, '0', undefined],
+    ['listens whatever it forwards', { accept_ra: '2', forwarding: '0' }, '0', undefined],
+    ['forwards, and so does not listen', { accept_ra: '1', forwarding: '1' }, '0', undefined],
+    ['listens on a host that forwards elsewhere', { accept_ra: '1', forwarding: '0' }, '1', undefined],
+  ] as const)
+    test(`router advertisements go on as before on a link that ${what}`, () => {
+      const path = 'net/ipv6/conf/eth0/accept_ra';
+      const sysctls = {
+        [path]: eth0.accept_ra,
+        'net/ipv6/conf/eth0/forwarding': eth0.forwarding,
+        'net/ipv6/conf/all/forwarding': all,
+      };
+      const first = run(SLIM_EDGE, { edge: edge({ sysctls }), node: node() }).hosts.get('edge');
+      expect(first?.state.sysctls.get(path)).toBe(wanted);
+      if (wanted === undefined || first?.record === undefined) return;
+      // Put back to 1 by somebody, it is still known how it was.
+      const changed = { ...sysctls, 'net/ipv6/conf/all/forwarding': '1', 'net/ipv6/conf/eth0/forwarding': '1' };
+      const later = { ...edge({ sysctls: changed }), record: first.record };
+      expect(run(SLIM_EDGE, { edge: later, node: node() }).hosts.get('edge')?.state.sysctls.get(path)).toBe('2');
+    });
 });
 
 test('the same input gives the same output, in whatever order the documents come', () => {

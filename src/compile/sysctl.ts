@@ -8,19 +8,23 @@ import type { TunnelInTable } from './table-words.ts';
 const FORWARDING_6 = 'net/ipv6/conf/all/forwarding';
 /** A kernel's WireGuard link that comes up clears it for the whole namespace, and nothing sets it back (drivers/net/wireguard/device.c, wg_open). */
 const SEND_REDIRECTS = 'net/ipv4/conf/all/send_redirects';
-/** rtnetlink(7): learnt from router advertisements. */
-const PROTOCOL_RA = 9;
-
 const setting = (family: Family, link: string, name: string): string => `net/ipv${family}/conf/${link}/${name}`;
-
-/** Whether a link lives on router advertisements: a route from them, or an IPv6 address with a lifetime. */
-const learnsFromRouters = ({ state }: HostFacts, link: string): boolean =>
-  state.routes.some((route) => route.link === link && route.protocol === PROTOCOL_RA) ||
-  state.addresses.some((each) => each.link === link && each.dynamic === true && each.address.address.family === 6);
 
 /** The value before us: what the record kept, else what stands now. */
 const originally = (facts: HostFacts, before: ReadonlyMap<string, string>, path: string): string | undefined =>
   before.get(path) ?? facts.state.sysctls.get(path);
+
+/**
+ * Whether a link, or one that will come (`default`), listens to router advertisements without us: accept_ra 1 does so where the link does not
+ * forward (addrconf.h, ipv6_accept_ra; `all` is never asked). A link that came after us forwards because we said so. The kernel's 2
+ * listens whatever is forwarded; 0 is somebody's choice, systemd-networkd's too, which listens itself.
+ */
+function listens(facts: HostFacts, before: ReadonlyMap<string, string>, link: string): boolean {
+  const path = setting(6, link, 'forwarding');
+  const asDefault = before.get(setting(6, 'default', 'forwarding'));
+  const forwarding = before.get(path) ?? asDefault ?? facts.state.sysctls.get(path);
+  return originally(facts, before, setting(6, link, 'accept_ra')) === '1' && forwarding !== '1';
+}
 
 /** The links whose forwarding a host's forwards need, by family: where clients come in, and where the target's replies do. */
 function forwardingLinks(
@@ -67,9 +71,11 @@ export function desiredSysctls(
   const forwarding = forwardingLinks(forwards, tunnels);
   for (const link of [...(forwarding.get(4) ?? [])].sort()) wanted.set(setting(4, link, 'forwarding'), '1');
   if ((forwarding.get(6)?.size ?? 0) > 0) {
-    for (const { name } of facts.state.links) {
-      const path = setting(6, name, 'accept_ra');
-      if (originally(facts, before, path) === '1' && learnsFromRouters(facts, name)) wanted.set(path, '2');
+    if (originally(facts, before, FORWARDING_6) !== '1') {
+      // A link of ours brings no advertisements: the table drops them.
+      const others = facts.state.links.map(({ name }) => name).filter((name) => name !== 'lo' && !isOwnLink(name));
+      for (const link of ['default', ...others])
+        if (listens(facts, before, link)) wanted.set(setting(6, link, 'accept_ra'), '2');
     }
     wanted.set(FORWARDING_6, '1');
   }
@@ -106,9 +112,13 @@ export function sysctlsBefore(
   for (const [path, value] of wanted) {
     if (noted.has(path) || facts.state.sysctls.get(path) !== value) note(path);
   }
-  if (before.has(FORWARDING_6))
+  if (noted.has(FORWARDING_6) && before.has(FORWARDING_6)) {
+    // A link that came since then has its values from us, and one that went may come again.
+    for (const path of noted.keys()) if (path.startsWith('net/ipv6/conf/')) note(path);
+  } else if (before.has(FORWARDING_6)) {
     for (const path of facts.state.sysctls.keys())
       if (path.startsWith('net/ipv6/conf/') && path.endsWith('/forwarding')) note(path);
+  }
   return before;
 }
 
