@@ -1,6 +1,6 @@
 #!/bin/sh
 # packages.sh demo|test|bench: the Debian packages whose commands are missing, installed as root or by sudo, each named with its reason.
-# Leaves no service behind: nginx, sshd and haproxy are started by the lab alone, on ports of its own.
+# Leaves no service behind: nginx, sshd, haproxy, ufw, firewalld and dockerd are started by the lab alone, in namespaces of its own.
 set -eu
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin   # an ordinary user's PATH on Debian lacks them
 for_whom=${1:?demo, test or bench}
@@ -15,6 +15,11 @@ while read -r whom command package why; do
   [ "$command" != haproxy ] || units="$units haproxy.service"
   [ "$command" != NetworkManager ] || units="$units NetworkManager.service NetworkManager-wait-online.service NetworkManager-dispatcher.service"
   [ "$command" != radvd ] || units="$units radvd.service"
+  case $command in
+    ufw) units="$units ufw.service" ;;
+    firewalld) units="$units firewalld.service" ;;
+    dockerd) units="$units docker.service docker.socket containerd.service" ;;
+  esac
   [ "$command" != sshd ] || units="$units ssh.service ssh.socket"
   saying="${saying}installing $package ($why)
 "
@@ -37,9 +42,12 @@ test ipset ipset sets that a foreign firewall's rules ask
 test nfacct nfacct the accounting objects that kube-proxy's rules name
 test ping iputils-ping a client of the tests, for ICMP errors and path MTU
 test nc netcat-openbsd a client of the tests, for bare TCP and UDP
+test ufw ufw a foreign firewall for the tests; it stays disabled
+test firewalld firewalld a foreign firewall for the tests; its service stays off
+test dockerd docker.io forwards and shuts forwarding beside us in the tests; its service stays off
 test sshd openssh-server the far end of ssh access; its service stays off
 test networkctl systemd the host's own network daemon, for the tests to live beside
-test dbus-daemon dbus networkd and NetworkManager answer by it
+test dbus-daemon dbus networkd, NetworkManager and firewalld answer by it
 test NetworkManager network-manager the other such daemon; its services stay off
 test radvd radvd a router that advertises itself; its service stays off
 bench cc gcc compiles the load tool of the benchmark

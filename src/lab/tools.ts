@@ -4,8 +4,15 @@ import { delimiter, join } from 'node:path';
 /** The Debian package each program of the lab comes from: a missing one is named by what to install. */
 const packageOf: Readonly<Record<string, string>> = {
   conntrack: 'conntrack',
+  containerd: 'containerd',
   curl: 'curl',
+  'dbus-daemon': 'dbus',
+  docker: 'docker.io',
+  dockerd: 'docker.io',
+  'firewall-cmd': 'firewalld',
+  firewalld: 'firewalld',
   ip: 'iproute2',
+  iptables: 'iptables',
   bridge: 'iproute2',
   nft: 'nftables',
   nginx: 'nginx-light',
@@ -14,6 +21,7 @@ const packageOf: Readonly<Record<string, string>> = {
   perl: 'perl-base',
   setpriv: 'util-linux',
   tcpdump: 'tcpdump',
+  ufw: 'ufw',
   wg: 'wireguard-tools',
   'wg-quick': 'wireguard-tools',
   'wireguard-go': 'wireguard-go',
