@@ -30,6 +30,7 @@ import { compileForwards, type TargetHealth } from './forward.ts';
 import { chooseNumbers } from './numbers.ts';
 import { desiredSysctls, sysctlsBefore } from './sysctl.ts';
 import { compileEnd } from './tunnel.ts';
+import { chooseMtus, endKey } from './tunnel-mtu.ts';
 import { type HostView, type PublicAddress, viewHost } from './view.ts';
 
 export interface Compiled {
@@ -78,6 +79,8 @@ export function compile(
   const aims = chooseAims(waysOf(set, views), setName);
   const forwards = compileForwards(set, views, aims, health);
   problems.push(...forwards.problems);
+  const { mtus, problems: tooLarge } = chooseMtus(set, views);
+  problems.push(...tooLarge);
   const hosts = new Map<string, CompiledHost>();
   for (const view of views.values()) {
     const tunnels = [...set.tunnels.values()].flatMap((tunnel) => {
@@ -88,6 +91,7 @@ export function compile(
       const farAccepts = (forwards.accepts.get(peer.name) ?? []).filter((accept) => accept.tunnel === tunnel.name);
       const { share, problems: found } = compileEnd(tunnel, view, peer, {
         accepts,
+        mtu: mtus.get(endKey(tunnel.name, view.name)) ?? 0,
         aims: distinct(farAccepts.map(({ address }) => address)),
       });
       problems.push(...found);

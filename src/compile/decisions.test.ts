@@ -174,7 +174,9 @@ describe('what cannot be is a problem with its place', () => {
       'an MTU that does not fit, with the sum',
       SLIM_EDGE.replace('type: WireGuard', 'type: WireGuard\n  mtu: 1450'),
       { edge: edge(), node: node({ mtu: 1492 }) },
-      [/1450 is too large: the path carries 1492 bytes, WireGuard over IPv4 takes 60, which leaves 1492 - 60 = 1432/],
+      [
+        /1450 is too large: the path carries 1492 bytes \(eth0 at node\), WireGuard over IPv4 takes 60, which leaves 1492 - 60 = 1432/,
+      ],
     ],
     [
       'a Direct tunnel whose addresses are nowhere',

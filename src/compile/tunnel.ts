@@ -12,29 +12,26 @@ import {
   sameAddress,
   wholeFamily,
 } from '../net/index.ts';
-import type { Problem, TunnelEnd, TunnelResource, TunnelType } from '../resources/index.ts';
-import { type Vxlan, vxlanMtu } from '../routing/index.ts';
+import type { Problem, TunnelEnd, TunnelResource } from '../resources/index.ts';
+import type { Vxlan } from '../routing/index.ts';
 import type { PendingKey, PublicKey } from '../wireguard/index.ts';
-import { wireguardMtu } from '../wireguard/index.ts';
 import { chooseVni, ownLinkName, sharedLinkName } from './names.ts';
-import { isPointToPoint, outerKind, type PointToPoint, pointToPointMtu } from './point-to-point.ts';
+import { isPointToPoint, outerKind, type PointToPoint } from './point-to-point.ts';
 import { lacks } from './support.ts';
-import { type HostView, linkOf, underlayMtu } from './view.ts';
+import { type HostView, linkOf } from './view.ts';
 
 /** IANA's port for VXLAN (RFC 7348). */
 const VXLAN_PORT = 4789;
 /** Seconds; holds a mapping open in nearly every NAT (wg(8), PersistentKeepalive). */
 const KEEPALIVE_SECONDS = 25;
-/** RFC 8200, section 5: IPv6 needs links that carry 1,280 bytes. */
-const IPV6_LEAST_MTU = 1280;
-/** What a path has where nobody looked. */
-const ETHERNET_MTU = 1500;
 
 export interface TunnelUse {
   /** Addresses behind the far end that this end sends into the tunnel. */
   readonly aims: readonly Address[];
   /** What this end takes from the tunnel. */
   readonly accepts: readonly AcceptShare[];
+  /** Bytes. */
+  readonly mtu: number;
 }
 
 /** The name of the link of one end; undefined for Direct where no interface of the host bears the address. */
@@ -77,7 +74,6 @@ export function compileEnd(
     };
   }
   const problems: Problem[] = [];
-  const mtu = chooseMtu(tunnel, view, peer, (what) => problems.push(at('spec.mtu', what)));
   const returns = new Set(use.accepts.map(({ address }) => address.family));
   const farAddresses = far.addresses.map(({ address }) => address);
   const share: TunnelShare = {
@@ -85,7 +81,7 @@ export function compileEnd(
     type,
     link,
     addresses: type === 'Direct' ? [] : end.addresses,
-    mtu,
+    mtu: use.mtu,
     ...(type === 'WireGuard' && end.listenPort !== undefined && { listenPort: end.listenPort }),
     ...(type === 'WireGuard' && end.endpoint !== undefined && { dialled: familiesOf(end.endpoint) }),
     ...(type === 'VXLAN' && { vxlan: vxlan(tunnel, end, far, view, peer) }),
@@ -162,7 +158,7 @@ function pointToPoint(
 /** What a name stands for is not known. */
 const familiesOf = ({ host }: Endpoint): readonly Family[] => (isAddress(host) ? [host.family] : [4, 6]);
 
-const outsideAddress = ({ endpoint }: TunnelEnd): Address | undefined =>
+export const outsideAddress = ({ endpoint }: TunnelEnd): Address | undefined =>
   endpoint !== undefined && isAddress(endpoint.host) ? endpoint.host : undefined;
 
 /** The address as it stands on the host, where the provider translates it. */
@@ -175,34 +171,4 @@ const insideOf = (view: HostView, address: Address | undefined): Address | undef
 function macOf(facts: HostFacts, addresses: readonly Address[]): { readonly mac?: string } {
   const mac = addresses.map((address) => linkOf(facts, address)?.mac).find((each) => each !== undefined);
   return facts.source === 'observed' && mac !== undefined ? { mac } : {};
-}
-
-function largestMtu(type: Exclude<TunnelType, 'Direct'>, path: number, outer: Family): number {
-  if (isPointToPoint(type)) return pointToPointMtu(type, path, outer);
-  return type === 'VXLAN' ? vxlanMtu(path, outer) : wireguardMtu(path, outer);
-}
-
-/** The tunnel's MTU from the narrower of both ends' underlay; a larger one given by the user is a problem with the sum shown. */
-function chooseMtu(tunnel: TunnelResource, view: HostView, peer: HostView, report: (what: string) => void): number {
-  const ends = tunnel.ends.map((end, index) => ({
-    view: end.host === view.name ? view : peer,
-    far: outsideAddress(tunnel.ends[1 - index] ?? end),
-  }));
-  if (tunnel.type === 'Direct') {
-    const own = tunnel.ends
-      .find(({ host }) => host === view.name)
-      ?.addresses.map(({ address }) => linkOf(view.facts, address)?.mtu);
-    return own?.find((mtu) => mtu !== undefined) ?? ETHERNET_MTU;
-  }
-  const path = Math.min(...ends.map(({ view: each, far }) => underlayMtu(each, far) ?? ETHERNET_MTU));
-  const outer = tunnel.ends.map(outsideAddress).find((address) => address !== undefined)?.family ?? 6;
-  const most = largestMtu(tunnel.type, path, outer);
-  if (tunnel.mtu !== undefined && tunnel.mtu > most)
-    report(
-      `${tunnel.mtu} is too large: the path carries ${path} bytes, ${tunnel.type} over IPv${outer} takes ${path - most}, which leaves ${path} - ${path - most} = ${most}`,
-    );
-  const mtu = tunnel.mtu ?? most;
-  if (tunnel.families.includes(6) && mtu < IPV6_LEAST_MTU)
-    report(`${mtu} is too small for IPv6 inside, which needs ${IPV6_LEAST_MTU} bytes (RFC 8200)`);
-  return mtu;
 }

@@ -138,16 +138,6 @@ const VIRTUAL = new Set<string>(['loopback', 'bridge', 'wireguard', 'tun', 'vxla
 const isVirtual = (facts: HostFacts, link: string): boolean =>
   VIRTUAL.has(facts.state.links.find(({ name }) => name === link)?.kind ?? '');
 
-/** The largest packet the host's own link to `destination` takes, in bytes; by the default route where the destination is not known. */
-export function underlayMtu(view: HostView, destination: Address | undefined): number | undefined {
-  const { facts } = view;
-  const link =
-    destination === undefined
-      ? (defaultRoute(facts, 4) ?? defaultRoute(facts, 6))?.link
-      : linkTowards(view, destination);
-  return facts.state.links.find(({ name }) => name === link)?.mtu;
-}
-
 /** The link that carries an address of the host. */
 export const linkOf = (facts: HostFacts, address: Address): Link | undefined => {
   const on = facts.state.addresses.find((each) => sameAddress(each.address.address, address));
