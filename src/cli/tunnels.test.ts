@@ -3,8 +3,8 @@
  * plan names what is missing, and nothing is changed.
  */
 import { expect, test } from 'vitest';
-import { type Lab, slimEdge } from '../lab/index.ts';
-import { documents, type Story, startStory } from './testdata/story.ts';
+import { slimEdge } from '../lab/index.ts';
+import { documents, makes, type Story, startStory } from './testdata/story.ts';
 
 const V4 = '198.51.100.10';
 const V6 = '2001:db8:e::10';
@@ -16,15 +16,6 @@ const tunnel = (type: string, outside: 4 | 6): string => {
     - { host: edge, addresses: [10.90.0.1/30, "fd90::1/64"], endpoint: "${edge}" }
     - { host: node, addresses: [10.90.0.2/30, "fd90::2/64"], endpoint: "${node}" }`;
 };
-
-/** Whether this kernel makes such links, by making one. */
-async function makes(lab: Lab, kind: string, outside: 4 | 6): Promise<boolean> {
-  const ends = outside === 4 ? ['local', '10.9.9.1', 'remote', '10.9.9.2'] : ['local', 'fd99::1', 'remote', 'fd99::2'];
-  const host = lab.host('neighbour');
-  const made = await host.run(['ip', 'link', 'add', 'tried', 'type', kind, ...ends], { allowFailure: true });
-  if (made.status === 0) await host.run(['ip', 'link', 'delete', 'tried']);
-  return made.status === 0;
-}
 
 async function refused({ lab, sallyport }: Story, text: string, says: string): Promise<void> {
   const before = await lab.dump('edge');

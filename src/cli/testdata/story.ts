@@ -72,6 +72,15 @@ export async function wg(lab: Lab, host: string, ...args: readonly string[]): Pr
   return (await lab.host(host).run(['unshare', '--mount', 'sh', '-c', inside, 'wg', ...args])).stdout.trim();
 }
 
+/** Whether this kernel makes such links, by making one. */
+export async function makes(lab: Lab, kind: string, outside: 4 | 6): Promise<boolean> {
+  const ends = outside === 4 ? ['local', '10.9.9.1', 'remote', '10.9.9.2'] : ['local', 'fd99::1', 'remote', 'fd99::2'];
+  const host = lab.host('neighbour');
+  const made = await host.run(['ip', 'link', 'add', 'tried', 'type', kind, ...ends], { allowFailure: true });
+  if (made.status === 0) await host.run(['ip', 'link', 'delete', 'tried']);
+  return made.status === 0;
+}
+
 /** Asks again until it is so, or fails with what was waited for. */
 export async function waitFor(what: string, isSo: () => Promise<boolean>, timeoutMs = 20_000): Promise<void> {
   for (const deadline = Date.now() + timeoutMs; Date.now() < deadline; await new Promise((done) => setTimeout(done, 100)))
