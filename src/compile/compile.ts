@@ -89,7 +89,7 @@ export function compile(
       if (!tunnel.ends.some(({ host }) => host === view.name) || peer === undefined) return [];
       const accepts = (forwards.accepts.get(view.name) ?? []).filter((accept) => accept.tunnel === tunnel.name);
       const farAccepts = (forwards.accepts.get(peer.name) ?? []).filter((accept) => accept.tunnel === tunnel.name);
-      const { share, problems: found } = compileEnd(tunnel, view, peer, {
+      const { share, problems: found } = compileEnd(set, tunnel, view, peer, {
         accepts,
         mtu: mtus.get(endKey(tunnel.name, view.name)) ?? 0,
         aims: distinct(farAccepts.map(({ address }) => address)),

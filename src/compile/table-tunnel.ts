@@ -84,7 +84,7 @@ export function clamp(link: OwnLink, direction: 'iifname' | 'oifname'): readonly
 }
 
 /** What a link of ours may bring, judged before anybody's DNAT: the declared targets, replies of the far end, ICMP errors. */
-export function fromTunnel(link: OwnLink, numbers: HostNumbers): Part {
+export function fromTunnel(link: OwnLink, all: readonly TunnelInTable[], numbers: HostNumbers): Part {
   const id = identifier(link.name);
   const accepts = link.tunnels.flatMap((tunnel) => tunnel.accepts);
   const far = FAMILIES.flatMap((family): NamedSet[] => {
@@ -129,9 +129,25 @@ export function fromTunnel(link: OwnLink, numbers: HostNumbers): Part {
           ),
         ]
       : []),
+    ...all.flatMap((tunnel) => carriedRules(tunnel, link.name)),
     rule(counter, drop),
   ];
   return { sets: [...far, ...sets.map(({ set }) => set)], chains: [regular(fromName(link.name), rules)] };
+}
+
+/** IP protocols (IANA): of IPIP one for each family inside. */
+const PROTOCOLS = { IPIP: ['ipencap', 'ipv6'], GRE: ['gre'] } as const;
+
+/** The packets of a tunnel that goes by this link: from the link's far end alone, and what comes out of them is judged again. */
+function carriedRules({ type, carrier, listenPort, vxlan }: TunnelInTable, link: string): readonly Rule[] {
+  if (carrier?.link !== link || type === 'Direct') return [];
+  const port = vxlan?.port ?? listenPort;
+  return carrier.from.flatMap((from): readonly Rule[] => {
+    const source = match(payload(IP[from.family], 'saddr'), '==', address(from));
+    if (type === 'IPIP' || type === 'GRE')
+      return PROTOCOLS[type].map((protocol) => rule(source, match(meta('l4proto'), '==', symbol(protocol)), goBack));
+    return port === undefined ? [] : [rule(source, match(payload('udp', 'dport'), '==', number(port)), goBack)];
+  });
 }
 
 /** Each tunnel counts its connections in a zone of its own, so that two edges may carry one 5-tuple. Replies stay in zone 0. */

@@ -65,7 +65,7 @@ export function sallyportTable(input: TableInput): Table | undefined {
   const links = ownLinks(input.tunnels);
   const returning = input.tunnels.filter(({ returns }) => returns.length > 0);
   const parts = [
-    ...links.map((link) => fromTunnel(link, input.numbers)),
+    ...links.map((link) => fromTunnel(link, input.tunnels, input.numbers)),
     ...directReturns(returning, input.numbers),
     ...forwardParts(input.forwards, marks),
   ];

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { HostFacts } from '../host/index.ts';
+import { printRule } from '../nftables/index.ts';
 import { loadResources, printProblem } from '../resources/index.ts';
 import { type Compiled, compile } from './index.ts';
 import { edge, node } from './testdata/facts.ts';
@@ -108,6 +109,18 @@ describe("the path is the narrower of both ends' ways", () => {
       ['sp-o', 1440],
       ['sp-t', 1390],
     ]);
+    // Only its packets may come out of the one below, and from that one's far end alone.
+    const below = (host: string, link: string): readonly string[] => {
+      const chains = found.hosts.get(host)?.state.tables[0]?.chains ?? [];
+      return (chains.find(({ name }) => name === `sp_from_${link}`)?.rules ?? []).slice(-3).map(printRule);
+    };
+    const passes = (from: string): readonly string[] => [
+      `ip saddr ${from} udp dport 4789 return`,
+      `ip6 saddr ${from.replace('10.91.0.', 'fd91::')} udp dport 4789 return`,
+      'counter drop',
+    ];
+    expect(below('edge', 'wg51820')).toEqual(passes('10.91.0.2'));
+    expect(below('node', 'o')).toEqual(passes('10.91.0.1'));
   });
 
   test('two that would each go by the other are refused', () => {

@@ -1,10 +1,10 @@
 /** The largest packet that a tunnel carries: what its path carries, as both ends see theirs, less what the tunnel adds. */
-import { type Address, containsAddress, type Family, networkOf, printAddress } from '../net/index.ts';
+import { type Address, type Family, printAddress } from '../net/index.ts';
 import type { Problem, ResourceSet, TunnelEnd, TunnelResource, TunnelType } from '../resources/index.ts';
 import { vxlanMtu } from '../routing/index.ts';
 import { wireguardMtu } from '../wireguard/index.ts';
 import { isPointToPoint, pointToPointMtu } from './point-to-point.ts';
-import { outsideAddress } from './tunnel.ts';
+import { carrierOf, outsideAddress } from './tunnel.ts';
 import { defaultRoute, type HostView, linkOf, wayTo } from './view.ts';
 
 /** RFC 8200, section 5: IPv6 needs links that carry 1,280 bytes. */
@@ -47,7 +47,7 @@ export function chooseMtus(set: ResourceSet, views: ReadonlyMap<string, HostView
     });
     function pathOf(view: HostView, end: TunnelEnd, far: TunnelEnd): Path {
       const to = outsideAddress(far);
-      const carrier = to && carrierOf(set, tunnel, view, to);
+      const carrier = carrierOf(set, tunnel, view.name)?.tunnel;
       if (carrier !== undefined)
         return { mtu: mtuOf(carrier, [...around, tunnel.name]), by: `Tunnel ${carrier.name} at ${view.name}` };
       // Who is dialled by an address answers in its family.
@@ -71,18 +71,6 @@ export function chooseMtus(set: ResourceSet, views: ReadonlyMap<string, HostView
     }
   return { mtus, problems };
 }
-
-/** The tunnel of this set that carries another one's packets to `to`; it may not stand yet. */
-const carrierOf = (set: ResourceSet, tunnel: TunnelResource, view: HostView, to: Address): TunnelResource | undefined =>
-  [...set.tunnels.values()].find(
-    (each) =>
-      each !== tunnel &&
-      each.type !== 'Direct' &&
-      each.ends.some(
-        ({ host, addresses }) =>
-          host === view.name && addresses.some((address) => containsAddress(networkOf(address), to)),
-      ),
-  );
 
 /** By the route to the address: the link's MTU (PPPoE has 1492), or the route's own where that is less. */
 function pathTo(view: HostView, to: Address): Path {

@@ -12,7 +12,7 @@ import {
   sameAddress,
   wholeFamily,
 } from '../net/index.ts';
-import type { Problem, TunnelEnd, TunnelResource } from '../resources/index.ts';
+import type { Problem, ResourceSet, TunnelEnd, TunnelResource } from '../resources/index.ts';
 import type { Vxlan } from '../routing/index.ts';
 import type { PendingKey, PublicKey } from '../wireguard/index.ts';
 import { chooseVni, ownLinkName, sharedLinkName } from './names.ts';
@@ -52,6 +52,7 @@ export function linkName(tunnel: TunnelResource, end: TunnelEnd, facts: HostFact
 
 /** Compiles one end of a tunnel for its host. */
 export function compileEnd(
+  set: ResourceSet,
   tunnel: TunnelResource,
   view: HostView,
   peer: HostView,
@@ -76,6 +77,8 @@ export function compileEnd(
   const problems: Problem[] = [];
   const returns = new Set(use.accepts.map(({ address }) => address.family));
   const farAddresses = far.addresses.map(({ address }) => address);
+  const carrier = carrierOf(set, tunnel, view.name);
+  const carryingLink = carrier && linkName(carrier.tunnel, carrier.end, view.facts);
   const share: TunnelShare = {
     name: tunnel.name,
     type,
@@ -86,6 +89,10 @@ export function compileEnd(
     ...(type === 'WireGuard' && end.endpoint !== undefined && { dialled: familiesOf(end.endpoint) }),
     ...(type === 'VXLAN' && { vxlan: vxlan(tunnel, end, far, view, peer) }),
     ...(isPointToPoint(type) && pointToPoint(type, tunnel, end, far, view)),
+    ...(carrier !== undefined &&
+      carryingLink !== undefined && {
+        carrier: { link: carryingLink, from: carrier.far.addresses.map(({ address }) => address) },
+      }),
     peer: {
       host: far.host,
       addresses: farAddresses,
@@ -172,3 +179,24 @@ function macOf(facts: HostFacts, addresses: readonly Address[]): { readonly mac?
   const mac = addresses.map((address) => linkOf(facts, address)?.mac).find((each) => each !== undefined);
   return facts.source === 'observed' && mac !== undefined ? { mac } : {};
 }
+
+/** The tunnel of the set by which another one's packets go at a host: the far end's endpoint, or where that has none its own, is an address in it. */
+export function carrierOf(
+  { tunnels }: Pick<ResourceSet, 'tunnels'>,
+  tunnel: TunnelResource,
+  host: string,
+): { readonly tunnel: TunnelResource; readonly end: TunnelEnd; readonly far: TunnelEnd } | undefined {
+  const [own, other] = endsAt(tunnel, host);
+  const outside = other.endpoint === undefined ? outsideAddress(own) : outsideAddress(other);
+  if (outside === undefined) return undefined;
+  for (const each of tunnels.values()) {
+    if (each === tunnel || each.type === 'Direct' || !each.ends.some((end) => end.host === host)) continue;
+    const [end, far] = endsAt(each, host);
+    const { addresses } = other.endpoint === undefined ? end : far;
+    if (addresses.some(({ address }) => sameAddress(address, outside))) return { tunnel: each, end, far };
+  }
+  return undefined;
+}
+
+const endsAt = ({ ends: [left, right] }: TunnelResource, host: string): readonly [TunnelEnd, TunnelEnd] =>
+  left.host === host ? [left, right] : [right, left];

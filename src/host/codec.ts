@@ -136,6 +136,11 @@ const readOuter: Reader<Outer> = (json, path) => {
   return { local: readAddress(from.local, `${path}.local`), remote: readAddress(from.remote, `${path}.remote`) };
 };
 
+const readCarrier: Reader<NonNullable<TunnelShare['carrier']>> = (json, path) => {
+  const from = fields(json, path);
+  return { link: text(from.link, `${path}.link`), from: list(readAddress)(from.from, `${path}.from`) };
+};
+
 const encodePeer = (peer: TunnelPeer): unknown => ({
   host: peer.host,
   ...(peer.publicKey && !isPendingKey(peer.publicKey) && { publicKey: peer.publicKey }),
@@ -166,6 +171,7 @@ const encodeTunnel = (tunnel: TunnelShare): unknown => ({
   ...(tunnel.outer && {
     outer: { local: printAddress(tunnel.outer.local), remote: printAddress(tunnel.outer.remote) },
   }),
+  ...(tunnel.carrier && { carrier: { link: tunnel.carrier.link, from: tunnel.carrier.from.map(printAddress) } }),
   peer: encodePeer(tunnel.peer),
   routes: tunnel.routes.map(printPrefix),
 });
@@ -183,6 +189,7 @@ const readTunnel: Reader<TunnelShare> = (json, path) => {
     ...optional(from, 'vxlan', readVxlan, path),
     ...optional(from, 'kind', oneOf(...OUTER_KINDS), path),
     ...optional(from, 'outer', readOuter, path),
+    ...optional(from, 'carrier', readCarrier, path),
     peer: readPeer(from.peer, `${path}.peer`),
     routes: list(readPrefix)(from.routes, `${path}.routes`),
     returns: list(readFamily)(from.returns, `${path}.returns`),

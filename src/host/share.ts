@@ -28,6 +28,8 @@ export interface TunnelShare {
   /** IPIP and GRE: the kernel's kind of link, and the two ends of its packets. */
   readonly kind?: OuterKind;
   readonly outer?: Outer;
+  /** Its packets go by another tunnel of this host: that one's link, and the addresses at its far end that they come from. */
+  readonly carrier?: { readonly link: string; readonly from: readonly Address[] };
   readonly peer: TunnelPeer;
   /** What lies behind the peer and is routed into the tunnel: the aims of forwards. */
   readonly routes: readonly Prefix[];
