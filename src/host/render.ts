@@ -1,5 +1,5 @@
 /** A HostState as the text a host would be given, in the words of its own tools. */
-import { printTable } from '../nftables/index.ts';
+import { fastPathOf, printTable, withFlowtables } from '../nftables/index.ts';
 import { addAddressArguments, addLinkArguments, addRouteArguments, addRuleArguments } from '../routing/index.ts';
 import { isPendingKey, printKey, wgSetPeerArguments } from '../wireguard/index.ts';
 import { type ForeignAccept, printAccept, printPlace } from './accept.ts';
@@ -9,14 +9,16 @@ import type { HostState } from './state.ts';
 export function renderState(state: HostState): string {
   const ip = (commands: readonly (readonly string[])[]): string =>
     commands.map((command) => `ip ${command.join(' ')}\n`).join('');
+  const fastPaths = state.tables.flatMap((table) => fastPathOf(table) ?? []);
   const sections: readonly (readonly [string, string])[] = [
-    ['nft -f -', state.tables.map(printTable).join('\n')],
+    ['nft -f -', state.tables.map((table) => printTable(withFlowtables(table, []))).join('\n')],
     ['links', ip(state.links.map(addLinkArguments))],
     ['wg', state.devices.map(renderDevice).join('')],
     ['addresses', ip(state.addresses.map(addAddressArguments))],
     ['sysctl', [...state.sysctls].map(([path, value]) => `${path} = ${value}\n`).join('')],
     ['routes', ip(state.routes.map(addRouteArguments))],
     ['rules', ip(state.rules.map(addRuleArguments))],
+    ['nft -f -, once the links are there', fastPaths.map(printTable).join('\n')],
     ['in the firewalls of others', state.accepts.map(renderAccept).join('')],
     ...[...state.files].map(([path, content]) => [path, content] as const),
   ];

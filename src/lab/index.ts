@@ -19,7 +19,7 @@ export { labDown, labExec, labUp, storyNames, storyTopology } from './persistent
 export type { Service } from './service.ts';
 export { showNetwork } from './show-network.ts';
 export { type SlimEdgeOptions, slimEdge } from './slim-edge.ts';
-export { isInstalled, needTools } from './tools.ts';
+export { hasFlowtables, isInstalled, needTools } from './tools.ts';
 export type { Cable, HostSpec, LeasedAddress, Plug, RouteSpec, SwitchSpec, Topology } from './topology.ts';
 export type {
   ConnectOptions,

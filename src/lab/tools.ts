@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
@@ -60,3 +61,10 @@ export function isInstalled(tool: string): boolean {
       }
     });
 }
+
+const FLOWTABLE =
+  'table inet t {\n flowtable f { hook ingress priority 0; devices = { lo }; }\n chain c { type filter hook forward priority 0; flow add @f; }\n}\n';
+
+/** Whether this kernel has flowtables, tried in a network namespace that is thrown away. */
+export const hasFlowtables = (): boolean =>
+  spawnSync('unshare', ['--net', 'nft', '-f', '-'], { input: FLOWTABLE, env: { PATH: searchPath() } }).status === 0;

@@ -8,6 +8,7 @@ import {
   RECORD_FORMAT,
 } from '../host/index.ts';
 import { hostPrefix, parseAddress, parseEndpoint, parseInterfaceAddress, wholeFamily } from '../net/index.ts';
+import { baseChain, flowAdd, rule, type Table } from '../nftables/index.ts';
 import { type Link, type Route, SALLYPORT_PROTOCOL } from '../routing/index.ts';
 import { parsePublicKey, type WireGuardPeer } from '../wireguard/index.ts';
 import { describeChange, type HostChange, planHost, undo } from './index.ts';
@@ -34,6 +35,14 @@ const PEER: WireGuardPeer = {
   endpoint: must(parseEndpoint('192.0.2.7:51820')),
   keepaliveSeconds: 25,
 };
+const TABLE: Table = {
+  family: 'inet',
+  name: 'sallyport',
+  sets: [],
+  maps: [],
+  chains: [{ kind: 'regular', name: 'c', rules: [] }],
+  opaque: [],
+};
 const WANTED: HostState = {
   ...EMPTY_STATE,
   links: [LINK],
@@ -53,16 +62,7 @@ const WANTED: HostState = {
     ['net/ipv6/conf/eth0/accept_ra', '2'],
     ['net/ipv4/conf/sp-wg51820/forwarding', '1'],
   ]),
-  tables: [
-    {
-      family: 'inet',
-      name: 'sallyport',
-      sets: [],
-      maps: [],
-      chains: [{ kind: 'regular', name: 'c', rules: [] }],
-      opaque: [],
-    },
-  ],
+  tables: [TABLE],
 };
 const record = (
   sysctlsBefore: Readonly<Record<string, string>> = {},
@@ -122,6 +122,27 @@ describe('on a fresh host', () => {
       'add sysctl net.ipv4.conf.sp-wg51820.forwarding',
       'add route 192.168.1.20/32',
       'add rule IPv4 5000',
+    ]);
+  });
+
+  test('the fast path comes once its links are there, and goes before them', () => {
+    const fast: Table = {
+      ...TABLE,
+      chains: [
+        ...TABLE.chains,
+        baseChain('f', { type: 'filter', hook: 'forward', priority: 9 }, rule(flowAdd('sp_fast'))),
+      ],
+      flowtables: [{ name: 'sp_fast', priority: 0, devices: ['eth0', LINK.name], properties: [] }],
+    };
+    const told = (changes: readonly HostChange[]) => lines(changes).filter((line) => /nft|link sp-wg51820$/.test(line));
+    const state = { ...WANTED, tables: [fast] };
+    expect(told(planHost(facts({ sysctls: new Map(Object.entries(FRESH)) }), { state, record: RECORD }))).toEqual([
+      ...['add nft table inet sallyport', 'add nft chain c', 'add link sp-wg51820'],
+      ...['add nft flowtable sp_fast', 'add nft chain f'],
+    ]);
+    expect(told(planHost(facts({ ...APPLIED, tables: [fast] }, RECORD), { state: EMPTY_STATE }))).toEqual([
+      ...['remove nft flowtable sp_fast', 'remove nft chain f', 'remove link sp-wg51820'],
+      ...['remove nft chain c', 'remove nft table inet sallyport'],
     ]);
   });
 

@@ -11,9 +11,10 @@ import {
   undoScript,
 } from '../host/index.ts';
 import { type Address, printAddress, printInterfaceAddress, printPrefix } from '../net/index.ts';
-import { diffTable, type RulesetChange, type Table } from '../nftables/index.ts';
+import type { RulesetChange } from '../nftables/index.ts';
 import { type Link, type LinkAddress, printRoute, printRule, type Route, type RoutingRule } from '../routing/index.ts';
 import { diffDevices } from './devices.ts';
+import { tableChanges } from './fast-path.ts';
 import { flowChanges } from './flows.ts';
 import { add, type HostChange, type HostObject, remove } from './object.ts';
 
@@ -47,7 +48,8 @@ export function planHost(facts: HostFacts, desired: Desired): readonly HostChang
   const rules = diffSets(own.rules, want.rules, ruleKey, () => false);
   const peers = diffDevices(own.devices, want.devices, gone, facts);
   const sysctls = diffSysctls(facts, desired, made);
-  const tables = diffTables(own.tables, want.tables);
+  const { first, main, last } = tableChanges(own.tables[0], want.tables[0], gone);
+  const tables = main.map(ofNft);
   const accepts = diffAccepts(own.accepts, want.accepts);
   const daemons = diffDaemonFiles(own.files, want.files);
   const files = diffFiles(facts, desired, sysctls.restored.length > 0);
@@ -61,6 +63,7 @@ export function planHost(facts: HostFacts, desired: Desired): readonly HostChang
     ...addresses.removed.map((address) => remove({ kind: 'address', address })),
     ...linkSysctls(facts, gone),
     ...peers.removed,
+    ...first.map(ofNft),
     ...links.removed.map((link) => remove({ kind: 'link', link })),
     ...tables,
     ...flowChanges(facts, desired.record, tables),
@@ -79,6 +82,7 @@ export function planHost(facts: HostFacts, desired: Desired): readonly HostChang
     ...sysctls.wanted,
     ...routes.added.map((route) => add({ kind: 'route', route })),
     ...rules.added.map((rule) => add({ kind: 'rule', rule })),
+    ...last.map(ofNft),
     ...accepts.wanted,
     ...daemons.removed,
     ...files.last,
@@ -141,9 +145,6 @@ const linkIdentity = ({ kind, vxlan, outer }: Link): string => {
 };
 
 // ---- the table
-
-const diffTables = (before: readonly Table[], after: readonly Table[]): readonly HostChange[] =>
-  diffTable(before[0], after[0]).map(ofNft);
 
 function ofNft(change: RulesetChange): HostChange {
   switch (change.action) {

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DAEMON_FILES } from '../../host/index.ts';
-import { type Namespace, startNamespace } from '../../lab/index.ts';
+import { hasFlowtables, type Namespace, startNamespace } from '../../lab/index.ts';
 import {
   type InterfaceAddress,
   parseAddress,
@@ -8,7 +8,7 @@ import {
   parseInterfaceAddress,
   parsePrefix,
 } from '../../net/index.ts';
-import { accept, baseChain, counter, type RulesetObject, regularChain, rule } from '../../nftables/index.ts';
+import { accept, baseChain, counter, flowAdd, type RulesetObject, regularChain, rule } from '../../nftables/index.ts';
 import type { HostChange, HostObject } from '../../plan/index.ts';
 import type { Link, LinkAddress, Route, RoutingRule } from '../../routing/index.ts';
 import { namespaceTransport, type Transport } from '../../transport/index.ts';
@@ -211,6 +211,19 @@ const hook = nft({
   table: 'sallyport',
   chain: baseChain('sp_in', { type: 'filter', hook: 'input', priority: 10 }, rule(counter, accept)),
 });
+const flowtable = (...devices: readonly string[]) =>
+  nft({
+    kind: 'flowtable',
+    family: 'inet',
+    table: 'sallyport',
+    flowtable: { name: 'sp_fast', priority: 0, devices, properties: ['counter'] },
+  });
+const fast = nft({
+  kind: 'chain',
+  family: 'inet',
+  table: 'sallyport',
+  chain: baseChain('sp_fast', { type: 'filter', hook: 'forward', priority: 0x7fff_ffff }, rule(flowAdd('sp_fast'))),
+});
 const device = (listenPort: number): HostObject => ({ kind: 'device', device: { link: wireguard.name, listenPort } });
 const sysctl = (path: string, before: string, after: string): HostChange => ({
   action: 'change',
@@ -305,6 +318,17 @@ driverContract('linux', {
       add: [adding(map), adding(chain()), adding(hook), adding(element(80, 'sp_c'))],
       change: [change(chain(), chain(rule(counter, accept))), adding(element(443, 'sp_c'))],
     },
+    // A kernel without flowtables has none to make: this one runs in make test-kernel.
+    ...(hasFlowtables()
+      ? [
+          {
+            name: 'a flowtable, and a device of it',
+            needs: [adding({ kind: 'link', link: vxlan }), adding(table)],
+            add: [adding(flowtable('sp-vx')), adding(fast)],
+            change: [change(flowtable('sp-vx'), flowtable('sp-vx', 'v0'))],
+          },
+        ]
+      : []),
     {
       name: 'a file',
       needs: [],

@@ -76,18 +76,23 @@ export interface SysctlItem {
 }
 
 /**
- * The steps that carry out `changes`, in their order; all nft changes are one step, at the place of the first of them.
+ * The steps that carry out `changes`, in their order; nft changes that stand together are one step.
  * Throws a TypeError for a change that nothing can carry out, before anything is done.
  */
 export function makeSteps(changes: readonly HostChange[], stateFolder: string): readonly Step[] {
   const steps: Step[] = [];
-  const nft = changes.filter((change) => objectOf(change).kind === 'nft');
+  let nft: HostChange[] = [];
+  const endTransaction = (): void => {
+    if (nft.length > 0)
+      steps.push({ kind: 'nft', changes: nft, transaction: printTransaction(nft.map(rulesetChange)) });
+    nft = [];
+  };
   for (const change of changes) {
     if (objectOf(change).kind === 'nft') {
-      if (change !== nft[0]) continue;
-      steps.push({ kind: 'nft', changes: nft, transaction: printTransaction(nft.map(rulesetChange)) });
+      nft.push(change);
       continue;
     }
+    endTransaction();
     const step = makeStep(change, stateFolder);
     const last = steps.at(-1);
     if (step.kind === 'ip' && last?.kind === 'ip')
@@ -100,6 +105,7 @@ export function makeSteps(changes: readonly HostChange[], stateFolder: string): 
       steps[steps.length - 1] = { ...last, items: [...last.items, ...step.items] };
     else steps.push(step);
   }
+  endTransaction();
   return steps;
 }
 
