@@ -8,6 +8,7 @@ import {
   PORTS,
   type Story,
   startStory,
+  VXLAN,
   WIREGUARD,
   waitFor,
 } from './testdata/story.ts';
@@ -36,10 +37,6 @@ async function askAll(story: Story, to: string): Promise<ReadonlySet<string>> {
   return seen;
 }
 
-const VXLAN = `type: VXLAN
-  ends:
-    - { host: edge, addresses: [10.90.0.1/30, "fd90::1/64"], endpoint: "172.31.0.1:4789" }
-    - { host: node, addresses: [10.90.0.2/30, "fd90::2/64"], endpoint: "172.31.0.2:4789" }`;
 describe('the client is seen by its own address, and answered', () => {
   for (const [name, topology, parts, asked] of [
     ['over WireGuard, dialled from behind a home router', {}, {}, { [V4]: CLIENT[4], [V6]: CLIENT[6] }],

@@ -12,6 +12,7 @@ import {
 } from '../routing/index.ts';
 import type { WireGuardDevice, WireGuardPeer } from '../wireguard/index.ts';
 import { daemonFiles } from './daemon-files.ts';
+import { fastDevices } from './fast-path.ts';
 import { desiredSysctls, guardedLinks } from './sysctl.ts';
 import { sallyportTable } from './table.ts';
 import type { TunnelInTable } from './table-words.ts';
@@ -22,7 +23,9 @@ export function assemble(host: string, record: HostRecord, facts: HostFacts): Om
   const tunnels = tunnelsOf(record.sets);
   const forwards = [...record.sets.values()].flatMap((share) => share.forwards);
   const links = linksOf(tunnels, facts);
+  const fastPath = fastDevices(forwards, tunnels, facts);
   const table = sallyportTable({
+    ...(fastPath !== undefined && { fastPath }),
     tunnels,
     forwards,
     numbers: record.numbers,

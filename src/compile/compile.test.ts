@@ -90,6 +90,25 @@ describe('the text a host is given', () => {
       ),
       { edge: edge(), node: node() },
     ],
+    ...(
+      [
+        ['fast', ''],
+        [
+          'fast-off',
+          '---\napiVersion: sallyport.dev/v1alpha1\nkind: PortForward\nmetadata: { name: slow }\nspec:\n  at: { hosts: [edge] }\n  fastPath: "Off"\n  ports: [{ protocol: TCP, port: 22022 }, { protocol: UDP, port: 40000-40100 }]\n  to: [{ host: node, via: edge-node }]\n',
+        ],
+      ] as const
+    ).map(
+      ([name, more]) =>
+        [
+          name,
+          SLIM_EDGE + more,
+          {
+            edge: edge({ flowtables: 'kernel' }),
+            node: node({ flowtables: 'kernel' }),
+          },
+        ] as const,
+    ),
     [
       'balance',
       SLIM_EDGE.replace(

@@ -26,6 +26,7 @@ import { cannotSetMax, conntrackNotes } from './conntrack.ts';
 import { daemonNotes } from './daemon-files.ts';
 import { declaredDiffers } from './declared.ts';
 import { withoutFamiliesOff } from './families.ts';
+import { fastPathNotes } from './fast-path.ts';
 import { compileForwards, type TargetHealth } from './forward.ts';
 import { chooseNumbers } from './numbers.ts';
 import { desiredSysctls, sysctlsBefore } from './sysctl.ts';
@@ -121,6 +122,7 @@ export function compile(
       ...conntrackNotes(share, view.facts),
       ...flowNotes(share, view.facts),
       ...(share.tunnels.length === 0 ? [] : daemonNotes(view.facts)),
+      ...fastPathNotes(share, view.facts),
     ];
     problems.push(...settled.problems, ...claimProblems(set, view, settled.sets, setName));
     hosts.set(view.name, { name: view.name, share, ...settled.host, publicAddresses: view.publicAddresses, notes });

@@ -375,3 +375,55 @@ test('the same input gives the same output, in whatever order the documents come
   const [one, two] = [run(SLIM_EDGE, facts), run(turned, facts)];
   for (const host of ['edge', 'node']) expect(two.hosts.get(host)?.state).toEqual(one.hosts.get(host)?.state);
 });
+
+describe('the fast path', () => {
+  const off = SLIM_EDGE.replace('  ports:', '  fastPath: "Off"\n  ports:');
+  const online = (facts: HostFacts, link: string, kind: string): HostFacts => ({
+    ...facts,
+    state: { ...facts.state, links: facts.state.links.map((each) => (each.name === link ? { ...each, kind } : each)) },
+  });
+  const devicesOf = (result: Compiled, host: string) =>
+    result.hosts.get(host)?.state.tables.flatMap(({ flowtables = [] }) => flowtables.flatMap(({ devices }) => devices));
+  const saidOf = (result: Compiled) => result.hosts.get('edge')?.notes.filter((note) => note.includes('fastPath'));
+  const WAYS = { eth0: ['198.51.100.10/24', '2001:db8:e::10/64'], priv0: ['172.31.0.1/24', 'fd31::1/64'] };
+  const fast = edge({ flowtables: 'kernel' });
+  for (const [what, text, facts, devices] of [
+    ['is of the links that clients come in by and the tunnel', SLIM_EDGE, fast, ['eth0', 'sp-wg51820']],
+    ['is not asked for', off, fast, []],
+    ['does not name a link of PPP', SLIM_EDGE, online(fast, 'eth0', 'ppp'), ['sp-wg51820']],
+    [
+      'knows a target without a tunnel by its link',
+      SLIM_EDGE.replace('{ host: node, via: edge-node }', '{ address: 172.31.0.9 }'),
+      edge({ flowtables: 'kernel', interfaces: WAYS }),
+      ['eth0', 'priv0'],
+    ],
+    [
+      'leads to the tunnel address where that is the aim',
+      SLIM_EDGE.replace('  to:\n', '  clientAddress: Masquerade\n  to:\n'),
+      fast,
+      ['eth0', 'sp-wg51820'],
+    ],
+    ['is on an edge only if its kernel has it', SLIM_EDGE, edge(), []],
+  ] as const)
+    test(what, () => {
+      const result = run(text, { edge: facts, node: node({ flowtables: 'kernel' }) });
+      expect(problemsOf(result)).toEqual([]);
+      expect(devicesOf(result, 'edge')).toEqual(devices);
+      expect(devicesOf(result, 'node')).toEqual([]);
+    });
+  for (const [flowtables, said] of [
+    ['kernel', undefined],
+    ['absent', /this kernel has no flowtables/],
+    ['forgetful', /before Linux 5\.14/],
+    ['unknown', /could not be tried/],
+    [undefined, undefined],
+  ] as const)
+    test(`that is ${flowtables}: ${said === undefined ? 'nothing is said' : 'named in the plan'}`, () => {
+      const facts = { edge: edge(flowtables === undefined ? {} : { flowtables }), node: node() };
+      const [note, ...others] = saidOf(run(SLIM_EDGE, facts)) ?? [];
+      if (said === undefined) expect(note).toBeUndefined();
+      else expect(note).toMatch(said);
+      expect(others).toEqual([]);
+      expect(saidOf(run(off, facts))).toEqual([]);
+    });
+});

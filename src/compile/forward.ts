@@ -72,7 +72,11 @@ function compileAt(place: Place): AtHost {
   const notes = new Set<string>();
   const refused = new Map<Family, { readonly address: Address; readonly why: string }>();
   const open = publicMatches(forward, edge);
-  const policy = { ...policyOf(forward), ...(!forward.drain && { drain: false as const }) };
+  const policy = {
+    ...policyOf(forward),
+    ...(!forward.drain && { drain: false as const }),
+    ...(forward.fastPath === 'Off' && { fastPath: false as const }),
+  };
   for (const { match, family, link, address } of open) {
     const found = aimAll(place, family);
     if (typeof found === 'string') {

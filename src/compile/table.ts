@@ -19,6 +19,7 @@ import {
   text,
   verdictMap,
 } from '../nftables/index.ts';
+import { fastPath } from './table-fast.ts';
 import {
   forwardParts,
   forwardRules,
@@ -41,6 +42,8 @@ import {
 import { jumpTo, marksOf, type TunnelInTable } from './table-words.ts';
 
 export interface TableInput {
+  /** The devices of the fast path; absent: the host has none, or nobody asks for it. */
+  readonly fastPath?: readonly string[];
   readonly tunnels: readonly TunnelInTable[];
   readonly forwards: readonly ForwardShare[];
   readonly numbers: HostNumbers;
@@ -57,6 +60,8 @@ const BEFORE_DSTNAT = -110;
 const AFTER_DSTNAT = -90;
 const FILTER = 0;
 const SRCNAT = 100;
+/** NF_IP_PRI_LAST: after whatever others put at the hook. */
+const LAST = 0x7fff_ffff;
 
 /** The whole table, or undefined where nothing is asked. */
 export function sallyportTable(input: TableInput): Table | undefined {
@@ -69,6 +74,7 @@ export function sallyportTable(input: TableInput): Table | undefined {
     ...directReturns(returning, input.numbers),
     ...forwardParts(input.forwards, marks),
   ];
+  const fast = fastPath(input, marks);
   const back = returning.map((tunnel) => backChain(tunnel, input.numbers));
   const chains: Chain[] = [
     ...base('sp_zone', 'filter', 'prerouting', RAW, zoneRules(returning, input.numbers)),
@@ -114,6 +120,7 @@ export function sallyportTable(input: TableInput): Table | undefined {
     ),
     // Empty on purpose: with zones, replies share one zone, and the kernel makes their tuples unique only where NAT is on (dataplane.md, section 5).
     ...(returning.length === 0 ? [] : [baseChain('sp_clash', 'nat', 'input', SRCNAT, [])]),
+    ...base('sp_fast', 'filter', 'forward', LAST, fast.rules),
     ...base('sp_masquerade', 'nat', 'postrouting', SRCNAT, masqueradeRules(input, marks)),
     ...parts.flatMap(({ chains: regular }) => regular),
     ...back,
@@ -124,9 +131,10 @@ export function sallyportTable(input: TableInput): Table | undefined {
   return {
     family: 'inet',
     name: 'sallyport',
-    sets: [...parts.flatMap(({ sets }) => sets ?? []), ...masqueraded],
+    sets: [...parts.flatMap(({ sets }) => sets ?? []), ...masqueraded, ...fast.sets],
     maps: parts.flatMap(({ maps }) => maps ?? []),
     chains,
+    ...(fast.flowtables.length > 0 && { flowtables: fast.flowtables }),
     opaque: [],
   };
 }

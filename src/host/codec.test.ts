@@ -43,19 +43,24 @@ const share: fc.Arbitrary<HostShare> = fc.record({
     { maxLength: 3 },
   ),
   forwards: fc.array(
-    fc.record({
-      name,
-      match: fc.oneof(
-        fc.record({ address }),
-        fc.record({ interface: name, family: fc.constantFrom(4 as const, 6 as const) }),
-      ),
-      protocol,
-      ports,
-      to: address,
-      targetPorts: ports,
-      masquerade: fc.boolean(),
-      publicLinks: fc.array(name, { maxLength: 2 }),
-    }),
+    fc.record(
+      {
+        name,
+        match: fc.oneof(
+          fc.record({ address }),
+          fc.record({ interface: name, family: fc.constantFrom(4 as const, 6 as const) }),
+        ),
+        protocol,
+        ports,
+        to: address,
+        targetPorts: ports,
+        masquerade: fc.boolean(),
+        publicLinks: fc.array(name, { maxLength: 2 }),
+        drain: fc.constant(false as const),
+        fastPath: fc.constant(false as const),
+      },
+      { requiredKeys: ['name', 'match', 'protocol', 'ports', 'to', 'targetPorts', 'masquerade', 'publicLinks'] },
+    ),
     { maxLength: 3 },
   ),
   accepts: fc.array(

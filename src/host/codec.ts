@@ -216,6 +216,7 @@ const encodeOwn = ({ name, protocol, ports, targetPorts }: Own): Row => [
 const encodeForward = (forward: ForwardShare): Readonly<Record<Exclude<keyof ForwardShare, keyof Own>, unknown>> => ({
   balance: forward.balance?.map(encodeTarget),
   drain: forward.drain,
+  fastPath: forward.fastPath,
   link: forward.link,
   masquerade: forward.masquerade,
   match: encodeMatch(forward.match),
@@ -282,7 +283,7 @@ const readOwnForward = (row: readonly unknown[], path: string): Required<Own> =>
   targetPorts: readPorts(row[3], path),
 });
 
-const readNoDrain: Reader<false> = (json, path) => {
+const readNo: Reader<false> = (json, path) => {
   if (json !== false) throw new JsonError(path, 'false', json);
   return json;
 };
@@ -297,7 +298,8 @@ const readSharedForward: Reader<Omit<ForwardShare, keyof Own>> = (json, path) =>
     publicLinks: list(text)(from.publicLinks, `${path}.publicLinks`),
     ...optional(from, 'policy', readPolicy, path),
     ...optional(from, 'balance', list(readTarget), path),
-    ...optional(from, 'drain', readNoDrain, path),
+    ...optional(from, 'drain', readNo, path),
+    ...optional(from, 'fastPath', readNo, path),
   };
 };
 

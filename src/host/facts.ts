@@ -43,6 +43,11 @@ export interface HostFacts {
   readonly vxlan: 'kernel' | 'absent' | 'unknown';
   /** Kinds of links for IPIP and GRE that the kernel cannot make; absent where nobody looked, or it cannot be told. */
   readonly absentKinds?: readonly OuterKind[];
+  /**
+   * The kernel's fast path for connections: `forgetful` before Linux 5.14, where a connection that left it for being idle is forgotten after
+   * two minutes; `unknown` where it could not be tried. Absent: nobody looked.
+   */
+  readonly flowtables?: 'kernel' | 'forgetful' | 'absent' | 'unknown';
   /** MemAvailable of /proc/meminfo. */
   readonly memoryAvailableBytes?: number;
   /** What runs there and would take rules, routes or links of ours away; absent where nobody looked. */

@@ -72,6 +72,8 @@ export interface ForwardShare {
   readonly balance?: readonly ForwardTarget[];
   /** TCP connections do not finish on the old target when the forward moves. Absent: they do. */
   readonly drain?: false;
+  /** Its connections stay out of the kernel's fast path. Absent: they may take it. */
+  readonly fastPath?: false;
 }
 
 /** One of several places that a forward leads to; ports are the forward's. */

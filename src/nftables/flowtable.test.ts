@@ -168,6 +168,12 @@ test('a packet that a rule brings into the fast path goes its way as it would wi
     chains: [nft.baseChain('x', { type: 'filter', hook: 'forward', priority: 0 }, nft.rule(nft.flowAdd('f')))],
   };
   expect(of(always)).toMatchObject({ verdict: 'accept', changes: {} });
+  const after = nft.baseChain(
+    'x',
+    { type: 'filter', hook: 'forward', priority: 0 },
+    nft.rule(nft.flowAdd('f'), nft.drop),
+  );
+  expect(of({ ...always, chains: [after] })).toMatchObject({ verdict: 'drop' });
   expect(of(drops(always))).toMatchObject({ verdict: 'drop' });
 });
 

@@ -17,6 +17,8 @@ export interface Flow {
   readonly targetPort: number;
   /** The connection mark. */
   readonly mark: number;
+  /** In the kernel's flowtable. */
+  readonly offloaded?: boolean;
 }
 
 export type MovedFlows = Extract<HostObject, { readonly kind: 'flows' }>;

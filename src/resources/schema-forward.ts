@@ -118,7 +118,9 @@ export const portForwardSpec = z.strictObject({
   fastPath: z
     .enum(['Auto', 'Off'])
     .default('Auto')
-    .describe("Auto: established connections take the kernel's flowtable where there is one."),
+    .describe(
+      'Auto: established connections take the flowtable of the kernel where it has one. "Off", in quotes: they do not.',
+    ),
   allowAccessPort: z
     .boolean()
     .default(false)

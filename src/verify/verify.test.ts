@@ -26,6 +26,17 @@ test('without traces the same is said of every promise', () => {
   }
 });
 
+test('with the fast path the same is said of every promise', () => {
+  for (const { text, hosts } of Object.values(scenes)) {
+    const facts = Object.entries(hosts).map(([name, each]) => [name, { ...each, flowtables: 'kernel' as const }]);
+    const fast = planned(text, Object.fromEntries(facts));
+    const standing = [...fast.compiled.hosts.values()].flatMap(({ state }) => state.tables);
+    expect(standing.some(({ flowtables }) => flowtables !== undefined)).toBe(true);
+    const said = (plan: typeof fast) => verifyPlan({ ...plan, traces: false });
+    expect(said(fast)).toEqual(said(planned(text, hosts)));
+  }
+});
+
 /** What may be missing without a promise broken, and why: everything else must be noticed. */
 const spared: readonly (readonly [scenes: RegExp, missing: RegExp, why: string])[] = [
   [/./, /maxseg size set|base chain sp_clamp/, 'both ends clamp both ways: one of them is enough'],

@@ -36,7 +36,7 @@ export async function startStory(
   const sallyport: Story['sallyport'] = (args, documents) =>
     lab.run([process.execPath, SALLYPORT, ...args], {
       allowFailure: true,
-      timeoutMs: 60_000,
+      timeoutMs: 300_000, // the test's own limit ends it sooner, but for a machine that is emulated
       ...(documents !== undefined && { stdin: documents }),
     });
   return {
@@ -107,6 +107,11 @@ export const DIRECT = `type: Direct
   ends:
     - { host: edge, addresses: [172.31.0.1, "fd31::1"] }
     - { host: node, addresses: [172.31.0.2, "fd31::2"] }`;
+
+export const VXLAN = `type: VXLAN
+  ends:
+    - { host: edge, addresses: [10.90.0.1/30, "fd90::1/64"], endpoint: "172.31.0.1:4789" }
+    - { host: node, addresses: [10.90.0.2/30, "fd90::2/64"], endpoint: "172.31.0.2:4789" }`;
 
 export const PORTS = `ports:
     - { protocol: TCP, port: 80, targetPort: 8080 }

@@ -14,6 +14,7 @@ export interface HostSketch {
   readonly keys?: Readonly<Record<string, string>>;
   readonly mtu?: number;
   readonly rules?: readonly RoutingRule[];
+  readonly flowtables?: HostFacts['flowtables'];
 }
 
 const must = <T>(value: T | undefined, text: string): T => {
@@ -26,7 +27,7 @@ const at = (text: string): Address => must(parseAddress(text), text);
 const SYSCTLS = { 'ipv4 forwarding': '0', 'ipv4 rp_filter': '0', 'ipv6 forwarding': '0', 'ipv6 accept_ra': '1' };
 
 /** Everything as a fresh Linux host shows it: connected and local routes, the three rules of each family, default sysctls. */
-export function sketch({ interfaces, routes = [], sysctls = {}, keys = {}, mtu = 1500, rules = [] }: HostSketch): HostFacts {
+export function sketch({ interfaces, routes = [], sysctls = {}, keys = {}, mtu = 1500, rules = [], flowtables }: HostSketch): HostFacts {
   const names = Object.keys(interfaces);
   const links: Link[] = [
     { name: 'lo', kind: 'loopback', mtu: 65536, up: true, carrier: true, index: 1 },
@@ -73,6 +74,7 @@ export function sketch({ interfaces, routes = [], sysctls = {}, keys = {}, mtu =
     keys: new Map(Object.entries(keys).map(([link, key]) => [link, key as PublicKey])),
     wireguard: 'kernel',
     vxlan: 'kernel',
+    ...(flowtables !== undefined && { flowtables }),
     stateFolder: '/etc/sallyport',
   };
 }

@@ -14,8 +14,8 @@ export function linuxDriver(transport: Transport): Driver {
   return {
     async observe(signal) {
       const facts = await observe(transport, support, readings, signal);
-      const { wireguard, vxlan, absentKinds } = facts;
-      support = { wireguard, vxlan, ...(absentKinds !== undefined && { absentKinds }) };
+      const { wireguard, vxlan, flowtables = 'unknown', absentKinds } = facts;
+      support = { wireguard, vxlan, flowtables, ...(absentKinds !== undefined && { absentKinds }) };
       return facts;
     },
     makeKeys: (links, signal) => makeKeys(transport, links, signal),

@@ -2,7 +2,8 @@ import { describe, expect, test } from 'vitest';
 import type { ForwardShare } from '../../host/index.ts';
 import { type Address, parseAddress } from '../../net/index.ts';
 import { type MovedFlows, staleFlows } from '../../plan/index.ts';
-import { endCommands, readFlows } from './flows.ts';
+import { localTransport } from '../../transport/index.ts';
+import { endCommands, endFlows, readFlows } from './flows.ts';
 
 const at = (text: string): Address => {
   const address = parseAddress(text);
@@ -127,4 +128,24 @@ describe('the commands', () => {
     expect(commands).toHaveLength(stale.length);
     for (const command of commands) expect(command).toMatch(/ --orig-src 192\.0\.2\.\d+ /);
   });
+});
+
+describe('a kernel that does not let go of what is in its fast path', () => {
+  for (const [name, status, refused] of [
+    ['is refused by name', '[OFFLOAD]', true],
+    ['is none where the flow is not in it', '', false],
+  ] as const)
+    test(name, async () => {
+      const listed = line('192.0.2.7', EDGE, 53, '10.0.0.2', 5353)
+        .replace('[UNREPLIED]', '')
+        .replace(' mark', ` ${status} mark`);
+      // `conntrack` as before June 2023: it lists the flow whatever is asked of it.
+      const runAll = async (requests: readonly unknown[]) =>
+        requests.map(() => ({ status: 0, stdout: `${listed}\n`, stderr: '' }));
+      const run = async () => ({ status: 0, stdout: '', stderr: '' });
+      const transport = { ...localTransport('edge'), run, runAll };
+      const error = await endFlows(transport, moved([forward(53, '10.0.0.3')]));
+      if (refused) expect(error?.message).toMatch(/^edge: .*\d+ flows in the fast path .*fastPath: "Off"/);
+      else expect(error).toBeUndefined();
+    });
 });

@@ -1,7 +1,7 @@
 /** Connections that the host tracks: listed and ended by `conntrack` (conntrack-tools). */
 import { parseAddress, printAddress } from '../../net/index.ts';
 import { type Flow, type MovedFlows, staleFlows } from '../../plan/index.ts';
-import { type Output, script, type Transport } from '../../transport/index.ts';
+import { type Output, script, type Transport, TransportError } from '../../transport/index.ts';
 import { failure } from './ask.ts';
 
 /** Whether `conntrack` is there and the kernel lets it look. */
@@ -39,7 +39,11 @@ export async function endFlows(transport: Transport, moved: MovedFlows): Promise
     const output = await transport.run({ argv, stdin, timeoutMs: LIST_TIMEOUT_MS });
     if (output.status !== 0) return failure(transport.host, argv, output);
   }
-  return undefined;
+  const left = (await listFlows(transport, moved)).filter((flow) => flow.offloaded === true && isStale(flow));
+  if (left.length === 0) return undefined;
+  // ctnetlink answered EBUSY until "Support offloaded conntrack entry deletion", which all stable kernels have since June 2023.
+  const what = `${left.length} flows in the fast path go on to where the forward no longer leads, and this kernel does not let them be ended: update it, or use fastPath: "Off"`;
+  return new TransportError(transport.host, ['conntrack', '-D'], what);
 }
 
 /**
@@ -136,6 +140,7 @@ export function readFlows(text: string): readonly Flow[] {
         askedPort: Number(field('dport', 0)),
         targetPort: Number(field('sport', 1)),
         mark: Number(field('mark', 0)),
+        ...(line.includes('[OFFLOAD]') && { offloaded: true }),
       },
     ];
   });

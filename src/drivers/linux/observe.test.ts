@@ -116,10 +116,23 @@ test('where no namespace may be made for a trial, what links can be made is unkn
   await using edge = await startEdge();
   await fake(edge.lab, 'unshare', '[ "$1" != --net ] || exit 1; exec $real "$@"');
   const driver = linuxDriver(edge.transport);
-  expect(await driver.observe(never)).toMatchObject({ wireguard: 'unknown', vxlan: 'unknown' });
+  expect(await driver.observe(never)).toMatchObject({ wireguard: 'unknown', vxlan: 'unknown', flowtables: 'unknown' });
   const link = { name: 'sp-x', kind: 'wireguard', mtu: 1400, up: true };
   await driver.apply([{ action: 'add', after: { kind: 'link', link } }], { signal: never });
   expect((await driver.observe(never)).state.links).toContainEqual(expect.objectContaining(link));
+});
+
+test('flowtables are tried, with the setting that came with the kernel that keeps idle connections', async () => {
+  await using edge = await startEdge();
+  const { stdout } = await edge.lab.run([
+    'sh',
+    '-c',
+    '[ ! -e /proc/sys/net/netfilter/nf_flowtable_tcp_timeout ] || echo kept',
+  ]);
+  const { flowtables } = await edge.observe();
+  expect(flowtables).toBe(stdout === '' ? 'absent' : 'kernel');
+  await fake(edge.lab, 'nft', '[ "$1" != -f ] || exit 0; exec $real "$@"');
+  expect((await edge.observe()).flowtables).toBe(stdout === '' ? 'forgetful' : 'kernel');
 });
 
 test('a kernel without IPv6 has no routes and rules of it', async () => {

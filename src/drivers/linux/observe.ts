@@ -29,7 +29,7 @@ import { readTables } from './tables.ts';
 import { readVersions, VERSION_COMMANDS } from './versions.ts';
 
 /** What links the host can make. */
-export type LinkSupport = Pick<HostFacts, 'wireguard' | 'vxlan' | 'absentKinds'>;
+export type LinkSupport = Pick<HostFacts, 'wireguard' | 'vxlan' | 'flowtables' | 'absentKinds'>;
 
 const ROUTES = { 4: routesCommand(4), 6: routesCommand(6) } as const;
 const RULES = { 4: rulesCommand(4), 6: rulesCommand(6) } as const;
@@ -140,10 +140,12 @@ export async function probeLinks(transport: Transport): Promise<LinkSupport> {
 }
 
 function readSupport(text: string): LinkSupport {
-  const [wireguard, vxlan, absent] = text.trim().split('\n');
+  const [wireguard, vxlan, flowtables, absent] = text.trim().split('\n');
   return {
     wireguard: wireguard === 'kernel' || wireguard === 'userspace' || wireguard === 'absent' ? wireguard : 'unknown',
     vxlan: vxlan === 'kernel' || vxlan === 'absent' ? vxlan : 'unknown',
+    flowtables:
+      flowtables === 'kernel' || flowtables === 'forgetful' || flowtables === 'absent' ? flowtables : 'unknown',
     ...(absent?.startsWith('absent:') === true && { absentKinds: absent.split(' ').filter(isOuterKind) }),
   };
 }

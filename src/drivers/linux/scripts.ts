@@ -78,7 +78,9 @@ sync "$d"`;
 
 /**
  * What links can be made, tried in a network namespace that is thrown away: the words kernel, userspace or absent for WireGuard, then
- * kernel or absent for VXLAN; unknown for both where there may be no such namespace. That may load a module, as the first real link would.
+ * kernel or absent for VXLAN, then kernel, forgetful or absent for flowtables; unknown for all three where there may be no such namespace.
+ * That may load a module, as the first real link would. Where nf_flowtable_tcp_timeout came (Linux 5.14), a connection that leaves the
+ * flowtable keeps the time that others have; before that it was two minutes, whatever nf_conntrack_tcp_timeout_established says.
  * Last `absent:` with the kinds for IPIP and GRE that there is no module for, or `unknown` where nobody can say. Those are not tried: their
  * modules make a device of their own in every namespace (tunl0, gre0).
  */
@@ -90,12 +92,22 @@ done
 command -v modprobe >/dev/null || [ ! -e /proc/modules ] || a=unknown
 finish() { echo "$a"; }
 trap finish EXIT
-unshare --net true 2>/dev/null || { echo unknown; echo unknown; exit 0; }
+unshare --net true 2>/dev/null || { echo unknown; echo unknown; echo unknown; exit 0; }
 if unshare --net ip link add sp-probe type wireguard 2>/dev/null; then echo kernel
 elif command -v wireguard-go >/dev/null && [ -c /dev/net/tun ]; then echo userspace
 else echo absent
 fi
-if unshare --net ip link add sp-probe type vxlan id 1 dstport 4789 2>/dev/null; then echo kernel; else echo absent; fi`;
+if unshare --net ip link add sp-probe type vxlan id 1 dstport 4789 2>/dev/null; then echo kernel; else echo absent; fi
+if ! unshare --net nft -f - 2>/dev/null <<'END'
+table inet p {
+  flowtable f { hook ingress priority 0; devices = { "lo" }; counter; }
+  chain c { type filter hook forward priority 0; flow add @f; }
+}
+END
+then echo absent
+elif unshare --net test -e /proc/sys/net/netfilter/nf_flowtable_tcp_timeout; then echo kernel
+else echo forgetful
+fi`;
 
 /**
  * LINK COMMAND…: starts wireguard-go in a session of its own, so that no Ctrl-C of ours reaches it, waits until it answers (its
