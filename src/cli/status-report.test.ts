@@ -185,6 +185,20 @@ test('what somebody took away is drift on that host alone', () => {
   );
 });
 
+test('a setting that somebody changed, with the line of the file that set it so', () => {
+  const path = 'net/ipv4/conf/eth0/forwarding';
+  const changed = after((state, host) =>
+    host === 'edge' ? { ...state, sysctls: new Map([...state.sysctls, [path, '0']]) } : state,
+  );
+  const line = { at: '/etc/sysctl.d/9.conf:3', key: 'net.ipv4.ip_forward', path: 'net/ipv4/ip_forward', value: '0' };
+  const found = report(changed, { settings: new Map([['edge', [line]]]) });
+  const cause = '/etc/sysctl.d/9.conf:3 sets net.ipv4.ip_forward = 0';
+  expect(found.hosts[0]?.drift).toContainEqual(
+    expect.objectContaining({ object: 'sysctl', before: '0', after: '1', cause }),
+  );
+  expect(printStatus(found, false)).toContain(`  ~ sysctl  net.ipv4.conf.eth0.forwarding: 0, should be 1; ${cause}\n`);
+});
+
 test('a host that does not answer is not in sync; what leads to it is not ready', () => {
   const found = report(after(), { unreachable: new Map([['node', 'gone']]) });
   expect(found.hosts[1]).toEqual({ host: 'node', reachable: false, inSync: false, drift: [], tunnels: [] });

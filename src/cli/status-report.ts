@@ -4,8 +4,10 @@ import type { ForwardShare, HostFacts, TunnelShare } from '../host/index.ts';
 import { type Address, printAddress, sameAddress } from '../net/index.ts';
 import { type HostChange, planHost } from '../plan/index.ts';
 import type { PortForwardResource, ResourceSet, Target, TunnelResource } from '../resources/index.ts';
-import { isPendingKey, sameKey, tunnelUp } from '../wireguard/index.ts';
+import { isPendingKey, sameKey, tunnelUp, type WireGuardPeer } from '../wireguard/index.ts';
+import { causeOf, type SettingLine } from './causes.ts';
 import { type ChangeReport, reportChange } from './plan-report.ts';
+import { evidence, type SilentEnd, whatToLookAt } from './silence.ts';
 
 export interface StatusReport {
   readonly hosts: readonly HostStatus[];
@@ -17,8 +19,13 @@ export interface HostStatus {
   readonly reachable: boolean;
   readonly inSync: boolean;
   /** What apply would change; empty when in sync. */
-  readonly drift: readonly ChangeReport[];
+  readonly drift: readonly Drift[];
   readonly tunnels: readonly TunnelStatus[];
+}
+
+/** What apply would change; of a setting, who most likely changed it. */
+export interface Drift extends ChangeReport {
+  readonly cause?: string;
 }
 
 export interface TunnelStatus {
@@ -34,6 +41,8 @@ export interface ResourceStatus {
   readonly ready: boolean;
   /** Why it is not ready; null when it is. */
   readonly reason: string | null;
+  /** A tunnel that packets do not come through: what may stop them, the likeliest first. */
+  readonly lookAt?: readonly string[];
   readonly addresses: readonly string[];
   readonly targets: readonly { readonly name: string; readonly healthy: boolean }[];
 }
@@ -47,12 +56,18 @@ export interface StatusInput {
   readonly setName: string;
   /** Peers that their neighbour table calls FAILED, as `host address`. */
   readonly silent: ReadonlySet<string>;
+  /** What sysctl files on a host set; of hosts whose settings differ alone. */
+  readonly settings?: ReadonlyMap<string, readonly SettingLine[]>;
+  /** The rule by which a host stops the packets of a tunnel itself, as `TUNNEL HOST`. */
+  readonly stopped?: ReadonlyMap<string, string>;
   /** Seconds since the epoch. */
   readonly now: number;
 }
 
 interface End extends TunnelStatus {
   readonly reason: string | null;
+  /** The link stands, and nothing comes through it. */
+  readonly isSilent?: boolean;
 }
 
 /** The whole report, hosts and resources in the order of the documents. */
@@ -91,9 +106,16 @@ function statusOfHost(input: StatusInput, host: string): HostStatus {
     host,
     reachable: true,
     inSync: drift.length === 0 && !damaged,
-    drift: drift.map(reportChange),
+    drift: drift.map((change) => withCause(change, input.settings?.get(host) ?? [])),
     tunnels,
   };
+}
+
+function withCause(change: HostChange, lines: readonly SettingLine[]): Drift {
+  const report = reportChange(change);
+  if (change.action !== 'change' || change.before.kind !== 'sysctl') return report;
+  const cause = causeOf(change.before.path, change.before.value, lines);
+  return cause === undefined ? report : { ...report, cause };
 }
 
 /** The tunnels of the set that the host should have, or has by its record. */
@@ -115,17 +137,27 @@ function endStatus({ facts, silent, unreachable, now }: StatusInput, host: strin
   if (!link.up || link.carrier === false) return end(`${host}: ${linkName} is down`);
   if (tunnel.type !== 'WireGuard') {
     const failed = peer.addresses.find((address) => silent.has(`${host} ${printAddress(address)}`));
-    return end(failed === undefined ? null : `${host}: ${printAddress(failed)} does not answer on ${linkName}`);
+    if (failed === undefined) return end(null);
+    return { ...end(`${host}: ${printAddress(failed)} does not answer on ${linkName}`), isSilent: true };
   }
   const { publicKey } = peer;
   if (publicKey === undefined || isPendingKey(publicKey))
     return end(`${host}: the key of ${peer.host} is not known yet`);
-  const device = state?.devices.find((each) => each.link === linkName);
-  const known = device?.peers.find((each) => sameKey(each.publicKey, publicKey));
+  const known = peerOf(state, tunnel);
   if (known === undefined) return end(`${host}: ${peer.host} is no peer on ${linkName}`);
-  if (known.latestHandshake === undefined) return end(`${host}: no handshake yet with ${peer.host}`);
+  if (known.latestHandshake === undefined)
+    return { ...end(`${host}: no handshake yet with ${peer.host}${evidence(known)}`), isSilent: true };
   const age = Math.max(0, Math.floor(now - known.latestHandshake));
-  return end(tunnelUp(known, now) ? null : `${host}: the last handshake with ${peer.host} was ${age} s ago`, age);
+  if (tunnelUp(known, now)) return end(null, age);
+  return { ...end(`${host}: the last handshake with ${peer.host} was ${age} s ago`, age), isSilent: true };
+}
+
+/** The other end as the host's WireGuard knows it. */
+function peerOf(state: HostFacts['state'] | undefined, { link, peer }: TunnelShare): WireGuardPeer | undefined {
+  const { publicKey } = peer;
+  if (publicKey === undefined || isPendingKey(publicKey)) return undefined;
+  const device = state?.devices.find((each) => each.link === link);
+  return device?.peers.find((each) => sameKey(each.publicKey, publicKey));
 }
 
 function hostReady({ unreachable, facts, wanted }: StatusInput, { host, inSync, drift }: HostStatus): ResourceStatus {
@@ -138,11 +170,8 @@ function hostReady({ unreachable, facts, wanted }: StatusInput, { host, inSync, 
   return { kind: 'Host', name: host, ready: reason === null, reason, addresses, targets: [] };
 }
 
-function tunnelReady(
-  { setName, facts, unreachable }: StatusInput,
-  ends: ReadonlyMap<string, End>,
-  tunnel: TunnelResource,
-): ResourceStatus {
+function tunnelReady(input: StatusInput, ends: ReadonlyMap<string, End>, tunnel: TunnelResource): ResourceStatus {
+  const { setName, facts, unreachable } = input;
   const reasons = tunnel.ends.flatMap(({ host }) => {
     if (unreachable.has(host)) return [`${host} is unreachable`];
     const applied =
@@ -154,7 +183,24 @@ function tunnelReady(
     return ends.get(`${host} ${tunnel.name}`)?.reason ?? [];
   });
   const reason = reasons.length === 0 ? null : reasons.join('; ');
-  return { kind: 'Tunnel', name: tunnel.name, ready: reason === null, reason, addresses: [], targets: [] };
+  const isSilent = tunnel.ends.some(({ host }) => ends.get(`${host} ${tunnel.name}`)?.isSilent === true);
+  const [first, second] = tunnel.ends;
+  const lookAt = isSilent
+    ? whatToLookAt(tunnel, [silentEnd(input, first.host, tunnel), silentEnd(input, second.host, tunnel)])
+    : [];
+  const named = lookAt.length === 0 ? {} : { lookAt };
+  return { kind: 'Tunnel', name: tunnel.name, ready: reason === null, reason, ...named, addresses: [], targets: [] };
+}
+
+function silentEnd(input: StatusInput, host: string, { name }: TunnelResource): SilentEnd {
+  const share = tunnelsOf(input, host).find((tunnel) => tunnel.name === name);
+  const peer = share === undefined ? undefined : peerOf(input.facts.get(host)?.state, share);
+  const stopped = input.stopped?.get(`${name} ${host}`);
+  return {
+    publicAddresses: input.wanted.get(host)?.publicAddresses ?? [],
+    ...(peer !== undefined && { peer }),
+    ...(stopped !== undefined && { stopped }),
+  };
 }
 
 function forwardReady(

@@ -1,6 +1,6 @@
 /** A status report for people. */
 import { paint } from './color.ts';
-import type { HostStatus, ResourceStatus, StatusReport } from './status-report.ts';
+import type { Drift, HostStatus, ResourceStatus, StatusReport } from './status-report.ts';
 
 /** Hosts with what differs, then resources, one line each. */
 export function printStatus({ hosts, resources }: StatusReport, color: boolean): string {
@@ -13,9 +13,10 @@ export function printStatus({ hosts, resources }: StatusReport, color: boolean):
       ...printDrift(host, colors.changed),
     ]),
     '',
-    ...resources.map((resource) => {
+    ...resources.flatMap((resource) => {
       const label = `${resource.kind} ${resource.name}`.padEnd(width);
-      return `${label}  ${mark(resource.ready, resource.ready ? 'ready' : 'not ready')}${details(resource)}`;
+      const line = `${label}  ${mark(resource.ready, resource.ready ? 'ready' : 'not ready')}${details(resource)}`;
+      return [line, ...printLookAt(resource)];
     }),
   ];
   return `${lines.join('\n')}\n`;
@@ -40,9 +41,19 @@ function printDrift({ drift }: HostStatus, colored: (text: string) => string): r
   const sign = { add: '+', change: '~', remove: '-' } as const;
   const lines = drift
     .slice(0, SHOWN)
-    .map(({ action, object, name }) => colored(`  ${sign[action]} ${object.padEnd(7)} ${name}`));
+    .map((each) => colored(`  ${sign[each.action]} ${each.object.padEnd(7)} ${each.name}${values(each)}`));
   return drift.length <= SHOWN ? lines : [...lines, `    ... and ${drift.length - SHOWN} more`];
 }
+
+/** Of a setting what it is and what it should be, and who it was. */
+const values = ({ object, action, before, after, cause }: Drift): string =>
+  object === 'sysctl' && action === 'change'
+    ? `: ${before}, should be ${after}${cause === undefined ? '' : `; ${cause}`}`
+    : '';
+
+/** What may stop a tunnel's packets, in the order in which to look. */
+export const printLookAt = ({ lookAt = [] }: ResourceStatus): readonly string[] =>
+  lookAt.map((what, index) => `  ${index === 0 ? 'look at' : '       '} ${index + 1}. ${what}`);
 
 function details({ reason, addresses, targets }: ResourceStatus): string {
   const parts = [

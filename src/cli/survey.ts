@@ -16,8 +16,16 @@ export interface Survey {
 }
 
 /** Looks at every host of the set side by side. */
-export async function surveyHosts(set: ResourceSet, signal: AbortSignal, output: Output): Promise<Survey> {
-  const managed = manageAll(set);
+export const surveyHosts = (set: ResourceSet, signal: AbortSignal, output: Output): Promise<Survey> =>
+  surveyManaged(set, manageAll(set), signal, output);
+
+/** The same by drivers that were used before: they know what cannot have changed. */
+export async function surveyManaged(
+  set: ResourceSet,
+  managed: readonly ManagedHost[],
+  signal: AbortSignal,
+  output: Output,
+): Promise<Survey> {
   output.progress(`looking at ${[...set.hosts.keys()].join(', ')}`);
   const seen = await observeAll(managed, signal);
   const facts = new Map<string, HostFacts>();

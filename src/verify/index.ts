@@ -1,3 +1,3 @@
 export type { Holds, Promised } from './promise.ts';
 export type { Planned } from './verify.ts';
-export { verifyPlan } from './verify.ts';
+export { tunnelsStopped, verifyPlan } from './verify.ts';

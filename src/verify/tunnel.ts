@@ -33,8 +33,30 @@ export const tunnelPromises = (ground: Ground, set: ResourceSet, compiled: Compi
 
 // ---- the outer packets
 
+/** Of each end that can be found: whether the packets of the tunnel itself get in there. */
+interface LetIn {
+  readonly host: string;
+  readonly what: string;
+  readonly finding: Finding;
+}
+
+const letInPromises = (ground: Ground, tunnel: TunnelResource, compiled: Compiled): readonly Promised[] =>
+  lettingIn(ground, tunnel, compiled).map(({ host, what, finding }) =>
+    concluded(ground, `Tunnel/${tunnel.name}`, `${host} lets in its packets ${what}`, [finding]),
+  );
+
+/** Why a host stops the packets of a tunnel itself, or may; as `TUNNEL HOST`. */
+export const stoppedPackets = (ground: Ground, set: ResourceSet, compiled: Compiled): ReadonlyMap<string, string> =>
+  new Map(
+    [...set.tunnels.values()].flatMap((tunnel) =>
+      lettingIn(ground, tunnel, compiled).flatMap(({ host, finding: { holds, reason } }) =>
+        holds === true || reason === undefined ? [] : [[`${tunnel.name} ${host}`, reason] as const],
+      ),
+    ),
+  );
+
 /** The end that the other one dials must let it in; where both may dial, an answer is let in as one. */
-function letInPromises(ground: Ground, tunnel: TunnelResource, compiled: Compiled): readonly Promised[] {
+function lettingIn(ground: Ground, tunnel: TunnelResource, compiled: Compiled): readonly LetIn[] {
   if (tunnel.type === 'Direct') return [];
   return tunnel.ends.flatMap(({ host, endpoint, listenPort }, index) => {
     const open = compiled.hosts
@@ -62,7 +84,7 @@ function letInPromises(ground: Ground, tunnel: TunnelResource, compiled: Compile
         ? fulfilled
         : { holds: isStopped && isDialled && isSure ? false : 'undecided', flow, reason };
       const what = each.port === 0 ? `of protocol ${each.protocol}` : `at ${each.protocol}/${each.port}`;
-      return concluded(ground, `Tunnel/${tunnel.name}`, `${host} lets in its packets ${what}`, [finding]);
+      return { host, what, finding };
     });
   });
 }

@@ -1,13 +1,13 @@
 /** Proves a plan before it is applied: every promise of every resource, as packets through the network as it will stand. */
 import type { Compiled } from '../compile/index.ts';
-import type { HostFacts } from '../host/index.ts';
+import { type HostFacts, ownState } from '../host/index.ts';
 import type { ResourceSet } from '../resources/index.ts';
 import { forwardPromises } from './forward.ts';
 import { futureNetwork } from './future.ts';
 import { hostPromises } from './host.ts';
 import { chooseOutsiders } from './outsider.ts';
-import type { Promised } from './promise.ts';
-import { tunnelPromises } from './tunnel.ts';
+import type { Ground, Promised } from './promise.ts';
+import { stoppedPackets, tunnelPromises } from './tunnel.ts';
 
 export interface Planned {
   readonly set: ResourceSet;
@@ -24,11 +24,27 @@ export interface Planned {
  */
 export function verifyPlan({ set, compiled, facts, traces = true }: Planned): readonly Promised[] {
   if (compiled.problems.length > 0) return [];
-  const network = futureNetwork(set, compiled, facts);
-  const ground = { network, facts, outsiders: chooseOutsiders(network), judged: new Map(), traces };
+  const ground = groundOf({ set, compiled, facts, traces });
   return [
     ...forwardPromises(ground, set, compiled),
     ...tunnelPromises(ground, set, compiled),
     ...hostPromises(ground, compiled),
   ];
+}
+
+function groundOf({ set, compiled, facts, traces = true }: Planned): Ground {
+  const network = futureNetwork(set, compiled, facts);
+  return { network, facts, outsiders: chooseOutsiders(network), judged: new Map(), traces };
+}
+
+/** Which hosts stop the packets of a tunnel itself as they stand now, and by what rule; as `TUNNEL HOST`. */
+export function tunnelsStopped(planned: Planned): ReadonlyMap<string, string> {
+  const hosts = new Map(
+    [...planned.compiled.hosts].map(([name, host]) => {
+      const now = planned.facts.get(name)?.state;
+      return [name, now === undefined ? host : { ...host, state: ownState(now) }];
+    }),
+  );
+  const compiled = { ...planned.compiled, hosts };
+  return stoppedPackets(groundOf({ ...planned, compiled }), planned.set, compiled);
 }

@@ -11,6 +11,7 @@ import type { Output } from '../output.ts';
 import { type PromiseReport, reportPlan } from '../plan-report.ts';
 import { printPlan, printSummary } from '../plan-text.ts';
 import { type ProofFlags, provePlan, requirePromises } from '../proof.ts';
+import { tellSilence } from '../silent-tunnels.ts';
 import { requireWritable, type Survey, surveyHosts } from '../survey.ts';
 
 export interface ApplyFlags extends CarryFlags, ProofFlags {
@@ -38,6 +39,7 @@ export async function apply(output: Output, flags: ApplyFlags): Promise<number> 
   if (output.format !== 'text' || report.hosts.some(({ changes }) => changes.length > 0)) {
     await output.result(report, () => `${printSummary(report, 'Applied')}\n`);
   }
+  await tellSilence(output, { set, setName: flags.set, managed: survey.managed, plan: done }, interrupt.signal);
   return DONE;
 }
 
