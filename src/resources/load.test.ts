@@ -288,7 +288,9 @@ const wrongs: readonly (readonly [title: string, from: string | RegExp, to: stri
     'no endpoint',
     ', endpoint: "198.51.100.10:51820"',
     '',
-    ['f.yaml:24:5: spec.ends: WireGuard needs an endpoint at one end at least'],
+    [
+      'f.yaml:24:5: spec.ends: WireGuard needs an endpoint at one end at least: an end without one dials the other, and here neither knows where',
+    ],
   ],
   [
     'endpoint without port',
@@ -296,12 +298,28 @@ const wrongs: readonly (readonly [title: string, from: string | RegExp, to: stri
     '"',
     ['f.yaml:24:70: spec.ends[0].endpoint: has no port; WireGuard has none of its own'],
   ],
-  [
-    'VXLAN with one endpoint',
-    'type: WireGuard',
-    'type: VXLAN',
-    ['f.yaml:25:7: spec.ends[1]: VXLAN needs an endpoint at both ends'],
-  ],
+  ...['VXLAN', 'IPIP', 'GRE'].map(
+    (type) =>
+      [
+        `${type} with one endpoint`,
+        'type: WireGuard',
+        `type: ${type}`,
+        [
+          `f.yaml:25:7: spec.ends[1]: has no endpoint; ${type} needs one at both ends: nobody dials, each sends to the other's address`,
+        ],
+      ] as const,
+  ),
+  ...['VXLAN', 'IPIP', 'GRE'].map(
+    (type) =>
+      [
+        `${type} to a name`,
+        /type: WireGuard([\s\S]*)endpoint: "198.51.100.10:51820"([\s\S]*)fd90::2\/64\] }/,
+        `type: ${type}$1endpoint: edge.example.org$2fd90::2/64], endpoint: 198.51.100.12 }`,
+        [
+          `f.yaml:24:70: spec.ends[0].endpoint: "edge.example.org" is a name; ${type} needs an address, to which its link is bound: only WireGuard follows a name`,
+        ],
+      ] as const,
+  ),
   [
     'Direct with an endpoint',
     'type: WireGuard',

@@ -94,14 +94,24 @@ function checkEndpoints({ type, ends }: TunnelDocument['spec'], problem: Problem
   const found: Problem[] = [];
   const { endpoints: needed } = RULES[type];
   const given = ends.filter(({ endpoint }) => endpoint !== undefined);
-  if (given.length < needed) {
-    const missing = needed === 2 ? ends.findIndex(({ endpoint }) => endpoint === undefined) : undefined;
-    const what =
-      missing === undefined
-        ? `${type} needs an endpoint at one end at least`
-        : `${type} needs an endpoint at both ends`;
-    found.push(problem('badTunnel', missing === undefined ? 'spec.ends' : `spec.ends[${missing}]`, what));
-  }
+  if (needed === 1 && given.length === 0)
+    found.push(
+      problem(
+        'badTunnel',
+        'spec.ends',
+        `${type} needs an endpoint at one end at least: an end without one dials the other, and here neither knows where`,
+      ),
+    );
+  if (needed === 2)
+    for (const [index, { endpoint }] of ends.entries())
+      if (endpoint === undefined)
+        found.push(
+          problem(
+            'badTunnel',
+            `spec.ends[${index}]`,
+            `has no endpoint; ${type} needs one at both ends: nobody dials, each sends to the other's address`,
+          ),
+        );
   for (const [index, { endpoint }] of ends.entries()) {
     if (endpoint === undefined || needed === 0) continue;
     const path = `spec.ends[${index}].endpoint`;
@@ -109,7 +119,13 @@ function checkEndpoints({ type, ends }: TunnelDocument['spec'], problem: Problem
       found.push(problem('badTunnel', path, 'has no port; WireGuard has none of its own'));
     }
     if (!isAddress(endpoint.host) && type !== 'WireGuard') {
-      found.push(problem('badTunnel', path, `"${endpoint.host}" is a name; ${type} needs an address`));
+      found.push(
+        problem(
+          'badTunnel',
+          path,
+          `"${endpoint.host}" is a name; ${type} needs an address, to which its link is bound: only WireGuard follows a name`,
+        ),
+      );
     }
   }
   const hosts = given.flatMap(({ endpoint }) => (isAddress(endpoint?.host) ? [endpoint.host] : []));
