@@ -80,7 +80,7 @@ export function compile(
   const aims = chooseAims(waysOf(set, views), setName);
   const forwards = compileForwards(set, views, aims, health);
   problems.push(...forwards.problems);
-  const { mtus, problems: tooLarge } = chooseMtus(set, views);
+  const { mtus, problems: tooLarge, notes: narrow } = chooseMtus(set, views);
   problems.push(...tooLarge);
   const hosts = new Map<string, CompiledHost>();
   for (const view of views.values()) {
@@ -113,7 +113,7 @@ export function compile(
         path: 'spec.conntrack.max',
         what: `${view.name}: ${refused}`,
       });
-    const compiled = [...switchedOff, ...forwards.notes].filter(({ host }) => host === view.name);
+    const compiled = [...switchedOff, ...forwards.notes, ...narrow].filter(({ host }) => host === view.name);
     const settled = settle(view.resource, view.facts, setName, share, version);
     const notes = [
       ...(view.facts.notes ?? []),

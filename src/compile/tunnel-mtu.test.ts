@@ -101,6 +101,17 @@ describe("the path is the narrower of both ends' ways", () => {
   ] as const)
     test(what, () => expect(mtusOf(run(documents, atEdgeNow, atNodeNow))).toEqual({ 'sp-t': mtu }));
 
+  test('what was learnt of it is said, with what would fit, and not followed', () => {
+    const learnt = { ...atNode, learntMtus: new Map([['198.51.100.10', 1400]]) };
+    const notesOf = (document: string): readonly string[] | undefined =>
+      run([document], atEdge, learnt).hosts.get('node')?.notes;
+    expect(mtusOf(run(wireguard, atEdge, learnt))).toEqual({ 'sp-t': 1440 });
+    expect(notesOf(tunnel('WireGuard', ['198.51.100.10:51820']))).toEqual([
+      'tunnel t counts on more than reaches 198.51.100.10, 1400 bytes as was found a short while ago: "mtu: 1340" in the Tunnel would fit',
+    ]);
+    expect(notesOf(tunnel('WireGuard', ['198.51.100.10:51820'], ', mtu: 1340'))).toEqual([]);
+  });
+
   test('a tunnel in a tunnel of the same set, before either stands', () => {
     const outer = tunnel('WireGuard', ['198.51.100.10:51820'], '', 1, 'o');
     const found = run([tunnel('VXLAN', ['10.91.0.1', '10.91.0.2']), outer]);

@@ -22,6 +22,7 @@ interface Mtus {
   /** Of the end of a tunnel at a host, by `endKey`. */
   readonly mtus: ReadonlyMap<string, number>;
   readonly problems: readonly Problem[];
+  readonly notes: readonly { readonly host: string; readonly text: string }[];
 }
 
 export const endKey = (tunnel: string, host: string): string => `${tunnel} ${host}`;
@@ -69,7 +70,27 @@ export function chooseMtus(set: ResourceSet, views: ReadonlyMap<string, HostView
         : mtuOf(tunnel, []);
       mtus.set(endKey(tunnel.name, end.host), mtu);
     }
-  return { mtus, problems };
+  const notes = [...set.tunnels.values()].flatMap((tunnel) =>
+    tunnel.ends.flatMap(({ host }, index) => {
+      const [view, mtu] = [views.get(host), mtus.get(endKey(tunnel.name, host))];
+      const to = outsideAddress(tunnel.ends[1 - index] ?? tunnel.ends[0]);
+      const text = view && mtu && to && learntNote(view, tunnel, mtu, to);
+      return text ? [{ host, text }] : [];
+    }),
+  );
+  return { mtus, problems, notes };
+}
+
+/**
+ * What the kernel learnt of the path is said and not followed: it forgets after ten minutes, and the tunnel would change back and forth.
+ */
+function learntNote({ facts }: HostView, tunnel: TunnelResource, mtu: number, to: Address): string | undefined {
+  const learnt = facts.learntMtus?.get(printAddress(to));
+  if (learnt === undefined || tunnel.type === 'Direct') return undefined;
+  const most = largestMtu(tunnel.type, learnt, to.family);
+  return mtu <= most
+    ? undefined
+    : `tunnel ${tunnel.name} counts on more than reaches ${printAddress(to)}, ${learnt} bytes as was found a short while ago: "mtu: ${most}" in the Tunnel would fit`;
 }
 
 /** By the route to the address: the link's MTU (PPPoE has 1492), or the route's own where that is less. */

@@ -16,6 +16,7 @@ export { lookupRoute } from './lookup.ts';
 export { leastMtu, vxlanMtu } from './mtu.ts';
 export { ownRoutes, ownRules } from './own.ts';
 export { printLink, printLinkAddress, printRoute, printRule } from './print.ts';
+export { learntCommand, readLearnt } from './read-learnt.ts';
 export { ADDRESSES_COMMAND, LINKS_COMMAND, readAddresses, readLinks } from './read-links.ts';
 export { readRoutes, routesCommand } from './read-routes.ts';
 export { readRules, rulesCommand } from './read-rules.ts';

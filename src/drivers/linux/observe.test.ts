@@ -235,3 +235,27 @@ esac`;
     ['slow.test', 'slower.test', 'two.test'].map((name) => expect.stringContaining(`the name ${name} means nothing`)),
   );
 });
+
+test('what the kernel learnt of paths is seen, of both families', async () => {
+  await using edge = await startEdge();
+  await edge.inside(`
+ip netns add router 2>/dev/null; ip netns add far
+ip link add v0 type veth peer name v1 netns router; ip -n router link add w0 mtu 1400 type veth peer name w1 netns far
+for n in router far; do ip -n $n link set lo up; done
+ip link set lo up; ip link set v0 up; ip -n router link set v1 up; ip -n router link set w0 up; ip -n far link set w1 up
+ip addr add 10.0.0.1/24 dev v0; ip addr add fd00::1/64 dev v0 nodad
+ip -n router addr add 10.0.0.2/24 dev v1; ip -n router addr add fd00::2/64 dev v1 nodad
+ip -n router addr add 10.1.0.1/24 dev w0; ip -n router addr add fd01::1/64 dev w0 nodad
+ip -n far addr add 10.1.0.2/24 dev w1; ip -n far addr add fd01::2/64 dev w1 nodad
+ip route add default via 10.0.0.2; ip -6 route add default via fd00::2
+nsenter --net=/run/netns/router sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward; echo 1 >/proc/sys/net/ipv6/conf/all/forwarding'
+for to in 10.1.0.2 fd01::2; do
+  until ping -c1 -W1 -M do -s 1440 "$to" >/dev/null 2>&1; ip route get "$to" | grep -q 'mtu 1400'; do sleep 0.1; done
+done`);
+  expect((await edge.observe()).learntMtus).toEqual(
+    new Map([
+      ['10.1.0.2', 1400],
+      ['fd01::2', 1400],
+    ]),
+  );
+});

@@ -4,7 +4,9 @@ import {
   isOuterKind,
   LINKS_COMMAND,
   type Link,
+  learntCommand,
   readAddresses,
+  readLearnt,
   readLinks,
   readRoutes,
   readRules,
@@ -32,6 +34,7 @@ import { readVersions, VERSION_COMMANDS } from './versions.ts';
 export type LinkSupport = Pick<HostFacts, 'wireguard' | 'vxlan' | 'flowtables' | 'absentKinds'>;
 
 const ROUTES = { 4: routesCommand(4), 6: routesCommand(6) } as const;
+const LEARNT = { 4: learntCommand(4), 6: learntCommand(6) } as const;
 const RULES = { 4: rulesCommand(4), 6: rulesCommand(6) } as const;
 const DEVICES = script(DUMP_WIREGUARD);
 const SYSCTLS = sysctlCommand(OBSERVED_SYSCTLS);
@@ -63,6 +66,8 @@ export async function observe(
     ROUTES[6],
     RULES[4],
     RULES[6],
+    LEARNT[4],
+    LEARNT[6],
     DEVICES,
     SYSCTLS,
     CONNTRACK_COMMAND,
@@ -110,6 +115,7 @@ export async function observe(
       accepts: readAccepts(tables),
       files: found.files,
     };
+    const learntMtus = new Map(families.flatMap((family) => [...readLearnt(stdout(LEARNT[family]), family)]));
     return {
       source: 'observed',
       state,
@@ -118,6 +124,7 @@ export async function observe(
       stateFolder,
       daemons: found.daemons,
       ...readMemory(answers(MEMORY).stdout),
+      ...(learntMtus.size > 0 && { learntMtus }),
       ...(names !== undefined && { names }),
       ...(notes.length > 0 && { notes }),
       ...flowsProblem(answers(CONNTRACK_COMMAND)),
