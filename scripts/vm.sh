@@ -84,7 +84,7 @@ printf '%s\0' "$@" >"$work/root/command"
 # no_timer_check: on a busy machine the VM's timer ticks too late for the kernel's test of it, which panics.
 # The serial line is the only way out: all output, and last the status. It ends its lines in \r\n.
 set +e
-timeout --foreground "$limit" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 3G -nodefaults -no-reboot \
+timeout --foreground "$limit" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m "${VM_MEMORY:-3G}" -nodefaults -no-reboot \
   -display none -serial stdio -nic none \
   -kernel "$cache/boot/vmlinuz-$release" -initrd "$work/initramfs" -append 'console=ttyS0 quiet panic=-1 no_timer_check' \
   -fsdev local,id=root,path=/,security_model=none,readonly=on,multidevs=remap -device virtio-9p-pci,fsdev=root,mount_tag=root \
