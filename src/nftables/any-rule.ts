@@ -167,6 +167,40 @@ const markOf = (of: string): Expression => (of === 'ct' ? nft.ct('mark') : nft.m
 /** Where a rule stands, which decides what it may do; `end` refers to no chain. */
 export type Place = 'raw' | 'filter' | 'dnat' | 'snat' | 'end';
 
+/** Writes an address, or a port that a map may give. */
+const anyRewrite = ({ family, transport }: Subject): fc.Arbitrary<readonly Statement[]> => {
+  const ip = family === 4 ? 'ip' : 'ip6';
+  const ports = transport === 'both' ? 'th' : transport;
+  const address = fc
+    .tuple(fc.constantFrom('saddr', 'daddr'), anyHost)
+    .map(([field, host]) => [nft.assign(nft.payload(ip, field), nft.address(addressOf(family, host)))]);
+  const port = fc
+    .tuple(fc.constantFrom('sport', 'dport'), anyPort, anyPort, fc.boolean())
+    .map(([field, from, to, byMap]) => {
+      const written = nft.payload(ports, field);
+      const given = nft.lookup(
+        nft.join(nft.payload(ip, 'daddr'), nft.payload(ports, 'dport')),
+        nft.anonymousMap(
+          nft.mapElement(nft.concat(nft.address(addressOf(family, 1)), nft.number(from)), nft.number(to)),
+        ),
+      );
+      const towards = nft.match(
+        nft.fib('oifname', 'daddr'),
+        '==',
+        nft.anonymousSet(nft.text('eth0'), nft.text('eth1')),
+      );
+      return [...(byMap ? [towards] : []), nft.assign(written, byMap ? given : to), nft.notrack];
+    });
+  const unsummed = nft.match(nft.payload('udp', 'checksum'), '==', 0);
+  return transport === 'udp'
+    ? fc.oneof(
+        address,
+        port,
+        port.map((statements) => [unsummed, ...statements]),
+      )
+    : fc.oneof(address, port);
+};
+
 const anyAction = (
   subject: Subject,
   place: Place,
@@ -184,7 +218,7 @@ const anyAction = (
     anyJudge.map((judge) => [judge, nft.counter, nft.drop]),
     anyUpdate(subject).map((statement) => [statement, nft.counter, nft.drop]),
   ];
-  if (place === 'raw') actions.push(fc.constant([nft.notrack]));
+  if (place === 'raw') actions.push(fc.constant([nft.notrack]), anyRewrite(subject));
   if (place === 'end' || place === 'raw') return fc.oneof(...actions);
   actions.push(
     fc.tuple(fc.constantFrom(nft.jump, nft.goTo), fc.constantFrom(...jumps)).map(([go, chain]) => [go(chain)]),

@@ -101,9 +101,11 @@ function joined(reads: readonly Read[]): Read {
 
 const TCP = 6;
 const UDP = 17;
+/** Some checksum that is not left out: every datagram here has one. */
+const A_CHECKSUM = 0xffff;
 const ICMP = { 4: 1, 6: 58 } as const;
 /** Protocols whose header begins with two ports. */
-const ported: Readonly<Record<string, number>> = { tcp: TCP, udp: UDP, dccp: 33, sctp: 132, udplite: 136 };
+export const ported: Readonly<Record<string, number>> = { tcp: TCP, udp: UDP, dccp: 33, sctp: 132, udplite: 136 };
 
 /** nft puts a test for the header before each field of it, so a field of another header ends the rule. */
 function payloadReader(protocol: string, name: string): Read {
@@ -117,6 +119,7 @@ function payloadReader(protocol: string, name: string): Read {
   if (number !== undefined) {
     return field((packet) => {
       if (packet.protocol !== number) return null;
+      if (name === 'checksum' && protocol === 'udp') return A_CHECKSUM;
       return name === 'flags' && protocol === 'tcp' ? packet.tcpFlags : portField(packet, name);
     });
   }
@@ -219,6 +222,8 @@ const ADDRESS_TYPES = { unicast: 1, local: 2 } as const;
 
 function fibReader(result: 'oif' | 'oifname' | 'type', flags: readonly string[]): Read {
   const [flag] = flags;
+  if (result === 'oifname' && flags.length === 1 && flag === 'daddr')
+    return field(({ destination, linkTowards }) => linkTowards?.(destination) ?? UNKNOWN);
   if (result !== 'type' || flags.length !== 1 || (flag !== 'daddr' && flag !== 'saddr')) return unknown;
   return field((packet) => {
     const type = packet.addressType(flag === 'daddr' ? packet.destination : packet.source);

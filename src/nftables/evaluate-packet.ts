@@ -27,6 +27,8 @@ export interface PacketContext {
   readonly untracked?: boolean;
   /** `fib daddr type` without further flags; undefined where the model does not know. */
   readonly addressType: (address: Address) => 'local' | 'unicast' | undefined;
+  /** `fib daddr oifname`: the link by which the routes send a packet there, none for `''`. Absent, or undefined: not known. */
+  readonly linkTowards?: (destination: Address) => string | undefined;
   /** Which of `count` ways chance takes at a rule, from 0, the same each time it is asked. Absent: that is not known. */
   readonly draw?: (at: RuleReference, count: number) => number;
 }
@@ -66,12 +68,17 @@ export interface PacketChanges {
   /** `ct zone set`: for both directions where none is named. */
   readonly zone?: { readonly id: number; readonly direction?: 'original' | 'reply' };
   readonly notrack?: true;
+  /** `ip daddr set`, `tcp sport set`: written into the packet itself. */
+  readonly rewritten?: Rewritten;
   /** `tcp option maxseg size set`, in bytes. */
   readonly maxseg?: number;
-  /** The mark was changed in a chain of type `route`: the kernel looks the route up again. */
+  /** The mark or an address was changed in a chain of type `route`: the kernel looks the route up again. */
   readonly reroute?: true;
   readonly translation?: Translation;
 }
+
+/** What of a packet's addresses and ports its rules may write over. */
+export type Rewritten = Partial<Pick<PacketContext, 'source' | 'destination' | 'sourcePort' | 'destinationPort'>>;
 
 /** What a nat chain asks for. `masquerade` takes the address of the way out, `redirect` that of the host. */
 export type Translation =
@@ -92,7 +99,9 @@ export type Evaluation =
 
 /** The packet while it runs through the chains of a hook: evaluation's own, nobody else sees it. */
 export interface Registers {
-  readonly packet: PacketContext;
+  /** With what was written into it so far. */
+  packet: PacketContext;
+  rewritten: Rewritten | undefined;
   mark: number;
   connectionMark: number | undefined;
   zone: { readonly id: number; readonly direction?: 'original' | 'reply' } | undefined;

@@ -172,6 +172,13 @@ export const seesFamily = (table: TableFamily, family: Family): boolean =>
 export const registersOf = (packet: PacketContext): Registers => ({
   ...{ packet, guesses: [], guessed: [], changedBy: [] },
   ...{ mark: packet.mark, connectionMark: packet.connection?.mark },
-  ...{ zone: undefined, notrack: false, maxseg: undefined, reroute: false, translation: undefined },
+  ...{
+    rewritten: undefined,
+    zone: undefined,
+    notrack: false,
+    maxseg: undefined,
+    reroute: false,
+    translation: undefined,
+  },
   ...{ at: undefined, decidedBy: undefined, why: undefined },
 });

@@ -3,6 +3,7 @@ import { typeOf } from './datatype.ts';
 import { chancesIn, drawMatch, drawWay, isChance } from './evaluate-chance.ts';
 import { addressOf, mapFinder, type Read, readerOf, type TableSets } from './evaluate-expression.ts';
 import type { Registers, Translation } from './evaluate-packet.ts';
+import { type Writer, writerOf } from './evaluate-rewrite.ts';
 import { indexElements } from './evaluate-set.ts';
 import { fits, patternOf, type Scalar, UNKNOWN, type Unknown } from './evaluate-value.ts';
 import { isVerdict } from './print-expression.ts';
@@ -205,6 +206,10 @@ function assignStep(target: Expression, read: Read): Step {
   if (target.kind === 'tcpOption' && target.option === 'maxseg') {
     return (registers) => (registers.packet.maxseg === undefined ? 'break' : clamp(registers));
   }
+  if (target.kind === 'payload') {
+    const writer = writerOf(target);
+    if (writer !== undefined) return rewriteStep(writer, read);
+  }
   const isHarmless =
     ((target.kind === 'meta' || target.kind === 'ct') && harmlessKeys.has(target.key)) ||
     (target.kind === 'payload' && (target.field === 'dscp' || target.field === 'ecn'));
@@ -219,6 +224,20 @@ function assignStep(target: Expression, read: Read): Step {
     if (typeof size === 'number' && now !== undefined && size < now) registers.maxseg = size;
     return 'next';
   }
+}
+
+/** As nft does, only into a packet that has the header. */
+function rewriteStep({ isIn, write }: Writer, read: Read): Step {
+  return (registers) => {
+    const parts = isIn(registers.packet) ? read(registers) : null;
+    if (parts === null) return 'break';
+    const rewritten = parts === UNKNOWN ? undefined : write(parts[0], registers.packet);
+    if (rewritten === undefined) return giveUp(registers, 'what it writes into the packet is not known');
+    registers.packet = { ...registers.packet, ...rewritten };
+    registers.rewritten = { ...registers.rewritten, ...rewritten };
+    note(registers);
+    return 'next';
+  };
 }
 
 function assignNumber(read: Read, write: (registers: Registers, value: number) => void): Step {

@@ -190,9 +190,10 @@ function runAll(chains: readonly PreparedBase[], packet: PacketContext, guesses:
   const run: Run = { ...registersOf(packet), guesses, verdict: 'accept' };
   for (const chain of chains) {
     const before = run.mark;
+    const { rewritten } = run;
     const verdict = runChain(chain, chain, run, 0);
     if (run.why !== undefined) return run;
-    if (chain.base.type === 'route' && run.mark !== before) run.reroute = true;
+    if (chain.base.type === 'route' && (run.mark !== before || run.rewritten !== rewritten)) run.reroute = true;
     run.verdict = verdict === 'return' ? chain.base.policy : verdict;
     if (verdict === 'return' && run.verdict === 'drop') run.decidedBy = chain.policy;
     if (run.verdict !== 'accept' || run.translation !== undefined) return run;
@@ -248,6 +249,7 @@ function resultOf(run: Run): Evaluation {
       run.connectionMark !== undefined && { connectionMark: run.connectionMark }),
     ...(run.zone !== undefined && { zone: run.zone }),
     ...(run.notrack && { notrack: true }),
+    ...(run.rewritten !== undefined && { rewritten: run.rewritten }),
     ...(run.maxseg !== undefined && { maxseg: run.maxseg }),
     ...(run.reroute && { reroute: true }),
     ...(run.translation !== undefined && { translation: run.translation }),

@@ -53,8 +53,10 @@ function inStatement(statement: Statement, transport: string): Statement {
       return { ...statement, left: inExpression(statement.left, transport) };
     case 'verdictMap':
       return { ...statement, key: inExpression(statement.key, transport) };
-    case 'set':
-      return { ...statement, value: inExpression(statement.value, transport) };
+    case 'set': {
+      const { target, value } = statement;
+      return { ...statement, target: inExpression(target, transport), value: inExpression(value, transport) };
+    }
     case 'dnat':
     case 'snat': {
       const { address, port } = statement;

@@ -89,7 +89,8 @@ function runFilter(passage: Passage, selection: FilterSelection, reroute?: () =>
   const evaluation = evaluate(passage.host.ruleset, { ...selection, type: 'filter' }, contextOf(passage));
   const ended = judge(passage, selection.hook, evaluation);
   if (ended !== undefined || evaluation.verdict === 'undecided') return ended;
-  const { mark, connectionMark, zone, notrack, maxseg, reroute: again } = evaluation.changes;
+  const { mark, connectionMark, zone, notrack, maxseg, rewritten, reroute: again } = evaluation.changes;
+  if (rewritten !== undefined) passage.packet = { ...passage.packet, ...rewritten };
   if (mark !== undefined) passage.packet = { ...passage.packet, mark };
   if (maxseg !== undefined) passage.packet = { ...passage.packet, maxseg };
   if (connectionMark !== undefined && passage.tracked !== undefined) passage.tracked.connection.mark = connectionMark;
@@ -126,13 +127,27 @@ function judge(passage: Passage, hook: Hook, evaluation: Evaluation): End | unde
 }
 
 function printChanges(changes: Extract<Evaluation, { readonly changes: unknown }>['changes']): string {
-  const { mark, connectionMark, translation } = changes;
+  const { mark, connectionMark, translation, notrack, rewritten } = changes;
   const hex = (value: number): string => `0x${value.toString(16)}`;
   return [
     ...(mark === undefined ? [] : [`mark ${hex(mark)}`]),
     ...(connectionMark === undefined ? [] : [`connection mark ${hex(connectionMark)}`]),
+    ...(notrack === true ? ['untracked'] : []),
+    ...(rewritten === undefined ? [] : [printRewritten(rewritten)]),
     ...(translation === undefined ? [] : [printTranslation(translation)]),
   ].join(', ');
+}
+
+/** `destination 192.168.1.20 port 8080`. */
+function printRewritten({ source, destination, sourcePort, destinationPort }: Partial<Packet>): string {
+  const half = (name: string, address: Address | undefined, port: number | undefined): readonly string[] =>
+    address === undefined && port === undefined
+      ? []
+      : [
+          [name, ...(address === undefined ? [] : [printAddress(address)])].join(' ') +
+            (port === undefined ? '' : ` port ${port}`),
+        ];
+  return [...half('source', source, sourcePort), ...half('destination', destination, destinationPort)].join(', ');
 }
 
 function printTranslation(translation: Translation): string {
@@ -152,7 +167,15 @@ function contextOf({ packet, host, iif, hardware, oif, tracked, untracked, draws
     ...(untracked !== undefined && { untracked }),
     ...(draws !== undefined && { draw: draws.draw }),
     addressType: (address) => (host.isLocal(address) ? 'local' : 'unicast'),
+    linkTowards: (destination) => linkTowards(host, destination, packet.source),
   };
+}
+
+/** As the kernel's `fib` asks, without the packet's mark; of several next hops it takes any. */
+function linkTowards({ routes }: SimulatedHost, destination: Address, source: Address): string | undefined {
+  const way = lookupRoute(routes, { destination, source });
+  if (way.kind !== 'route') return way.kind === 'undecided' ? undefined : '';
+  return way.choices?.some(({ link }) => link !== way.link) === true ? undefined : way.link;
 }
 
 /** A tunnel of layer 3 has none; where it is not known, a rule that asks for it is undecided. */
