@@ -1,6 +1,7 @@
 /** Who may come in, and how much of it: with real clients of several addresses. */
 import { expect, test } from 'vitest';
 import { type Lab, type SlimEdgeOptions, slimEdge } from '../lab/index.ts';
+import { FLOOD, FLOOD_SIZE } from './testdata/flood.ts';
 import { DIRECT, documents, type Story, startStory, waitFor } from './testdata/story.ts';
 
 const V4 = '198.51.100.10';
@@ -112,23 +113,6 @@ test('a client has so many connections at a time, a network of IPv6 as one clien
   }
   await story.destroy(text);
 });
-
-/** ADDRESS PORT COUNT: that many SYNs from addresses of 11.0.0.0/8, none of them twice. */
-const FLOOD = `
-use Socket;
-my ($to, $port, $count) = @ARGV;
-socket(my $raw, PF_INET, SOCK_RAW, 255) or die "raw: $!";
-my $target = pack_sockaddr_in(0, inet_aton($to));
-for my $n (1..$count) {
-  my $source = pack('N', 0x0b000000 + $n);
-  my $tcp = pack('nnNNCCnnn', 1024 + $n % 60000, $port, $n, 0, 0x50, 2, 65535, 0, 0);
-  my $sum = 0;
-  $sum += $_ for unpack('n*', $source . inet_aton($to) . pack('nn', 6, length $tcp) . $tcp);
-  $sum = ($sum & 0xffff) + ($sum >> 16) while $sum >> 16;
-  substr($tcp, 16, 2) = pack('n', ~$sum & 0xffff);
-  send($raw, pack('CCnnnCCn', 0x45, 0, 40, $n & 0xffff, 0, 64, 6, 0) . $source . inet_aton($to) . $tcp, 0, $target);
-}`;
-const FLOOD_SIZE = 90_000;
 
 test('a flood from invented addresses neither ends a limit nor locks an honest client out', async () => {
   await using story = await start();

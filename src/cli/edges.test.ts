@@ -64,43 +64,49 @@ const resource = (kind: string, name: string, spec: string): string =>
 
 const ports = (port: number): string => `[{ protocol: TCP, port: ${port} }, { protocol: UDP, port: ${port} }]`;
 
-const DOCUMENTS = [
-  ...['edge0', 'edge1', 'node'].map((name) => resource('Host', name, `{ access: { netns: { name: ${name} } } }`)),
-  ...EDGES[4].map((address, index) =>
-    resource(
-      'Tunnel',
-      `t${index}`,
-      `{ type: WireGuard, ends: [{ host: edge${index}, addresses: [10.90.${index}.1/30, "fd90:${index}::1/64"], endpoint: "${address}:51820" }, { host: node, addresses: [10.90.${index}.2/30, "fd90:${index}::2/64"] }] }`,
+const documents = (tracking: string): string =>
+  [
+    ...['edge0', 'edge1', 'node'].map((name) => resource('Host', name, `{ access: { netns: { name: ${name} } } }`)),
+    ...EDGES[4].map((address, index) =>
+      resource(
+        'Tunnel',
+        `t${index}`,
+        `{ type: WireGuard, ends: [{ host: edge${index}, addresses: [10.90.${index}.1/30, "fd90:${index}::1/64"], endpoint: "${address}:51820" }, { host: node, addresses: [10.90.${index}.2/30, "fd90:${index}::2/64"] }] }`,
+      ),
     ),
-  ),
-  ...(
-    [
-      ['own', 80, ''],
-      ['pod4', 81, ', address: 10.42.0.10'],
-      ['pod6', 81, ', address: "fd42::10"'],
-    ] as const
-  ).map(([name, port, behind]) =>
-    resource(
-      'PortForward',
-      name,
-      `{ at: { hosts: [edge0, edge1] }, ports: ${ports(port)}, to: [{ host: node${behind} }] }`,
+    ...(
+      [
+        ['own', 80, ''],
+        ['pod4', 81, ', address: 10.42.0.10'],
+        ['pod6', 81, ', address: "fd42::10"'],
+      ] as const
+    ).map(([name, port, behind]) =>
+      resource(
+        'PortForward',
+        name,
+        `{ at: { hosts: [edge0, edge1] }, ports: ${ports(port)}, to: [{ host: node${behind} }], tracking: ${tracking} }`,
+      ),
     ),
-  ),
-].join('---\n');
+  ].join('---\n');
 
-for (const [name, settings] of [
-  ['0', { 'net.ipv4.conf.all.rp_filter': '0' }],
-  ['1', { 'net.ipv4.conf.all.rp_filter': '1' }],
-  ['1 and src_valid_mark', { 'net.ipv4.conf.all.rp_filter': '1', 'net.ipv4.conf.all.src_valid_mark': '1' }],
-  ['2', { 'net.ipv4.conf.all.rp_filter': '2' }],
+for (const [name, settings, tracking] of [
+  ['rp_filter 0', { 'net.ipv4.conf.all.rp_filter': '0' }, 'Stateful'],
+  ['rp_filter 1', { 'net.ipv4.conf.all.rp_filter': '1' }, 'Stateful'],
+  [
+    'rp_filter 1 and src_valid_mark',
+    { 'net.ipv4.conf.all.rp_filter': '1', 'net.ipv4.conf.all.src_valid_mark': '1' },
+    'Stateful',
+  ],
+  ['rp_filter 2', { 'net.ipv4.conf.all.rp_filter': '2' }, 'Stateful'],
+  ['rp_filter 1, the edges stateless', { 'net.ipv4.conf.all.rp_filter': '1' }, 'Stateless'],
 ] as const)
-  test(`a client is answered by both edges at once from one port of its own, with rp_filter ${name} on the node`, async () => {
+  test(`a client is answered by both edges at once from one port of its own, with ${name} on the node`, async () => {
     await using lab = await startLab(network(settings));
     const before = new Map<string, string>();
     for (const each of ['edge0', 'edge1', 'node']) before.set(each, await lab.dump(each));
     const sallyport = (...args: readonly string[]) =>
       lab.run([process.execPath, SALLYPORT, ...args, '-f', '-'], {
-        stdin: DOCUMENTS,
+        stdin: documents(tracking),
         allowFailure: true,
         timeoutMs: 60_000,
       });

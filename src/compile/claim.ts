@@ -3,6 +3,7 @@ import type { ForwardShare, HostShare } from '../host/index.ts';
 import { printAddress, printPortRange } from '../net/index.ts';
 import type { Problem, ResourceSet } from '../resources/index.ts';
 import { tunnelProblems } from './claim-tunnel.ts';
+import { statelessProblems } from './stateless.ts';
 import type { HostView } from './view.ts';
 
 /** What this set asks of the host and another claim on the same host excludes. Claims inside the set were judged with its resources. */
@@ -12,7 +13,11 @@ export function claimProblems(
   sets: ReadonlyMap<string, HostShare>,
   setName: string,
 ): readonly Problem[] {
-  return [...portProblems(set, sets, setName), ...tunnelProblems(set, view.name, sets, setName)];
+  return [
+    ...portProblems(set, sets, setName),
+    ...tunnelProblems(set, view.name, sets, setName),
+    ...statelessProblems(set, view.name, sets, setName),
+  ];
 }
 
 interface Claim {

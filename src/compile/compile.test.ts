@@ -121,6 +121,14 @@ describe('the text a host is given', () => {
       },
     ],
     [
+      'stateless',
+      SLIM_EDGE.replace('  to:\n', '  tracking: Stateless\n  allow: [203.0.113.0/24, "::/0"]\n  to:\n').replace(
+        '  ports:\n',
+        '  ports:\n    - { protocol: UDP, port: 2000-2002, targetPort: 3000-3002 }\n',
+      ),
+      { edge: edge(), node: node() },
+    ],
+    [
       'lease',
       SLIM_EDGE,
       { edge: edge({ interfaces: { eth0: ['198.51.100.10/24 dynamic', '2001:db8:e::10/64 dynamic'] } }), node: node() },

@@ -8,7 +8,7 @@ import { type ForwardShare, type HostFacts, type HostShare, isOwnLink, targetsOf
 import { sameAddress } from '../net/index.ts';
 import type { TunnelInTable } from './table-words.ts';
 
-const takesIt = ({ fastPath }: ForwardShare): boolean => fastPath !== false;
+const takesIt = ({ fastPath, stateless }: ForwardShare): boolean => fastPath !== false && stateless !== true;
 
 /**
  * The links that clients come in by, and those that lead to targets. Links of others have to be there; one of PPP is not named, for it

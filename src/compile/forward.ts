@@ -3,6 +3,7 @@ import type { AcceptShare, ForwardShare } from '../host/index.ts';
 import { type Address, type Family, printAddress, sameAddress } from '../net/index.ts';
 import type { PortForwardResource, Problem, ResourceSet, Target, TunnelResource } from '../resources/index.ts';
 import { type Aim, aimKey, endOf } from './aim.ts';
+import { linkName } from './tunnel.ts';
 import { type HostView, linkTowards, type PublicAddress, printPublic, wayTo } from './view.ts';
 
 /** By PortForward: whether each of its targets answers, in their order. */
@@ -76,7 +77,9 @@ function compileAt(place: Place): AtHost {
     ...policyOf(forward),
     ...(!forward.drain && { drain: false as const }),
     ...(forward.fastPath === 'Off' && { fastPath: false as const }),
+    ...(forward.tracking === 'Stateless' && { stateless: true as const }),
   };
+  const problems = forward.tracking === 'Stateless' ? leasedProblems(forward, edge, open) : [];
   for (const { match, family, link, address } of open) {
     const found = aimAll(place, family);
     if (typeof found === 'string') {
@@ -92,14 +95,28 @@ function compileAt(place: Place): AtHost {
     }
   }
   const nothing = forwards.length === 0 && forward.atAddresses === undefined;
-  const problems = [...refused.values()]
-    .filter(() => nothing || forward.atAddresses !== undefined)
-    .map(({ address, why }) => problem(forward, 'spec.at', `${printAddress(address)}: ${why}`));
+  if (nothing || forward.atAddresses !== undefined)
+    for (const { address, why } of refused.values())
+      problems.push(problem(forward, 'spec.at', `${printAddress(address)}: ${why}`));
   if (problems.length === 0)
     for (const [family, { why }] of refused) notes.add(`PortForward ${forward.name}: IPv${family} is left out: ${why}`);
   if (open.length === 0 && nothing) problems.push(problem(forward, 'spec.at.hosts', noPublicAddress(edge.name)));
   return { forwards, accepts, notes: [...notes], problems };
 }
+
+/** An answer must be given its source without anybody remembering what was asked: an address that changes is not known. */
+const leasedProblems = (forward: PortForwardResource, edge: HostView, open: readonly Match[]): Problem[] =>
+  open.flatMap(({ match, address }) =>
+    'interface' in match
+      ? [
+          problem(
+            forward,
+            'spec.tracking',
+            `${printAddress(address)} on ${match.interface} of ${edge.name} is leased, and Stateless needs to know what answers come from; name it in at.addresses if it does not change`,
+          ),
+        ]
+      : [],
+  );
 
 /** What the forward asks of its clients, where it asks anything. */
 function policyOf({ allow, limits }: PortForwardResource): Pick<ForwardShare, 'policy'> {
@@ -219,13 +236,19 @@ const targetId = (target: Target): string => {
 /** Where packets of a family go for a target, or why they cannot. */
 function aim({ set, views, aims, forward, edge }: Place, target: Target, family: Family): Aimed | string {
   const masquerade = forward.clientAddress === 'Masquerade';
-  if (target.kind === 'address') return aimByRoute(edge, target.address, family, masquerade);
+  if (target.kind === 'address') {
+    const found = aimByRoute(edge, target.address, family, masquerade);
+    const isUnknown = typeof found !== 'string' && found.forward.link === undefined;
+    return forward.tracking === 'Stateless' && isUnknown
+      ? `by which link ${printAddress(target.address)} answers is not known, and Stateless needs it: declare its network in the Host`
+      : found;
+  }
   const tunnel = set.tunnels.get(target.via.get(edge.name) ?? '');
   const node = views.get(target.host);
   if (tunnel === undefined || node === undefined) return `no tunnel joins ${edge.name} and ${target.host}`;
   if (!tunnel.families.includes(family)) return `tunnel ${tunnel.name} carries no IPv${family}`;
   const inTunnel = addressIn(tunnel, node.name, family);
-  const link = tunnel.type === 'Direct' && inTunnel !== undefined ? linkTowards(edge, inTunnel) : undefined;
+  const link = linkInto(tunnel, edge, inTunnel, forward);
   const over = { masquerade, ...(link !== undefined && { link }) };
   const through = { host: node.name, tunnel: tunnel.name };
   if (target.address !== undefined) {
@@ -264,6 +287,18 @@ function aim({ set, views, aims, forward, edge }: Place, target: Target, family:
     },
     note: `${name} ${printAddress(found.address)}, ${which}`,
   };
+}
+
+/** Direct: the existing link. Of other tunnels the table knows it by the target's route, but where nothing is remembered answers are told by it. */
+function linkInto(
+  tunnel: TunnelResource,
+  edge: HostView,
+  inTunnel: Address | undefined,
+  { tracking }: PortForwardResource,
+): string | undefined {
+  if (tunnel.type === 'Direct') return inTunnel && linkTowards(edge, inTunnel);
+  const end = tracking === 'Stateless' ? endOf(tunnel, edge.name) : undefined;
+  return end && linkName(tunnel, end, edge.facts);
 }
 
 /** A target that the edge reaches by its own routes. */

@@ -63,7 +63,7 @@ export interface ForwardMap {
 
 export function forwardParts(forwards: readonly ForwardShare[], marks: Marks): readonly Part[] {
   if (forwards.length === 0) return [];
-  const policies = policyPart(forwards);
+  const policies = policyPart(forwards, 'sp_');
   const balanced = balancePart(forwards, marks);
   const groups = new Map<string, { readonly of: ForwardMap; readonly elements: Map<string, MapElement> }>();
   for (const forward of forwards) {
@@ -164,7 +164,7 @@ const names = (links: readonly string[]): Expression =>
   links.length === 1 && links[0] !== undefined ? text(links[0]) : anonymousSet(...links.map(text));
 
 /** Into a tunnel goes only what our own DNAT made, replies of what came by it, and ICMP errors of either. */
-export const intoTunnels = (marks: Marks, mask: number): Chain =>
+export const intoTunnels = (marks: Marks, mask: number, untracked: readonly Rule[]): Chain =>
   regular('sp_into', [
     rule(
       match(and(ct('mark'), number(mask)), '==', anonymousSet(number(marks.masqueraded), number(marks.forwarded))),
@@ -172,6 +172,7 @@ export const intoTunnels = (marks: Marks, mask: number): Chain =>
     ),
     rule(match(ct('direction'), '==', symbol('reply')), goBack),
     rule(match(ct('state'), '==', symbol('related')), isIcmp, goBack),
+    ...untracked,
     rule(counter, drop),
   ]);
 

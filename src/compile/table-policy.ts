@@ -43,22 +43,25 @@ interface Judged extends ForwardGroup {
   readonly policy: ForwardPolicy;
 }
 
-/** The maps, sets and chains of policies, and the rules that stand before the DNAT of `sp_forwards`. */
-export function policyPart(forwards: readonly ForwardShare[]): {
+/** The maps, sets and chains of policies, their names beginning with `own`, and the rules that stand before a packet is translated. */
+export function policyPart(
+  forwards: readonly ForwardShare[],
+  own: string,
+): {
   readonly part: Part;
   readonly before: readonly Rule[];
 } {
   const judged = judgedOf(forwards);
   if (judged.length === 0) return { part: { chains: [] }, before: [] };
   const { maps, rules } = verdictMaps(
-    'sp_judge',
+    `${own}judge`,
     judged.flatMap(({ name, policy, forwards: each }) =>
       each
         .filter(({ to: { family } }) => asksOf(policy, family))
-        .map((forward) => ({ forward, verdict: jumpTo(judgeName(name)) })),
+        .map((forward) => ({ forward, verdict: jumpTo(judgeName(own, name)) })),
     ),
   );
-  const parts = judged.map(judgePart);
+  const parts = judged.map((each) => judgePart(own, each));
   return {
     part: {
       maps,
@@ -82,16 +85,16 @@ const asksOf = ({ allow, newConnectionsPerSecond, connections }: ForwardPolicy, 
 const isEveryone = (allow: readonly Prefix[] | undefined, family: Family): boolean =>
   allow === undefined || allow.some(({ address: { family: of }, length }) => of === family && length === 0);
 
-const judgeName = (chain: string): string => `sp_judge_${chain}`;
+const judgeName = (own: string, chain: string): string => `${own}judge_${chain}`;
 
-function judgePart({ name: chain, policy, forwards }: Judged): Part {
+function judgePart(own: string, { name: chain, policy, forwards }: Judged): Part {
   const families = FAMILIES.filter((family) => forwards.some(({ to }) => to.family === family));
-  const allowed = families.map((family) => allowPart(chain, policy.allow, family));
+  const allowed = families.map((family) => allowPart(own, chain, policy.allow, family));
   const limited = families.map((family) => limitPart(chain, policy, family));
   const parts = [...allowed, ...limited];
   const chains: readonly Chain[] = [
     regular(
-      judgeName(chain),
+      judgeName(own, chain),
       parts.flatMap(({ rules }) => rules),
     ),
   ];
@@ -104,16 +107,16 @@ interface FamilyPart {
 }
 
 /** Everybody, nobody, or who is in the set: what is left out is dropped, and counted. */
-function allowPart(chain: string, allow: readonly Prefix[] | undefined, family: Family): FamilyPart {
+function allowPart(own: string, chain: string, allow: readonly Prefix[] | undefined, family: Family): FamilyPart {
   if (allow === undefined || isEveryone(allow, family)) return { sets: [], rules: [] };
-  const own = allow.filter(({ address: { family: of } }) => of === family);
-  if (own.length === 0) return { sets: [], rules: [rule(isFamily(family), counter, drop)] };
-  const name = `sp_allow${family}_${chain}`;
+  const these = allow.filter(({ address: { family: of } }) => of === family);
+  if (these.length === 0) return { sets: [], rules: [rule(isFamily(family), counter, drop)] };
+  const name = `${own}allow${family}_${chain}`;
   const set: NamedSet = {
     name,
     type: [ADDRESS_TYPE[family]],
     flags: ['interval'],
-    elements: outermost(own).map((each) => ({ key: prefix(each) })),
+    elements: outermost(these).map((each) => ({ key: prefix(each) })),
   };
   return { sets: [set], rules: [rule(match(source(family), '!=', setReference(name)), counter, drop)] };
 }

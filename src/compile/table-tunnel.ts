@@ -83,8 +83,13 @@ export function clamp(link: OwnLink, direction: 'iifname' | 'oifname'): readonly
   );
 }
 
-/** What a link of ours may bring, judged before anybody's DNAT: the declared targets, replies of the far end, ICMP errors. */
-export function fromTunnel(link: OwnLink, all: readonly TunnelInTable[], numbers: HostNumbers): Part {
+/** What a link of ours may bring, judged before anybody's DNAT: the declared targets, replies of the far end, ICMP errors, and what `untracked` lets pass. */
+export function fromTunnel(
+  link: OwnLink,
+  all: readonly TunnelInTable[],
+  numbers: HostNumbers,
+  untracked: readonly Rule[],
+): Part {
   const id = identifier(link.name);
   const accepts = link.tunnels.flatMap((tunnel) => tunnel.accepts);
   const far = FAMILIES.flatMap((family): NamedSet[] => {
@@ -113,6 +118,7 @@ export function fromTunnel(link: OwnLink, all: readonly TunnelInTable[], numbers
       ),
     ),
     rule(match(ct('state'), '==', symbol('related')), isIcmp, goBack),
+    ...untracked,
     ...sets.map(({ set, family }) =>
       rule(isNew, isPorts, match(target(family), '==', setReference(set.name)), ...admit, goBack),
     ),

@@ -28,6 +28,7 @@ import {
   masqueradeRules,
   masqueradeSets,
 } from './table-forward.ts';
+import { statelessPart } from './table-stateless.ts';
 import {
   backChain,
   clamp,
@@ -68,15 +69,23 @@ export function sallyportTable(input: TableInput): Table | undefined {
   if (input.tunnels.length === 0 && input.forwards.length === 0) return undefined;
   const marks = marksOf(input.numbers);
   const links = ownLinks(input.tunnels);
+  const tracked = input.forwards.filter(({ stateless }) => stateless !== true);
+  const stateless = statelessPart(
+    input.forwards.filter((forward) => forward.stateless === true),
+    marks,
+    input.numbers.mark.mask,
+  );
   const returning = input.tunnels.filter(({ returns }) => returns.length > 0);
   const parts = [
-    ...links.map((link) => fromTunnel(link, input.tunnels, input.numbers)),
+    ...links.map((link) => fromTunnel(link, input.tunnels, input.numbers, stateless.out)),
     ...directReturns(returning, input.numbers),
-    ...forwardParts(input.forwards, marks),
+    ...forwardParts(tracked, marks),
+    stateless.part,
   ];
-  const fast = fastPath(input, marks);
+  const fast = fastPath({ ...input, forwards: tracked }, marks);
   const back = returning.map((tunnel) => backChain(tunnel, input.numbers));
   const chains: Chain[] = [
+    ...base('sp_untrack', 'filter', 'prerouting', RAW, stateless.untrack),
     ...base('sp_zone', 'filter', 'prerouting', RAW, zoneRules(returning, input.numbers)),
     ...base('sp_pre', 'filter', 'prerouting', MANGLE, [
       ...(links.length === 0
@@ -98,17 +107,11 @@ export function sallyportTable(input: TableInput): Table | undefined {
       'nat',
       'prerouting',
       BEFORE_DSTNAT,
-      input.forwards.length === 0
+      tracked.length === 0
         ? []
         : [rule(match(and(ct('mark'), number(input.numbers.mark.mask)), '==', number(0)), jump('sp_forwards'))],
     ),
-    ...base(
-      'sp_dnat_own',
-      'nat',
-      'output',
-      BEFORE_DSTNAT,
-      input.forwards.length === 0 ? [] : [rule(jump('sp_forwards'))],
-    ),
+    ...base('sp_dnat_own', 'nat', 'output', BEFORE_DSTNAT, tracked.length === 0 ? [] : [rule(jump('sp_forwards'))]),
     ...base('sp_move', 'nat', 'prerouting', AFTER_DSTNAT, moveRules(input.tunnels, input.numbers)),
     ...base('sp_forward', 'filter', 'forward', FILTER, forwardRules(links, input.guarded)),
     ...base(
@@ -121,10 +124,11 @@ export function sallyportTable(input: TableInput): Table | undefined {
     // Empty on purpose: with zones, replies share one zone, and the kernel makes their tuples unique only where NAT is on (dataplane.md, section 5).
     ...(returning.length === 0 ? [] : [baseChain('sp_clash', 'nat', 'input', SRCNAT, [])]),
     ...base('sp_fast', 'filter', 'forward', LAST, fast.rules),
-    ...base('sp_masquerade', 'nat', 'postrouting', SRCNAT, masqueradeRules(input, marks)),
+    ...base('sp_masquerade', 'nat', 'postrouting', SRCNAT, masqueradeRules({ ...input, forwards: tracked }, marks)),
+    ...base('sp_source', 'filter', 'postrouting', SRCNAT, stateless.source),
     ...parts.flatMap(({ chains: regular }) => regular),
     ...back,
-    ...(links.length === 0 ? [] : [intoTunnels(marks, input.numbers.mark.mask)]),
+    ...(links.length === 0 ? [] : [intoTunnels(marks, input.numbers.mark.mask, stateless.into)]),
     ...(input.guarded[4].length + input.guarded[6].length === 0 ? [] : [guardChain()]),
   ];
   const masqueraded = masqueradeSets(input.tunnels);

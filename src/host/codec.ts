@@ -222,6 +222,7 @@ const encodeForward = (forward: ForwardShare): Readonly<Record<Exclude<keyof For
   match: encodeMatch(forward.match),
   policy: forward.policy && encodePolicy(forward.policy),
   publicLinks: forward.publicLinks,
+  stateless: forward.stateless,
   to: printAddress(forward.to),
 });
 
@@ -288,6 +289,11 @@ const readNo: Reader<false> = (json, path) => {
   return json;
 };
 
+const readStateless: Reader<true> = (json, path) => {
+  if (json !== true) throw new JsonError(path, 'true', json);
+  return json;
+};
+
 const readSharedForward: Reader<Omit<ForwardShare, keyof Own>> = (json, path) => {
   const from = fields(json, path);
   return {
@@ -300,6 +306,7 @@ const readSharedForward: Reader<Omit<ForwardShare, keyof Own>> = (json, path) =>
     ...optional(from, 'balance', list(readTarget), path),
     ...optional(from, 'drain', readNo, path),
     ...optional(from, 'fastPath', readNo, path),
+    ...optional(from, 'stateless', readStateless, path),
   };
 };
 

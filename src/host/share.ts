@@ -74,6 +74,8 @@ export interface ForwardShare {
   readonly drain?: false;
   /** Its connections stay out of the kernel's fast path. Absent: they may take it. */
   readonly fastPath?: false;
+  /** The host keeps no connection of it: packets are rewritten one by one. */
+  readonly stateless?: true;
 }
 
 /** One of several places that a forward leads to; ports are the forward's. */

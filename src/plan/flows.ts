@@ -72,6 +72,8 @@ export function staleFlows({ mask, forwarded, masqueraded, before, after }: Move
     const mark = (flow.mark & mask) >>> 0;
     if (mark !== forwarded && mark !== masqueraded) return false;
     const candidates = now(flow);
+    // Nobody tracks it any more: left alone, its entry would go out of step with it, and be in its way if it is tracked again.
+    if (candidates.some(({ stateless }) => stateless === true)) return true;
     const leadsThere = candidates.some((forward) => {
       const { to, masquerade } = targetFor(forward, flow.client);
       const port = forward.targetPorts.first + flow.askedPort - forward.ports.first;
@@ -128,7 +130,13 @@ export function printFlows({ places, before, after }: MovedFlows): string {
   const shown = places.slice(0, SHOWN).join(', ');
   const more = places.length > SHOWN ? ` and ${places.length - SHOWN} more` : '';
   const cuts = [...before, ...after].some(({ protocol, drain }) => protocol === 'tcp' && drain === false);
-  return `${cuts ? 'UDP, and TCP where drain is false' : 'UDP'}: ${shown}${more}`;
+  const untracks = after.some(({ stateless }) => stateless === true);
+  const kinds = [
+    'UDP',
+    ...(cuts ? ['TCP where drain is false'] : []),
+    ...(untracks ? ['all where tracking is Stateless'] : []),
+  ];
+  return `${kinds.join(', and ')}: ${shown}${more}`;
 }
 
 const SHOWN = 3;

@@ -41,6 +41,7 @@ export function toForward(written: Written, known: Known, problems: Problem[]): 
           'means nothing for policy Failover, which takes targets in their order',
         ),
       );
+  if (spec.tracking === 'Stateless') problems.push(...untrackable(written));
   // With a target in doubt nothing can be said of families.
   if (problems.length > before) return undefined;
   const carried = [4, 6] as const satisfies Family[];
@@ -63,6 +64,17 @@ export function toForward(written: Written, known: Known, problems: Problem[]): 
     families:
       addresses === undefined ? families : carried.filter((one) => addresses.some(({ family }) => family === one)),
   };
+}
+
+/** What nobody can do who does not remember connections. */
+function untrackable({ spec, problem }: Written): readonly Problem[] {
+  const asked = [
+    ...(spec.limits === undefined ? [] : [['spec.limits', 'counts connections']]),
+    ...(spec.clientAddress === 'Masquerade' ? [['spec.clientAddress', 'remembers whom it hides']] : []),
+  ] as const;
+  return asked.map(([path, why]) =>
+    problem('wrongValue', path ?? '', `${why}, and tracking: Stateless keeps none on the edge`),
+  );
 }
 
 interface FoundTarget {

@@ -88,8 +88,9 @@ export const portForwardSpec = z.strictObject({
   tracking: z
     .enum(['Stateful', 'Stateless'])
     .default('Stateful')
-    .describe('Stateless: no connection tracking on the edge.')
-    .register(notes, { later: ['Stateless'] }),
+    .describe(
+      'Stateless: no connection tracking on the edge, each packet is rewritten by itself. Without limits, Masquerade, hairpin, drain and translated ICMP errors.',
+    ),
   hairpin: z
     .boolean()
     .default(true)

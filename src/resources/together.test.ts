@@ -95,6 +95,16 @@ const natted = host(
   ', interfaces: [{ name: eth0, zone: public, addresses: [10.0.0.5/24], outside: { 10.0.0.5: 203.0.113.9 } }, { name: lan, zone: private, addresses: [192.168.1.1/24] }]',
 );
 
+test('tracking Stateless asks for nothing that needs connections', () => {
+  const asking = (more: string): readonly string[] =>
+    problemsOf(...hosts, forward('x', 'hosts: [edge]', tcp(80), `, tracking: Stateless${more}`));
+  expect(asking('')).toEqual([]);
+  expect(asking(', limits: { connections: 3 }, clientAddress: Masquerade')).toEqual([
+    expect.stringContaining('spec.limits: counts connections, and tracking: Stateless keeps none on the edge'),
+    expect.stringContaining('spec.clientAddress: remembers whom it hides, and tracking: Stateless keeps none'),
+  ]);
+});
+
 for (const [title, first, second, clash] of [
   ['the same port', 'hosts: [edge]', 'hosts: [edge]', true],
   ['another host', 'hosts: [edge]', 'hosts: [node]', false],
@@ -193,7 +203,6 @@ for (const [says, text] of [
     'ends[1].provider',
     tunnel('x', '[{ host: edge, addresses: [10.9.0.1/30] }, { provider: { configFile: vpn.conf } }]'),
   ],
-  ['tracking Stateless', forward('x', 'hosts: [edge]', tcp(80), ', tracking: Stateless')],
   ['hairpin false', forward('x', 'hosts: [edge]', tcp(80), ', hairpin: false')],
   ['health', forward('x', 'hosts: [edge]', tcp(80), ', health: { tcp: 8080, interval: 200ms, failures: 3 }')],
 ] as const) {

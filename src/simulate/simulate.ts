@@ -30,6 +30,11 @@ export function simulate(
 ): Trace {
   const walk = (start: Start): Way =>
     follow(network, { connections, origin: flow.from, keepsHops: hops === true, ...(draws && { draws }) }, start);
+  const traced = traceOf(network, flow, walk);
+  return { ...traced, trackedBy: [...connections].flatMap(([host, { size }]) => (size > 0 ? [host] : [])) };
+}
+
+function traceOf(network: Network, flow: Flow, walk: (start: Start) => Way): Omit<Trace, 'trackedBy'> {
   const begin = startOf(network, flow);
   if (begin === undefined) {
     return {

@@ -40,6 +40,8 @@ export interface Trace {
   readonly reply?: Way;
   /** The next packet of the connection, which meets what an established one meets. Absent where there was no answer. */
   readonly next?: Way;
+  /** The hosts that hold a connection after it; those of flows before it count too. */
+  readonly trackedBy: readonly string[];
 }
 
 /** Who asks: somebody beyond a link of a host (a client on the Internet, a neighbour, the far end of a tunnel), or the host itself. */

@@ -85,7 +85,9 @@ function promisesAt(
   );
   const seen = isHidden ? "the client's address is hidden from the target" : "the target sees the client's own address";
   const kept = keptOut(ground, edge, forwards);
-  const hairpin = resource.hairpin ? hairpinFindings(ground, edge, forwards, aims) : [];
+  // Those inside would be answered by nobody who remembers what they asked.
+  const isStateless = resource.tracking === 'Stateless';
+  const hairpin = resource.hairpin && !isStateless ? hairpinFindings(ground, edge, forwards, aims) : [];
   return [
     promise(`reachable from outside by ${edge.name} at ${places(forwards, edge)}`, ({ reaches }) => reaches),
     ...(kept.length === 0 ? [] : [concluded(ground, name, `nobody outside allow comes in by ${edge.name}`, kept)]),
@@ -94,6 +96,7 @@ function promisesAt(
     ...(forwards.some(({ protocol }) => protocol === 'tcp')
       ? [promise('TCP segments fit the tunnels on the way', ({ fits }) => fits)]
       : []),
+    ...(isStateless ? [promise(`${edge.name} tracks none of its connections`, ({ untracked }) => untracked)] : []),
     ...(hairpin.length === 0
       ? []
       : [concluded(ground, name, `reachable from ${edge.name} itself and from the target's network`, hairpin)]),
@@ -103,7 +106,7 @@ function promisesAt(
 /** Nobody who was tried came to the target: its share may be that small. */
 function unseen(id: string): Judged {
   const finding: Finding = { holds: 'undecided', reason: `none of the clients that were tried comes to ${id}` };
-  return { reaches: finding, client: fulfilled, answers: fulfilled, fits: fulfilled };
+  return { reaches: finding, client: fulfilled, answers: fulfilled, fits: fulfilled, untracked: fulfilled };
 }
 
 /** Those just outside `allow`, at the first and last port: each must end on the edge. */

@@ -66,7 +66,10 @@ function judge(
   const worst = (kind: keyof Judged): Finding =>
     worstOf([...each.map((judged, index) => byWay(judged[kind], traces[index])), ...beyond]) ?? fulfilled;
   return {
-    judged: { reaches: worst('reaches'), client: worst('client'), answers: worst('answers'), fits: worst('fits') },
+    judged: {
+      ...{ reaches: worst('reaches'), client: worst('client'), answers: worst('answers') },
+      ...{ fits: worst('fits'), untracked: worst('untracked') },
+    },
     through: traces.flatMap(({ request, reply, next }) => [request, reply, next].flatMap((way) => way?.through ?? [])),
   };
 }
@@ -80,12 +83,17 @@ function judgeTrace(ground: Ground, flow: Flow, trace: ChanceTrace, expected: Ex
   const reaches = reachFinding(flow, trace, expected, targetPort);
   if (reaches.holds !== true) {
     const unknown: Finding = { holds: 'undecided', reason: 'the request does not reach the target' };
-    return { reaches, client: unknown, answers: unknown, fits: unknown };
+    return { reaches, client: unknown, answers: unknown, fits: unknown, untracked: unknown };
   }
   const fits = fitFinding(flow, trace);
-  if (flow.from.kind === 'host') return { reaches, client: fulfilled, answers: ownAnswerFinding(flow, trace), fits };
+  const { host: edge } = flow.from;
+  const untracked: Finding = trace.trackedBy.includes(edge)
+    ? { holds: false, reason: `${edge} tracks the connection`, flow }
+    : fulfilled;
+  if (flow.from.kind === 'host')
+    return { reaches, client: fulfilled, answers: ownAnswerFinding(flow, trace), fits, untracked };
   const client = clientFinding(ground, flow, trace, expected);
-  return { reaches, client, answers: answerFinding(ground, flow, trace), fits };
+  return { reaches, client, answers: answerFinding(ground, flow, trace), fits, untracked };
 }
 
 function reachFinding(

@@ -42,6 +42,8 @@ export interface Judged {
   readonly client: Finding;
   readonly answers: Finding;
   readonly fits: Finding;
+  /** The edge keeps no connection of it. */
+  readonly untracked: Finding;
 }
 
 /** What one packet says of a promise. */

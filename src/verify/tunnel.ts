@@ -14,6 +14,7 @@ import type { ResourceSet, TunnelResource } from '../resources/index.ts';
 import { type Connections, type Flow, type Network, printPacket, simulate } from '../simulate/index.ts';
 import { clientOn, neighbourOn } from './outsider.ts';
 import { concluded, type Finding, fulfilled, type Ground, type Promised } from './promise.ts';
+import { strayAnswers } from './stateless.ts';
 
 /** The promises of every tunnel of the set. */
 export const tunnelPromises = (ground: Ground, set: ResourceSet, compiled: Compiled): readonly Promised[] =>
@@ -184,7 +185,13 @@ function notOutOfPromises(ground: Ground, end: CompiledHost, share: TunnelShare)
       return shutFinding(ground, flow, () => true);
     });
   });
-  return [concluded(ground, `Tunnel/${share.name}`, `nothing else comes out of it at ${end.name}`, findings)];
+  const untracked = strayAnswers(ground, end, share).map((flow) => shutFinding(ground, flow, () => true));
+  return [
+    concluded(ground, `Tunnel/${share.name}`, `nothing else comes out of it at ${end.name}`, [
+      ...findings,
+      ...untracked,
+    ]),
+  ];
 }
 
 /** A port that nobody declared at each address of the host and each aim, and a neighbour behind the host. Other tunnels ask for their own addresses. */

@@ -81,6 +81,12 @@ describe('a flow ends', () => {
       [forward(50, '10.0.0.1', { ports: { first: 50, last: 59 }, targetPorts: { first: 150, last: 159 } })],
       line('192.0.2.1', EDGE, 53, '10.0.0.1', 153),
     ],
+    [
+      'also where it would go right, but nobody tracks it any more',
+      true,
+      [forward(53, '10.0.0.1', { protocol: 'tcp', stateless: true })],
+      line('192.0.2.1', EDGE, 53, '10.0.0.1', 53, 255, 'tcp'),
+    ],
     ['never of TCP where it may finish', false, [], line('192.0.2.1', EDGE, 53, '10.0.0.1', 53, 255, 'tcp')],
   ] as const)
     test(name, () => expect(isStale(after, text)).toEqual([stale]));

@@ -160,6 +160,19 @@ export const scenes: Readonly<Record<string, Scene>> = {
       }),
     },
   },
+  'connections that nobody tracks': {
+    text:
+      SLIM_EDGE +
+      forwardText(
+        'bare',
+        'edge',
+        ['protocol: TCP, port: 80, targetPort: 8080', 'protocol: UDP, port: 2000-2001, targetPort: 3000-3001', 'protocol: UDP, port: 30000-30100'],
+        '{ host: node }',
+        '  tracking: Stateless\n  allow: [203.0.113.0/25, "::/0"]\n',
+      ) +
+      forwardText('kept', 'edge', ['protocol: TCP, port: 81, targetPort: 8081'], '{ host: node }'),
+    hosts: { edge: edge({ interfaces: { eth0: ['198.51.100.10/24', '2001:db8:e::10/64'], priv0: ['172.31.0.1/24', 'fd31::1/64'] } }), node: node() },
+  },
   masquerade: { text: SLIM_EDGE + WEB.replace('  to:\n', '  clientAddress: Masquerade\n  to:\n'), hosts: { edge: edge(), node: node() } },
   leased: {
     text: SLIM_EDGE + WEB,
