@@ -55,17 +55,19 @@ async function startEdge() {
 /** Longer than three lifetimes at the slowest pace. */
 const SEVERAL = 12;
 
-describe('the default route that a router advertises', () => {
+describe.concurrent('the default route that a router advertises', () => {
   for (const [before, during] of [
     ['1', '2'],
     ['2', '2'],
   ] as const)
-    test(`stays where accept_ra is ${before}: over several of its lifetimes, on a link that comes later, and after destroy`, async () => {
+    test(`stays where accept_ra is ${before}: over several of its lifetimes, on a link that comes later, and after destroy`, async ({
+      expect,
+    }) => {
       await using host = await startEdge();
       const { cli, edge } = host;
       await host.sh(`ip -6 route del default; echo ${before} >/proc/sys/net/ipv6/conf/eth0/accept_ra`);
       await using _radvd = await advertise(cli, 'edge0');
-      await expect.poll(() => host.routers('eth0'), { timeout: 10_000 }).toMatch(/^default via fe80/);
+      await expect.poll(() => host.routers('eth0'), { timeout: 30_000 }).toMatch(/^default via fe80/);
       const dumped = await cli.lab.dump('edge');
       const file = await cli.documents('edge.yaml', slimEdgeDocuments());
       await using _server = await cli.lab.serve('node', { protocol: 'tcp', port: 8080 });
@@ -98,7 +100,7 @@ describe('the default route that a router advertises', () => {
       await cli.lab.run(['ip', '-n', 'internet', 'link', 'set', 'late1', 'up']);
       await edge.run(['ip', 'link', 'set', 'late0', 'up']);
       await using late = await advertise(cli, 'late1');
-      await expect.poll(() => host.routers('late0'), { timeout: 10_000 }).toMatch(/^default via fe80/);
+      await expect.poll(() => host.routers('late0'), { timeout: 30_000 }).toMatch(/^default via fe80/);
       expect(await cli.sallyport('status', '-f', file)).toMatchObject({ status: 0 });
       late.kill();
       await late.exited;
@@ -108,12 +110,12 @@ describe('the default route that a router advertises', () => {
       // Somebody's own value, and it is put right.
       if (before === '1') {
         await host.sh('echo 1 >/proc/sys/net/ipv6/conf/eth0/accept_ra');
-        await expect.poll(() => host.routers('eth0'), { timeout: 10_000 }).toBe('');
+        await expect.poll(() => host.routers('eth0'), { timeout: 30_000 }).toBe('');
         const seen = await cli.sallyport('status', '-f', file);
         expect(seen.status).toBe(1);
         expect(seen.stdout).toContain('net.ipv6.conf.eth0.accept_ra');
         expect(await cli.sallyport('apply', '-f', file, '--yes')).toMatchObject({ status: 0, stderr: '' });
-        await expect.poll(() => host.routers('eth0'), { timeout: 10_000 }).toMatch(/^default via fe80/);
+        await expect.poll(() => host.routers('eth0'), { timeout: 30_000 }).toMatch(/^default via fe80/);
       }
 
       await edge.run(['ip', 'link', 'add', 'stay0', 'type', 'veth', 'peer', 'name', 'stay1']);
@@ -127,12 +129,12 @@ describe('the default route that a router advertises', () => {
       expect(await cli.lab.dump('edge')).toBe(dumped);
     });
 
-  test('stays when undo.sh takes all back', async () => {
+  test('stays when undo.sh takes all back', async ({ expect }) => {
     await using host = await startEdge();
     const { cli } = host;
     await host.sh('ip -6 route del default');
     await using _radvd = await advertise(cli, 'edge0');
-    await expect.poll(() => host.routers('eth0'), { timeout: 10_000 }).toMatch(/^default via fe80/);
+    await expect.poll(() => host.routers('eth0'), { timeout: 30_000 }).toMatch(/^default via fe80/);
     const dumped = await cli.lab.dump('edge');
     const file = await cli.documents('edge.yaml', slimEdgeDocuments());
     expect(await cli.sallyport('apply', '-f', file, '--yes')).toMatchObject({ status: 0, stderr: '' });
@@ -145,7 +147,9 @@ describe('the default route that a router advertises', () => {
     expect(await cli.lab.dump('edge')).toBe(dumped);
   });
 
-  test('is not asked for where somebody switched it off: systemd-networkd, which listens itself', async () => {
+  test('is not asked for where somebody switched it off: systemd-networkd, which listens itself', async ({
+    expect,
+  }) => {
     await using host = await startEdge();
     const { cli } = host;
     await host.sh('echo 0 >/proc/sys/net/ipv6/conf/eth0/accept_ra');

@@ -3,6 +3,7 @@ import { type CompiledHost, compile, compileRemoval } from '../compile/index.ts'
 import { printAddress } from '../net/index.ts';
 import type { ResourceSet } from '../resources/index.ts';
 import { tunnelsStopped } from '../verify/index.ts';
+import { deafEnds } from './arrivals.ts';
 import { findSettings } from './causes.ts';
 import { InputProblems } from './exit.ts';
 import { reportStatus, type StatusReport } from './status-report.ts';
@@ -18,8 +19,8 @@ export async function lookAt(
 ): Promise<StatusReport> {
   const { managed, facts, unreachable } = survey;
   const wanted = wantedOf(set, setName, survey);
-  const silent = await silentPeers(survey, setName, signal);
-  const seen = { set, facts, unreachable, wanted, setName, silent, now: Date.now() / 1000 };
+  const [silent, deaf] = await Promise.all([silentPeers(survey, setName, signal), deafEnds(survey, setName, signal)]);
+  const seen = { set, facts, unreachable, wanted, setName, silent, deaf, now: Date.now() / 1000 };
   const report = reportStatus(seen);
   const changed = report.hosts.filter(({ drift }) => drift.some(({ object }) => object === 'sysctl'));
   const isSilent = report.resources.some((resource) => resource.lookAt !== undefined);

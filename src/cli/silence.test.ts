@@ -84,3 +84,37 @@ test('a rule on the edge itself that came later is named, with the table that ho
     /^the firewall on edge itself \(INPUT\): edge drops .* inet between c: udp dport 51820 drop$/,
   );
 });
+
+/** VXLAN, and where the kernel can make them IPIP and GRE: no handshake, no port, and still known. */
+const others = [
+  ['VXLAN', 'udp dport 4789', 'UDP 4789'],
+  ['IPIP', 'meta l4proto { 4, 41 }', 'IP protocol 4 (IPIP) and IP protocol 41 (IPv6 in IP)'],
+  ['GRE', 'meta l4proto 47', 'IP protocol 47 (GRE)'],
+] as const;
+for (const [type, match, words] of others) {
+  test(`${type}: packets that are dropped one way are seen, and that way alone is named`, async () => {
+    await using cli = await startCliLab({ home: false });
+    const text = slimEdgeDocuments()
+      .replace('type: WireGuard', `type: ${type}`)
+      .replace('endpoint: "198.51.100.10:51820"', 'endpoint: "198.51.100.10"')
+      .replace('"fd90:0::2/64"] }', '"fd90:0::2/64"], endpoint: "192.0.2.140" }');
+    const file = await cli.documents('edge.yaml', text);
+    const wall = await firewall(cli, 'internet', 'forward', `ip daddr 192.0.2.140 ${match} drop`);
+    const applied = await cli.sallyport('apply', '-f', file, '--yes');
+    if (/not supported by this kernel/.test(applied.stderr) && type !== 'VXLAN') {
+      expect(applied.status).toBe(2); // this kernel has no such links; the VM's has
+      return;
+    }
+    expect(applied.status).toBe(0);
+    expect(applied.stderr).toContain('node: nothing that edge sends arrives on sp-edge-node');
+    const oneWay = [
+      `the firewall of node's provider: it must let in ${words} from 198.51.100.10 to 192.0.2.140`,
+      `the firewall on node itself (INPUT): it must let in ${words}`,
+    ];
+    expect(looks(applied.stderr)).toEqual(oneWay);
+    const found = await cli.sallyport('status', '-f', file);
+    expect([found.status, looks(found.stdout)]).toEqual([1, oneWay]);
+    await wall.lift();
+    expect(await cli.sallyport('status', '-f', file, '--wait', '10s')).toMatchObject({ status: 0 });
+  });
+}

@@ -7,6 +7,8 @@ import type { WireGuardPeer } from '../wireguard/index.ts';
 /** One end of a tunnel as it was seen; `peer` is the other end as this host's WireGuard knows it. */
 export interface SilentEnd {
   readonly peer?: WireGuardPeer;
+  /** It was seen that nothing arrives here. */
+  readonly isDeaf?: boolean;
   readonly publicAddresses: readonly PublicAddress[];
   /** The rule on this host that stops the tunnel's own packets, as it is simulated. */
   readonly stopped?: string;
@@ -29,6 +31,7 @@ export function whatToLookAt(tunnel: TunnelResource, ends: readonly [SilentEnd, 
     case 'IPIP':
     case 'GRE':
       return tunnel.ends.flatMap(({ host, endpoint, listenPort }, index) => {
+        if (ends[index]?.isDeaf !== true && ends.some(({ isDeaf }) => isDeaf === true)) return [];
         const far = tunnel.ends[1 - index]?.endpoint;
         const what = outerWords(tunnel, listenPort ?? endpoint?.port);
         const between = `${far === undefined ? '' : ` from ${printHost(far)}`}${endpoint === undefined ? '' : ` to ${printHost(endpoint)}`}`;

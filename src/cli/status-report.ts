@@ -56,6 +56,8 @@ export interface StatusInput {
   readonly setName: string;
   /** Peers that their neighbour table calls FAILED, as `host address`. */
   readonly silent: ReadonlySet<string>;
+  /** Ends that hear nothing of what the other one sends, as `HOST TUNNEL`. */
+  readonly deaf?: ReadonlySet<string>;
   /** What sysctl files on a host set; of hosts whose settings differ alone. */
   readonly settings?: ReadonlyMap<string, readonly SettingLine[]>;
   /** The rule by which a host stops the packets of a tunnel itself, as `TUNNEL HOST`. */
@@ -122,7 +124,7 @@ function withCause(change: HostChange, lines: readonly SettingLine[]): Drift {
 const tunnelsOf = ({ wanted, setName }: StatusInput, host: string): readonly TunnelShare[] =>
   wanted.get(host)?.record?.sets.get(setName)?.tunnels ?? [];
 
-function endStatus({ facts, silent, unreachable, now }: StatusInput, host: string, tunnel: TunnelShare): End {
+function endStatus({ facts, silent, deaf, unreachable, now }: StatusInput, host: string, tunnel: TunnelShare): End {
   const { name, link: linkName, peer } = tunnel;
   const state = facts.get(host)?.state;
   const end = (reason: string | null, lastHandshakeSeconds: number | null = null): End => ({
@@ -137,6 +139,8 @@ function endStatus({ facts, silent, unreachable, now }: StatusInput, host: strin
   if (!link.up || link.carrier === false) return end(`${host}: ${linkName} is down`);
   if (tunnel.type !== 'WireGuard') {
     const failed = peer.addresses.find((address) => silent.has(`${host} ${printAddress(address)}`));
+    if (deaf?.has(`${host} ${name}`) === true)
+      return { ...end(`${host}: nothing that ${peer.host} sends arrives on ${linkName}`), isSilent: true };
     if (failed === undefined) return end(null);
     return { ...end(`${host}: ${printAddress(failed)} does not answer on ${linkName}`), isSilent: true };
   }
@@ -198,6 +202,7 @@ function silentEnd(input: StatusInput, host: string, { name }: TunnelResource): 
   const stopped = input.stopped?.get(`${name} ${host}`);
   return {
     publicAddresses: input.wanted.get(host)?.publicAddresses ?? [],
+    ...(input.deaf?.has(`${host} ${name}`) === true && { isDeaf: true }),
     ...(peer !== undefined && { peer }),
     ...(stopped !== undefined && { stopped }),
   };
