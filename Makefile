@@ -9,7 +9,7 @@ TOOLS = PATH="$(CURDIR)/.toolchain/node_modules/.bin:$(CURDIR)/node_modules/.bin
 # Whoever owns the checkout builds in it. Another (sudo make install) takes the build that stands there, so nothing in it becomes root's.
 OWN_BUILD = $(if $(filter $(shell id -u),$(shell stat -c %u .)),build)
 
-.PHONY: help build test test-small demo lint format reference bench soak package install uninstall clean toolchain
+.PHONY: help build test test-kernel test-small demo lint format reference bench soak package install uninstall clean toolchain
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -21,14 +21,13 @@ test: toolchain build ## all tests, on this machine's kernel; FILES='src/net' fo
 	@sh scripts/packages.sh test
 	@$(TOOLS) sh scripts/namespaces.sh test vitest run --configLoader native $(FILES)
 
-# A few of the path's tests, as many as end within minutes: all runs ten times slower there.
-KERNEL_TESTS = src/cli/path.test.ts -t 'WireGuard, dialled|IPv6-only pair|WireGuard to a pod|own address.* over VXLAN|large answer'
+# What runs there is said where it is written: tests with the tag vm, or vm-only. FILES of one's own run whole.
+IN_VM = --tags-filter 'vm || vm-only' $$(grep -rlE "'vm(-only)?'" --include='*.test.ts' src)
 
-.PHONY: test-kernel
-test-kernel: toolchain build $(if $(FILES),,test-small) ## some of them on a stock Debian kernel with its own WireGuard, in a VM; FILES='src/net' for others
+test-kernel: toolchain build $(if $(FILES),,test-small) ## those tagged vm, on a stock Debian kernel with its own WireGuard, in a VM; FILES='src/net' for others
 	@sh scripts/packages.sh test
-	@sh scripts/vm.sh vitest run --configLoader native --testTimeout 600000 --hookTimeout 600000 \
-	  --reporter verbose --hideSkippedTests --reporter ./scripts/totals.ts $(or $(FILES),$(KERNEL_TESTS))
+	@sh scripts/vm.sh vitest run --configLoader native --reporter verbose --hideSkippedTests --reporter ./scripts/totals.ts \
+	  $(or $(FILES),$(IN_VM))
 
 test-small: toolchain build ## an edge of 512 MB, in a VM: 50,000 forwards and 100,000 connections
 	@sh scripts/packages.sh test

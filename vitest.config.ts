@@ -3,6 +3,9 @@ import { defineConfig } from 'vitest/config';
 // By sudo in another's checkout nothing is kept there: it would be root's.
 const keep = process.env.SUDO_UID === undefined;
 
+/** Set by scripts/vm/guest.sh: there all takes about ten times as long. */
+const inVm = process.env.LAB_LANE === 'vm';
+
 export default defineConfig({
   test: {
     include: ['src/**/*.test.ts', 'scripts/**/*.test.ts'],
@@ -11,8 +14,13 @@ export default defineConfig({
     maxWorkers: 2,
     cache: keep,
     fsModuleCache: keep,
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    tags: [
+      { name: 'vm', description: 'also on the stock Debian kernel of the VM (make test-kernel)' },
+      { name: 'vm-only', description: 'only there: it needs what this kernel or this machine lacks' },
+    ],
+    ...(inVm
+      ? { testTimeout: 600_000, hookTimeout: 600_000 }
+      : { testTimeout: 60_000, hookTimeout: 60_000, tagsFilter: ['!vm-only'] }),
     reporters: ['default', './scripts/totals.ts'],
     coverage: { provider: 'v8', include: ['src/**/*.ts'] },
   },

@@ -1,9 +1,25 @@
-import type { Reporter, SerializedError, TestModule } from 'vitest/node';
+import type { Reporter, SerializedError, TestCase, TestModule, Vitest } from 'vitest/node';
 
 /** vitest's last word as one plain line: `N passed, N failed`, then skipped if any. A file that broke before or beside its tests is one failure. */
 export default class Totals implements Reporter {
+  /** By --tags-filter, of which `vm || vm-only` and `!vm-only` are known here. Other tests are not skipped: this lane did not ask for them. */
+  #filters: readonly string[] = [];
+
+  onInit({ config }: Vitest): void {
+    this.#filters = config.tagsFilter ?? [];
+  }
+
+  #asks({ tags }: TestCase): boolean {
+    const has = (word: string): boolean => (word.startsWith('!') ? !tags.includes(word.slice(1)) : tags.includes(word));
+    return this.#filters.every((filter) => filter.split(' || ').some(has));
+  }
+
   onTestRunEnd(modules: readonly TestModule[], unhandled: readonly SerializedError[]): void {
-    const tests = modules.flatMap((module) => [...module.children.allTests()]);
+    const all = modules.flatMap((module) => [...module.children.allTests()]);
+    const tests = all.filter((test) => this.#asks(test));
+    const elsewhere = all.filter((test) => test.tags.includes('vm-only') && !this.#asks(test));
+    for (const { module, fullName } of elsewhere)
+      process.stdout.write(`only in make test-kernel: ${module.relativeModuleId} > ${fullName}\n`);
     const suites = modules.flatMap((module) => [module, ...module.children.allSuites()]);
     const count = (state: 'passed' | 'failed' | 'skipped') =>
       tests.filter((test) => test.result().state === state).length;

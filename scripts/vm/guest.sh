@@ -3,7 +3,7 @@
 set -u
 { read -r checkout && read -r modules && read -r path; } </run/job
 PATH=$checkout/.toolchain/node_modules/.bin:$checkout/node_modules/.bin:$path
-export PATH HOME=/tmp CI=true NO_COLOR=1 LC_ALL=C.UTF-8
+export PATH HOME=/tmp LAB_LANE=vm LAB_PATIENCE=10 CI=true NO_COLOR=1 LC_ALL=C.UTF-8
 cd "$checkout" || exit
 
 run() (

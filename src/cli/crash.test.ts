@@ -65,7 +65,9 @@ describe('killed after step', () => {
   }, 180_000);
 
   for (const at of [0, 1, 2, 5, 9, 14]) {
-    test(`${at === 0 ? 'none, while keys are made,' : at} of an apply: destroy takes all back`, async () => {
+    test(`${at === 0 ? 'none, while keys are made,' : at} of an apply: destroy takes all back`, {
+      tags: at === 9 ? ['vm'] : [],
+    }, async () => {
       expect(await run('apply', at)).toMatchObject({ status: 137, stderr: '' });
       expect(await cli.sallyport('destroy', '-f', file, '--yes')).toMatchObject({ status: 0, stderr: '' });
       expect(await cli.dumps()).toBe(before);

@@ -125,7 +125,9 @@ describe('UDP flows follow their forward', () => {
     ['that keeps the client', ''],
     ['that hides the client', ', clientAddress: Masquerade'],
   ] as const)
-    test(`${name}: from the same port the new target answers, the old one sees no packet more`, async () => {
+    test(`${name}: from the same port the new target answers, the old one sees no packet more`, {
+      tags: more === '' ? ['vm'] : [],
+    }, async () => {
       await using moving = await start();
       const { lab, sallyport, ask, seen } = moving;
       await sallyport('apply', documents(0, more));
@@ -180,7 +182,9 @@ for (const [drain, lost] of [
   [true, 0],
   [false, 10],
 ] as const)
-  test(`established TCP connections with drain: ${drain}: ${lost} of 10 are cut`, async () => {
+  test(`established TCP connections with drain: ${drain}: ${lost} of 10 are cut`, {
+    tags: drain ? [] : ['vm'],
+  }, async () => {
     await using moving = await start();
     const { lab, sallyport } = moving;
     const more = `, drain: ${drain}`;

@@ -17,6 +17,16 @@ const V4 = '198.51.100.10';
 const V6 = '2001:db8:e::10';
 const CLIENT = { 4: 'seen from 192.0.2.10', 6: 'seen from 2001:db8:c::10' };
 
+/** Those that run in the VM too: a way of each kind, as many as end within minutes there. */
+const IN_VM: ReadonlySet<string> = new Set([
+  'over WireGuard, dialled from behind a home router',
+  'over VXLAN',
+  'over a private network',
+  'by an IPv6-only pair',
+  'WireGuard to a pod',
+]);
+const tags = (name: string): { tags?: string[] } => (IN_VM.has(name) ? { tags: ['vm'] } : {});
+
 /** Every kind of port the documents forward, and where a server must hear it. */
 async function serveAll({ lab }: Story, host: string): Promise<void> {
   for (const port of [8080, 3002]) await lab.serve(host, { protocol: 'tcp', port });
@@ -85,7 +95,7 @@ describe('the client is seen by its own address, and answered', () => {
       },
     ],
   ] as const satisfies readonly (readonly [string, SlimEdgeOptions, Documents, Readonly<Record<string, string>>])[]) {
-    test(name, async () => {
+    test(name, tags(name), async () => {
       await using story = await startStory(slimEdge(topology));
       const text = documents(parts);
       await story.apply(text);
@@ -135,7 +145,7 @@ describe('hosts that check the reverse path strictly', () => {
       'pod',
     ],
   ] as const satisfies readonly (readonly [string, SlimEdgeOptions, Documents, string])[])
-    test(`are passed over ${name}, and check as before afterwards`, async () => {
+    test(`are passed over ${name}, and check as before afterwards`, tags(name), async () => {
       await using story = await startStory(slimEdge(topology), async (lab) => {
         for (const host of ['edge', 'node'])
           for (const setting of ['all.rp_filter', 'default.rp_filter', 'all.src_valid_mark'])
@@ -149,7 +159,9 @@ describe('hosts that check the reverse path strictly', () => {
     });
 });
 
-test('segments fit the tunnel: a large answer arrives in packets no larger than it carries, by both families', async () => {
+test('segments fit the tunnel: a large answer arrives in packets no larger than it carries, by both families', {
+  tags: ['vm'],
+}, async () => {
   await using story = await startStory(slimEdge(), async (lab) => {
     // WireGuard gathers segments (GRO) and a veth passes them on as one: cut as by a real card, or no size is seen. By size too:
     // what newer wireguard-go (Debian 13) gathers comes without a count of segments (virtio_net_hdr_to_skb).

@@ -33,7 +33,7 @@ for (const [type, outside, kind, mtu] of [
   ['GRE', 4, 'gre', 1476],
   ['GRE', 6, 'ip6gre', 1456],
 ] as const)
-  test(`${type} over IPv${outside} carries both families, or is refused by name`, async () => {
+  test(`${type} over IPv${outside} carries both families, or is refused by name`, { tags: ['vm'] }, async () => {
     await using story = await startStory(slimEdge({ privateLink: true }));
     const { lab } = story;
     const text = documents({ tunnel: tunnel(type, outside) });
@@ -58,4 +58,4 @@ for (const [type, outside, kind, mtu] of [
     expect(bare, 'all of it went by the tunnel').toEqual([]);
     expect((await story.sallyport(['plan', '--detailed-exitcode', '-f', '-'], text)).status).toBe(0);
     await story.destroy(text);
-  }, 300_000);
+  });

@@ -3,9 +3,12 @@ import { readFileSync } from 'node:fs';
 import type { Readable, Writable } from 'node:stream';
 import { installHint, searchPath } from './tools.ts';
 
+/** A limit for what must end, longer on a machine that is known to be slow (LAB_PATIENCE times): an emulated one. */
+export const patient = (timeoutMs: number): number => timeoutMs * Number(process.env.LAB_PATIENCE ?? 1);
+
 export interface RunOptions {
   readonly stdin?: string;
-  /** Killed after this long; 30 s unless given. */
+  /** Killed after this long, `patient`; 30 s unless given. */
   readonly timeoutMs?: number;
   /** A status other than 0 is then a result, not an error. */
   readonly allowFailure?: boolean;
@@ -86,7 +89,7 @@ async function runCommand(
   const stdout = collect(child.stdout);
   const stderr = collect(child.stderr);
   let note = '';
-  const timeoutMs = options.timeoutMs ?? 30_000;
+  const timeoutMs = patient(options.timeoutMs ?? 30_000);
   const stop = (why: string): void => {
     note = why;
     killGroup(child);

@@ -2,6 +2,7 @@ export { type Activity, type Server, trafficProgram } from './agent.ts';
 export type { Capture } from './capture.ts';
 export {
   CommandError,
+  patient,
   type Runner,
   type RunningCommand,
   type RunOptions,
