@@ -5,10 +5,11 @@ set -eu
 cd "$(dirname "$0")/.."
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin   # an ordinary user's PATH on Debian lacks them
 
-# The kernel, locked: Debian 12's own (not the cloud flavour, which lacks 9p). The sum is the one in the archive's signed Packages file.
-release=6.1.0-50-amd64
-version=6.1.176-1
-sha256=7b5597492a0a65aee61985a492e6bcc3f2cde830072a0e3b3d8c7e1b90279bd3
+# The kernel, locked: Debian 12's own (not the cloud flavour, which lacks 9p), the sums from the archive's signed Packages file. The
+# archive drops old ones: of these the first that is still to be had serves, and no other.
+locked='6.1.0-50-amd64 6.1.176-1 7b5597492a0a65aee61985a492e6bcc3f2cde830072a0e3b3d8c7e1b90279bd3
+6.1.0-47-amd64 6.1.170-3 e0061f95dbe31f5646e5a29ba9a62293f6b625a70e81fc2b04344d8ab7589c34'
+pool=http://deb.debian.org/debian/pool/main/l/linux-signed-amd64   # for who has another release's lists
 
 # In the order in which they can be loaded: a bus to the host's files, the files, the layer above them.
 boot_modules='virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci 9pnet 9pnet_virtio netfs fscache 9p overlay'
@@ -41,25 +42,34 @@ if [ -n "$missing" ]; then
 fi
 
 # Unpacked once; the sum file is written last, so that one cut short is done again.
-cache=node_modules/.cache/kernel-$version
-package=linux-image-$release
-if [ "$(cat "$cache/sha256" 2>/dev/null)" != "$sha256" ]; then
+unpacked() { [ "$(cat "$cache/sha256" 2>/dev/null)" = "$sha256" ]; }
+from_apt() { (cd "$cache" && apt-get -qq download "$package=$version"); }
+from_pool() { curl -fsS --max-time 600 -o "$cache/${package}_${version}_amd64.deb" "$pool/${package}_${version}_amd64.deb"; }
+fetch() {
   echo "fetching $package $version (the stock kernel of the VM, 70 MB) into $cache/" >&2
   rm -rf "$cache"
   mkdir -p "$cache"
-  fetch() { (cd "$cache" && apt-get -qq download "$package=$version" 2>&1); }
-  said=$(fetch) || {
-    [ "$(id -u)" != 0 ] || apt-get -qq update >/dev/null 2>&1 || true
-    said=$(fetch) || refuse "$said
-$package $version is not to be had: apt-get update, or lock a newer one in scripts/vm.sh (apt-cache policy linux-image-amd64)."
-  }
+  said=$("$1" 2>&1) || { echo "$said" >&2; return 1; }
   deb=$(echo "$cache/$package"_*.deb)
   [ "$(sha256sum <"$deb")" = "$sha256  -" ] || refuse "$deb is not the $package $version locked in scripts/vm.sh: another sha256."
   dpkg-deb -x "$deb" "$cache"
   depmod -b "$cache" "$release"
   rm "$deb"
   echo "$sha256" >"$cache/sha256"
-fi
+}
+refresh() { [ "$(id -u)" != 0 ] || apt-get -qq update >/dev/null 2>&1 || true; false; }
+choose() {
+  while read -r release version sha256; do
+    cache=node_modules/.cache/kernel-$version
+    package=linux-image-$release
+    if "$@"; then return; fi
+  done <<END
+$locked
+END
+  return 1
+}
+choose unpacked || choose fetch from_apt || refresh || choose fetch from_apt || choose fetch from_pool || refuse "\
+None of the kernels locked in scripts/vm.sh is to be had any more: lock newer ones (apt-cache show linux-image-amd64 names the package)."
 modules=$cache/lib/modules/$release
 
 work=$(mktemp -d)
@@ -86,7 +96,7 @@ printf '%s\0' "$@" >"$work/root/command"
 set +e
 timeout --foreground "$limit" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m "${VM_MEMORY:-3G}" -nodefaults -no-reboot \
   -display none -serial stdio -nic none \
-  -kernel "$cache/boot/vmlinuz-$release" -initrd "$work/initramfs" -append 'console=ttyS0 quiet panic=-1 no_timer_check' \
+  -kernel "$cache/boot/vmlinuz-$release" -initrd "$work/initramfs" -append "console=ttyS0 quiet panic=-1 no_timer_check ${VM_APPEND:-}" \
   -fsdev local,id=root,path=/,security_model=none,readonly=on,multidevs=remap -device virtio-9p-pci,fsdev=root,mount_tag=root \
   </dev/null >"$work/serial" 2>&1 &
 qemu=$!
