@@ -93,6 +93,7 @@ printf '%s\0' "$@" >"$work/root/command"
 # Without KVM, which may be there, answer, and still hang a stock kernel where this machine is itself a guest.
 # no_timer_check: on a busy machine the VM's timer ticks too late for the kernel's test of it, which panics.
 # The serial line is the only way out: all output, and last the status. It ends its lines in \r\n.
+: >"$work/serial"   # there before tail looks for it
 set +e
 timeout --foreground "$limit" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m "${VM_MEMORY:-3G}" -nodefaults -no-reboot \
   -display none -serial stdio -nic none \
