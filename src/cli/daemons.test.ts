@@ -223,6 +223,37 @@ test.skipIf(problem !== undefined)(
 );
 
 test.skipIf(problem !== undefined)(
+  `a daemon that does not come back, and a kill at any step: the apply is taken back, or goes on${where}`,
+  async () => {
+    await using node = await start(['systemd-networkd.service'], networkd);
+    await node.sh(settled);
+    const before = await node.dump();
+    const refuses = '/run/systemd/system/systemd-networkd.service.d/no.conf';
+    await node.sh(
+      `mkdir -p /run/systemd/system/systemd-networkd.service.d; printf '[Service]\\nExecStartPre=false\\n' >${refuses}; systemctl daemon-reload`,
+    );
+    const failed = await node.sallyport('apply', '--yes');
+    expect(failed.status).toBe(1);
+    expect(failed.stderr).toMatch(/node: files of systemd-networkd: .*failed.*; node is as it was/s);
+    await node.sh(
+      `rm ${refuses}; systemctl daemon-reload; systemctl reset-failed; systemctl start systemd-networkd; ${settled}`,
+    );
+    expect(await node.dump()).toBe(before);
+
+    // Killed at whatever moment, what stands is known, and the next apply or destroy goes on from there.
+    for (const afterMs of [400, 800, 1_200]) {
+      await node.sh(
+        `timeout -s KILL ${afterMs / 1_000} ${process.execPath} ${sallyportPath} apply --yes -f /root/edge.yaml || :`,
+      );
+      if (afterMs === 800) await node.apply();
+      expect(await node.sallyport('destroy', '--yes')).toMatchObject({ status: 0, stderr: '' });
+      expect([afterMs, await node.dump()]).toEqual([afterMs, before]);
+    }
+  },
+  120_000,
+);
+
+test.skipIf(problem !== undefined)(
   `NetworkManager leaves our links alone, beside the user's own list${where}`,
   async () => {
     const theirs = { '/etc/NetworkManager/conf.d/50-user.conf': '[keyfile]\nunmanaged-devices=interface-name:eth9\n' };

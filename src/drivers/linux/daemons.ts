@@ -65,7 +65,8 @@ umask 022
 t=$1/daemon-file.new d=$2 mark=$3; shift 3; mkdir -p "\${t%/*}" || exit
 ours() { [ ! -e "$1" ] && [ ! -L "$1" ] || head -n 1 "$1" | grep -qxF -e "$mark"; }
 runs() { [ -d /run/systemd/system ] && systemctl is-active --quiet "$d.service"; }
-restart() { [ "$d" = NetworkManager ] || ! runs || systemctl try-restart "$d.service"; }
+ran=
+restart() { [ "$d" = NetworkManager ] || ! runs || { ran=yes; systemctl try-restart "$d.service"; }; }
 reload() {
   runs || return 0
   if [ "$d" = systemd-networkd ]; then networkctl reload; return; fi
@@ -79,7 +80,7 @@ reload() {
 put() { mkdir -p "\${1%/*}" && printf %s "$2" >"$t" && sync "$t" && mv -f "$t" "$1"; }
 take() { rm -f "$1" && { [ "\${1%/*}" != /etc/systemd/networkd.conf.d ] || rmdir --ignore-fail-on-non-empty "\${1%/*}"; }; }
 written=
-fail() { for f in $written; do take "$f"; done; exit 1; }
+fail() { for f in $written; do take "$f"; done; [ -z "$ran" ] || systemctl start "$d.service"; exit 1; }
 restarted=
 while [ "$#" -gt 0 ]; do
   ours "$1" || { echo "$1 is somebody else's" >&2; fail; }
