@@ -82,11 +82,11 @@ async function start(units: readonly string[], files: Readonly<Record<string, st
     files: { ...files, '/root/edge.yaml': documents },
     network: wiring,
   });
-  const sh = async (text: string) => (await machine.run(['sh', '-ec', text])).stdout;
+  const sh = async (text: string) => (await machine.run(['sh', '-ec', text], { timeoutMs: 300_000 })).stdout;
   const sallyport = (...argv: readonly string[]) =>
     machine.run([process.execPath, sallyportPath, ...argv, '-f', '/root/edge.yaml'], {
       allowFailure: true,
-      timeoutMs: 60_000,
+      timeoutMs: 300_000,
     });
   return {
     sh,
@@ -100,7 +100,7 @@ async function start(units: readonly string[], files: Readonly<Record<string, st
     },
     /** The lines of `status` on the machine, once its tunnel is up. */
     async status() {
-      const { stdout, status } = await sallyport('status', '--wait', '15s');
+      const { stdout, status } = await sallyport('status', '--wait', '60s');
       return { status, node: /^node: .*$/m.exec(stdout)?.[0] ?? stdout, stdout };
     },
     [Symbol.asyncDispose]: () => machine[Symbol.asyncDispose](),
@@ -121,7 +121,7 @@ const occasions = [
     "printf '[Match]\\nName=s*\\n[Network]\\nAddress=10.66.0.1/24\\n' >/etc/systemd/network/70-all.network; networkctl reload",
   ],
 ] as const;
-const settled = '/lib/systemd/systemd-networkd-wait-online -i eth0 --timeout=20';
+const settled = '/lib/systemd/systemd-networkd-wait-online -i eth0 --timeout=90';
 
 const problem = machineProblem();
 const where = problem === undefined ? '' : ` (not here: ${problem})`;
@@ -200,7 +200,7 @@ test.skipIf(problem !== undefined)(
     );
     expect(await node.dump()).toBe(before);
   },
-  120_000,
+  600_000, // in the VM
 );
 
 test.skipIf(problem !== undefined)(
@@ -250,7 +250,7 @@ test.skipIf(problem !== undefined)(
       expect([afterMs, await node.dump()]).toEqual([afterMs, before]);
     }
   },
-  120_000,
+  600_000, // in the VM
 );
 
 test.skipIf(problem !== undefined)(
@@ -273,7 +273,7 @@ test.skipIf(problem !== undefined)(
     expect(await files()).toBe(before);
     // Without it, NetworkManager makes the link its own.
     await node.sh('ip link add sp-other type veth peer name sp-peer; ip link set sp-other up');
-    await expect.poll(states, { timeout: 10_000 }).not.toContain('sp-other:unmanaged');
+    await expect.poll(states, { timeout: 60_000 }).not.toContain('sp-other:unmanaged');
   },
 );
 

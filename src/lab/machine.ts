@@ -36,6 +36,7 @@ mount -t sysfs -o ro sysfs sys
 mount -t cgroup2 cgroup2 sys/fs/cgroup
 mount -t tmpfs -o mode=755 tmpfs dev
 for node in null zero full random urandom tty net/tun; do
+  [ -e "/dev/$node" ] || continue
   mkdir -p "dev/$(dirname "$node")"; : >"dev/$node"; mount --bind "/dev/$node" "dev/$node"
 done
 ln -s /proc/self/fd dev/fd
@@ -106,7 +107,7 @@ exec env -i container=lab "PATH=$PATH" /lib/systemd/systemd --unit=${TARGET} --l
     const runner = createRunner('machine', entry);
     const booted = async () =>
       (await runner.run(['systemctl', 'is-active', '--quiet', ...units], { allowFailure: true })).status === 0;
-    for (const end = Date.now() + 60_000; !(await booted()); await sleep(50)) {
+    for (const end = Date.now() + 180_000; !(await booted()); await sleep(50)) {
       if (Date.now() > end) throw new Error(`it does not come up: ${said}`);
     }
     return { ...runner, pid, [Symbol.asyncDispose]: dispose };
