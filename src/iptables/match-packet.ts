@@ -187,6 +187,7 @@ export const packetMatches: Readonly<Record<string, Match>> = {
       '--hl-gt': numberIs(hopLimit, '>'),
     }),
   },
+  rt: { values: { '--rt-type': 1 }, read: eachOption({ '--rt-type': numberIn(nft.payload('rt', 'type'), 0xff) }) },
   mac: { values: { '--mac-source': 1 }, read: eachOption({ '--mac-source': macIs }) },
   pkttype: { values: { '--pkt-type': 1 }, read: eachOption({ '--pkt-type': packetTypeIs }) },
   owner: {

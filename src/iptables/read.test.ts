@@ -148,6 +148,7 @@ describe('matches', () => {
     ],
     ['-A mine -m iprange --dst-range fd00::1-fd00::9 -j DROP', 'ip6 daddr fd00::1-fd00::9 drop'],
     ['-A mine -m hl --hl-eq 255 -j DROP', 'ip6 hoplimit 255 drop'],
+    ['-A mine -m rt --rt-type 0 -j DROP', 'rt type 0 drop'],
     ['-A mine -j REJECT --reject-with icmp6-adm-prohibited', 'reject with icmpv6 type admin-prohibited'],
     ['-A mine -j DNAT --to-destination [fd00::1]:80', 'dnat ip6 to [fd00::1]:80'],
     ['-A mine -j DNAT --to-destination fd00::1', 'dnat ip6 to fd00::1'],
@@ -369,4 +370,20 @@ test('the rules of kube-proxy 1.36 lack only what is memory', () => {
       .flatMap(({ statements }) => statements.filter(({ kind }) => kind === 'opaque'));
     for (const statement of opaque) expect(print(statement)).toMatch(/^\{"xt":\{"type":"match","name":"recent"/);
   }
+});
+
+test('the rules of ufw and of dockerd lack only what is written to a log and what is memory', () => {
+  for (const folder of ['ufw-0.36', 'docker-20.10'])
+    for (const [file, family] of [
+      ['iptables.save', 4],
+      ['ip6tables.save', 6],
+    ] as const) {
+      const text = readFileSync(new URL(`testdata/${folder}/${file}`, import.meta.url), 'utf8');
+      const { tables, problems } = read(text, family);
+      expect(problems).toEqual([]);
+      const statements = tables.flatMap(rulesOf).flatMap((each) => each.statements);
+      expect(statements.length).toBeGreaterThan(5);
+      for (const statement of statements.filter(({ kind }) => kind === 'opaque'))
+        expect(print(statement)).toMatch(/^\{"xt":\{"type":"(target","name":"LOG|match","name":"recent)"/);
+    }
 });

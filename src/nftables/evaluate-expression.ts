@@ -133,8 +133,11 @@ function payloadReader(protocol: string, name: string): Read {
   if (protocol === 'ether' && name === 'saddr') {
     return field(({ hardwareSource }) => (hardwareSource === undefined ? UNKNOWN : hardwareSource));
   }
-  return protocol === 'arp' ? absent : unknown;
+  // Packets here are of IP and have no headers between it and what it carries.
+  return protocol === 'arp' || EXTENSIONS.has(protocol) ? absent : unknown;
 }
+
+const EXTENSIONS: ReadonlySet<string> = new Set(['rt', 'rt0', 'frag', 'hbh', 'dst', 'mh']);
 
 const addressField = (name: string): ((packet: PacketContext) => Scalar) | undefined => {
   if (name === 'saddr') return ({ source }) => source.value;
@@ -221,6 +224,7 @@ function tupleField(key: string): ((tuple: Tuple) => Scalar | null) | undefined 
 const ADDRESS_TYPES = { unicast: 1, local: 2 } as const;
 
 function fibReader(result: 'oif' | 'oifname' | 'type', flags: readonly string[]): Read {
+  if (result !== 'type' && flags.includes('saddr')) return reversePathReader(flags);
   const [flag] = flags;
   if (result === 'oifname' && flags.length === 1 && flag === 'daddr')
     return field(({ destination, linkTowards }) => linkTowards?.(destination) ?? UNKNOWN);
@@ -228,6 +232,17 @@ function fibReader(result: 'oif' | 'oifname' | 'type', flags: readonly string[])
   return field((packet) => {
     const type = packet.addressType(flag === 'daddr' ? packet.destination : packet.source);
     return type === undefined ? UNKNOWN : ADDRESS_TYPES[type];
+  });
+}
+
+/** 1 where the host would answer, and with `iif` by the link it came by (nft_fib6_eval), else 0: as `exists` and `missing` are compared. */
+function reversePathReader(flags: readonly string[]): Read {
+  if (!flags.every((flag) => flag === 'saddr' || flag === 'mark' || flag === 'iif')) return unknown;
+  return field(({ source, destination, mark, iif, linksTo }) => {
+    if (iif === undefined || iif === 'lo') return iif === undefined ? UNKNOWN : 1;
+    const links = linksTo?.(source, destination, flags.includes('mark') ? mark : 0);
+    if (links === undefined) return UNKNOWN;
+    return (flags.includes('iif') ? links.includes(iif) : links.length > 0) ? 1 : 0;
   });
 }
 

@@ -29,6 +29,8 @@ export interface PacketContext {
   readonly addressType: (address: Address) => 'local' | 'unicast' | undefined;
   /** `fib daddr oifname`: the link by which the routes send a packet there, none for `''`. Absent, or undefined: not known. */
   readonly linkTowards?: (destination: Address) => string | undefined;
+  /** By which links the host would send to `destination`; undefined where the model does not know. */
+  readonly linksTo?: (destination: Address, source: Address, mark: number) => readonly string[] | undefined;
   /** Which of `count` ways chance takes at a rule, from 0, the same each time it is asked. Absent: that is not known. */
   readonly draw?: (at: RuleReference, count: number) => number;
 }

@@ -45,6 +45,7 @@ function questionsIn(expression: Expression): readonly Question[] {
     case 'payload':
       if (expression.field === 'dport') return ['port'];
       if (expression.field === 'sport') return ['source port'];
+      if (expression.protocol === 'rt') return ['fixed'];
       return ['saddr', 'daddr', 'protocol', 'nexthdr'].includes(expression.field) ? ['fixed'] : ['other'];
     case 'ct':
       if (expression.key === 'proto-src' || expression.key === 'proto-dst') return ['source port'];
@@ -63,6 +64,7 @@ function questionsIn(expression: Expression): readonly Question[] {
     case 'hash':
       return questionsIn(expression.of);
     case 'fib':
+      return expression.result !== 'type' && expression.flags.includes('saddr') ? ['fixed', 'link'] : ['other'];
     case 'rt':
     case 'tcpOption':
       return ['other'];

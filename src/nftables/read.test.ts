@@ -178,3 +178,13 @@ test('50,000 elements are read in well under a second', () => {
   );
   expect(read?.maps[0]?.elements[1]?.key).toMatchObject({ parts: [{ kind: 'address' }, symbol('tcp'), number(80)] });
 });
+
+test('the rules of firewalld lack only which protocol helper a connection gets', () => {
+  const text = readFileSync(new URL('testdata/firewalld-1.3.json', import.meta.url), 'utf8');
+  const [table] = readRuleset(text);
+  expect(table?.opaque.map((json) => Object.keys(json as object))).toEqual([['ct helper']]);
+  const rules = (table?.chains ?? []).flatMap((chain) => chain.rules);
+  expect(rules.length).toBeGreaterThan(100);
+  const opaque = rules.flatMap(({ statements }) => statements.filter(({ kind }) => kind === 'opaque'));
+  expect(opaque).toEqual([{ kind: 'opaque', json: { 'ct helper': 'helper-netbios-ns-udp' } }]);
+});

@@ -168,6 +168,11 @@ function contextOf({ packet, host, iif, hardware, oif, tracked, untracked, draws
     ...(draws !== undefined && { draw: draws.draw }),
     addressType: (address) => (host.isLocal(address) ? 'local' : 'unicast'),
     linkTowards: (destination) => linkTowards(host, destination, packet.source),
+    linksTo: (destination, source, mark) => {
+      const way = lookupRoute(host.routes, { destination, source, mark });
+      if (way.kind !== 'route') return way.kind === 'undecided' ? undefined : [];
+      return (way.route.nexthops ?? [way]).flatMap(({ link }) => link ?? []);
+    },
   };
 }
 
