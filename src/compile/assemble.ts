@@ -11,6 +11,7 @@ import {
   WORST_METRIC,
 } from '../routing/index.ts';
 import type { WireGuardDevice, WireGuardPeer } from '../wireguard/index.ts';
+import { asksBack } from './asked-back.ts';
 import { daemonFiles } from './daemon-files.ts';
 import { fastDevices } from './fast-path.ts';
 import { desiredSysctls, guardedLinks } from './sysctl.ts';
@@ -29,6 +30,7 @@ export function assemble(host: string, record: HostRecord, facts: HostFacts): Om
     tunnels,
     forwards,
     numbers: record.numbers,
+    askedBack: asksBack(facts),
     guarded: guardedLinks(forwards, facts, record.sysctlsBefore),
   });
   return {

@@ -193,7 +193,11 @@ export function directReturns(returning: readonly TunnelInTable[], numbers: Host
 }
 
 /** Replies take the connection's mark, and a routing rule sends them into its tunnel. The forward direction must not: it is on its way in. */
-export function restore(returning: readonly TunnelInTable[], numbers: HostNumbers): readonly Rule[] {
+export function restore(
+  returning: readonly TunnelInTable[],
+  numbers: HostNumbers,
+  direction: 'reply' | 'original' = 'reply',
+): readonly Rule[] {
   if (returning.length === 0) return [];
   const byMark = returning.map(
     (tunnel): MapElement => ({
@@ -203,7 +207,7 @@ export function restore(returning: readonly TunnelInTable[], numbers: HostNumber
   );
   return [
     rule(
-      match(ct('direction'), '==', symbol('reply')),
+      match(ct('direction'), '==', symbol(direction)),
       verdictMap(and(ct('mark'), number(numbers.mark.mask)), anonymousMap(...byMark)),
     ),
   ];

@@ -6,6 +6,7 @@ import type { ForwardShare, HostNumbers } from '../host/index.ts';
 import {
   and,
   anonymousMap,
+  assign,
   type BaseChain,
   type Chain,
   ct,
@@ -15,6 +16,7 @@ import {
   number,
   type Rule,
   rule,
+  symbol,
   type Table,
   text,
   verdictMap,
@@ -48,6 +50,8 @@ export interface TableInput {
   readonly tunnels: readonly TunnelInTable[];
   readonly forwards: readonly ForwardShare[];
   readonly numbers: HostNumbers;
+  /** Rules of others ask prerouting, by the packet's mark, whether an answer would go back by the link. */
+  readonly askedBack: boolean;
   /** Links on which we switched forwarding on: they carried nothing of others before, and still must not. */
   readonly guarded: { readonly 4: readonly string[]; readonly 6: readonly string[] };
 }
@@ -63,6 +67,21 @@ const FILTER = 0;
 const SRCNAT = 100;
 /** NF_IP_PRI_LAST: after whatever others put at the hook. */
 const LAST = 0x7fff_ffff;
+
+/**
+ * What came by a tunnel bears the mark of its answers while others ask where those would go, and no longer: with it the packet itself would
+ * be sent back.
+ */
+function askedBackChains(returning: readonly TunnelInTable[], numbers: HostNumbers): readonly Chain[] {
+  const { mask } = numbers.mark;
+  const original = match(ct('direction'), '==', symbol('original'));
+  const forget = assign(meta('mark'), and(meta('mark'), number(~mask >>> 0)));
+  const ours = match(and(ct('mark'), number(mask)), '!=', number(0));
+  return [
+    ...base('sp_asked', 'filter', 'prerouting', MANGLE + 1, restore(returning, numbers, 'original')),
+    ...base('sp_answered', 'filter', 'prerouting', LAST, returning.length === 0 ? [] : [rule(original, ours, forget)]),
+  ];
+}
 
 /** The whole table, or undefined where nothing is asked. */
 export function sallyportTable(input: TableInput): Table | undefined {
@@ -101,6 +120,7 @@ export function sallyportTable(input: TableInput): Table | undefined {
       ...parts.flatMap(({ pre }) => pre ?? []),
       ...restore(returning, input.numbers),
     ]),
+    ...(input.askedBack ? askedBackChains(returning, input.numbers) : []),
     ...base('sp_out', 'route', 'output', MANGLE, restore(returning, input.numbers)),
     ...base(
       'sp_dnat',
