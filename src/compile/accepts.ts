@@ -3,11 +3,13 @@
  * late as it can, so that what its owner decides before it stays decided. An accept in one base chain is none in another: each gets its own.
  */
 import {
+  type AcceptTraffic,
   type ForeignAccept,
   isOwnTable,
   placeIn,
   placeKey,
   printAccept,
+  trafficKey,
   type WrittenTraffic,
   withAccepts,
   withoutAccepts,
@@ -51,15 +53,29 @@ export function makeWay(seen: Omit<Seen, 'tables'>): Way {
   const chains = tables.flatMap((table) =>
     table.chains.flatMap((chain) => (chain.kind === 'base' && mayStop(table, chain) ? [{ table, chain }] : [])),
   );
-  if (chains.length === 0) return { accepts: [], stops: [] };
+  const dormant = seen.facts.state.accepts.filter(isDormant);
+  if (chains.length + dormant.length === 0) return { accepts: [], stops: [] };
   const sightings = sightingsOf({ ...seen, tables });
   const stops = chains.flatMap(({ table, chain }) =>
     stopsAt(alone(table, chain), chain, sightings, seen.facts.state.accepts),
   );
-  const accepts = new Map(
-    stops.flatMap(({ accept }) => (accept === undefined ? [] : [[placeKey(accept.place), accept]])),
-  );
+  const accepts = new Map<string, ForeignAccept>();
+  for (const accept of [...stillMeant(dormant, sightings), ...stops.flatMap((stop) => stop.accept ?? [])]) {
+    const key = placeKey(accept.place);
+    const traffic = [...(accepts.get(key)?.traffic ?? []), ...accept.traffic];
+    accepts.set(key, { place: accept.place, traffic: distinctTraffic(traffic) });
+  }
   return { accepts: [...accepts.values()], stops };
+}
+
+const isDormant = ({ place }: ForeignAccept): boolean => 'dormant' in place && place.dormant === true;
+
+/** Whose owner is off for now: what is said there for the time when it is on again stays, as far as it is still of use. */
+function stillMeant(dormant: readonly ForeignAccept[], sightings: readonly Sighting[]): readonly ForeignAccept[] {
+  const keys = new Set(sightings.map(({ traffic }) => trafficKey(traffic)));
+  return dormant
+    .map(({ place, traffic }) => ({ place, traffic: traffic.filter((each) => keys.has(trafficKey(each))) }))
+    .filter(({ traffic }) => traffic.length > 0);
 }
 
 /** `ip filter FORWARD: policy drop stops what leaves by sp-wg51820`. */
@@ -148,7 +164,7 @@ function stopsAt(
         : undefined;
     const named = new Map(
       here.map(({ sighting: { traffic }, by, unsure }): [string, Stop] => [
-        `${printReference(by)} ${keyOf(traffic)}`,
+        `${printReference(by)} ${trafficKey(traffic)}`,
         { by, traffic, ...(accept !== undefined && { accept }), ...(unsure && { unsure }) },
       ]),
     );
@@ -169,9 +185,6 @@ function seenBy({ family }: Table, { hook, priority }: BaseChain, sighting: Sigh
 const run = (prepared: PreparedRuleset, { hook }: BaseChain, { packet }: Sighting): ReturnType<typeof evaluate> =>
   evaluate(prepared, { hook, type: 'filter' }, packet);
 
-const keyOf = (traffic: WrittenTraffic): string =>
-  JSON.stringify(traffic, (_, value) => (typeof value === 'bigint' ? `${value}` : value));
-
 /** Of packets that no rule here tells apart one is enough. */
 function distinct(sightings: readonly Sighting[], prepared: PreparedRuleset): readonly Sighting[] {
   const found = new Map<string, Sighting>();
@@ -181,7 +194,7 @@ function distinct(sightings: readonly Sighting[], prepared: PreparedRuleset): re
     const isAnswer = connection?.direction === 'reply';
     const links = [iif, oif].filter((link) => link !== '');
     const ports = portAnswers(prepared, { packet, isAnswer, links, relative: [] }) ?? String(index);
-    const parts = [iif, oif, source.value, destination.value, protocol, isAnswer, icmpType, ports, keyOf(traffic)];
+    const parts = [iif, oif, source.value, destination.value, protocol, isAnswer, icmpType, ports, trafficKey(traffic)];
     found.set(parts.join(' '), found.get(parts.join(' ')) ?? sighting);
   }
   return [...found.values()];
@@ -190,13 +203,21 @@ function distinct(sightings: readonly Sighting[], prepared: PreparedRuleset): re
 // ---- where it may stand
 
 /** Chains whose owner says that rules of others belong there, in the table of the chain from which they are called. */
-const MEANT: Readonly<Record<string, readonly string[]>> = { forward: ['DOCKER-USER'] };
+const MEANT: Readonly<Record<'iptables' | 'firewalld', Readonly<Record<string, readonly string[]>>>> = {
+  iptables: {
+    input: ['ufw-user-input', 'ufw6-user-input'],
+    forward: ['DOCKER-USER', 'ufw-user-forward', 'ufw6-user-forward'],
+    output: ['ufw-user-output', 'ufw6-user-output'],
+  },
+  firewalld: { input: ['filter_INPUT_ZONES'], forward: ['filter_FORWARD_ZONES'] },
+};
 
 type Site = Pick<ForeignAccept, 'place'> & { readonly chain: Chain };
 
 /** The best first; the last is the chain itself. */
 function sitesOf(table: Table, base: BaseChain): readonly Site[] {
-  const names = table.origin === undefined ? [] : (MEANT[base.hook] ?? []);
+  const owner = table.origin !== undefined ? 'iptables' : table.name === 'firewalld' ? 'firewalld' : undefined;
+  const names = (owner && MEANT[owner][base.hook]) ?? [];
   const meant = names.flatMap((name) =>
     table.chains.filter((chain) => chain.kind === 'regular' && chain.name === name),
   );
@@ -221,9 +242,12 @@ function passes(
 }
 
 const trafficOf = (sightings: readonly Sighting[]): readonly WrittenTraffic[] =>
-  [...new Map(sightings.map(({ traffic }) => [keyOf(traffic), traffic])).entries()]
+  distinctTraffic(sightings.map(({ traffic }) => traffic));
+
+const distinctTraffic = <T extends AcceptTraffic>(traffic: readonly T[]): readonly T[] =>
+  [...new Map(traffic.map((each) => [trafficKey(each), each]))]
     .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([, traffic]) => traffic);
+    .map(([, each]) => each);
 
 /** Where it stands already, if it does its work there; else the last place at which it does. */
 function acceptAt(
@@ -238,6 +262,7 @@ function acceptAt(
     place: { ...site.place, behind },
     traffic: trafficOf(sightings),
   });
+  if (site.place.kind === 'firewalld') return { place: site.place, traffic: trafficOf(sightings) };
   const old = standing.find(({ place }) => placeKey(place) === placeKey(site.place));
   if (
     old?.place.behind !== undefined &&

@@ -1,6 +1,16 @@
 /** Our accepts among the rules of tables: found by their tag, taken out, put in. */
 import type { Chain, Rule, Table } from '../nftables/index.ts';
-import { ACCEPT_TAG, type AcceptPlace, acceptRule, type ForeignAccept, placeKey, trafficOf } from './accept.ts';
+import {
+  ACCEPT_TAG,
+  type AcceptPlace,
+  acceptRule,
+  canBear,
+  type ForeignAccept,
+  placeKey,
+  trafficOf,
+  type WrittenTraffic,
+} from './accept.ts';
+import { ufwChain } from './accept-ufw.ts';
 import { isOwnTable } from './own.ts';
 
 const isTagged = ({ comment }: Rule): boolean => comment === ACCEPT_TAG;
@@ -13,8 +23,12 @@ export function placeIn(
   { family, name, origin, opaque, chains }: Table,
   { name: chain }: Chain,
 ): AcceptPlace | undefined {
-  if (isOwnTable({ family, name }) || opaque.some(isTable)) return undefined;
+  if (isOwnTable({ family, name })) return undefined;
+  if (family === 'inet' && name === 'firewalld' && /^filter_.*_(ZONES|pre)$/.test(chain)) return { kind: 'firewalld' };
+  if (opaque.some(isTable)) return undefined;
   if (origin !== undefined) {
+    const own = name === 'filter' ? ufwChain(chain) : undefined;
+    if (own !== undefined) return { kind: 'ufw', family: family === 'ip6' ? 6 : 4, chain: own };
     const backend = origin === 'iptables-legacy' ? 'legacy' : 'nft';
     return { kind: 'iptables', family: family === 'ip6' ? 6 : 4, backend, table: name, chain };
   }
@@ -28,13 +42,13 @@ const hidesRules = ({ rules }: Chain): boolean =>
     statements.some((each) => each.kind === 'opaque' && JSON.stringify(each.json).startsWith('{"xt"')),
   );
 
-/** What stands in these tables of ours. */
+/** What stands in these tables of ours, but for firewalld's. */
 export const readAccepts = (tables: readonly Table[]): readonly ForeignAccept[] =>
   tables.flatMap((table) =>
     table.chains.flatMap((chain): readonly ForeignAccept[] => {
       const first = chain.rules.findIndex(isTagged);
       const place = first === -1 ? undefined : placeIn(table, chain);
-      if (place === undefined) return [];
+      if (place === undefined || place.kind === 'firewalld') return [];
       const own = chain.rules.filter(isTagged);
       const isTogether = chain.rules.slice(first, first + own.length).every(isTagged);
       const behind = linesOf(chain.rules.slice(0, first));
@@ -76,10 +90,16 @@ export function withAccepts(tables: readonly Table[], accepts: readonly ForeignA
 }
 
 function withAccept(chain: Chain, { place, traffic }: ForeignAccept): Chain {
-  const own = traffic.flatMap((each) => (each.kind === 'other' ? [] : [acceptRule(each)]));
+  const own = traffic.flatMap((each) =>
+    each.kind === 'other' || !canBear(place, each) || !isMeant(place, chain, each) ? [] : [acceptRule(each)],
+  );
   const lines = chain.rules.flatMap(({ continued }, index) => (continued === true ? [] : [index]));
   const at = lines[place.behind ?? 0] ?? chain.rules.length;
   return withRules(chain, [...chain.rules.slice(0, at), ...own, ...chain.rules.slice(at)]);
 }
+
+/** By firewalld's zones it is decided what comes in and what is forwarded, and a tunnel's own packets come in. */
+const isMeant = (place: AcceptPlace, { name }: Chain, { kind }: WrittenTraffic): boolean =>
+  place.kind !== 'firewalld' || name === 'filter_INPUT_ZONES' || (name === 'filter_FORWARD_ZONES' && kind === 'link');
 
 const withRules = (chain: Chain, rules: readonly Rule[]): Chain => ({ ...chain, rules });

@@ -21,6 +21,8 @@ import {
   symbol,
   text,
 } from '../nftables/index.ts';
+import { isFirewalldTraffic } from './accept-firewalld.ts';
+import { isUfwTraffic, type UfwChain, ufwWords } from './accept-ufw.ts';
 
 /** The comment of each such rule, exactly: by it they are known as ours. */
 export const ACCEPT_TAG = 'sallyport';
@@ -48,7 +50,17 @@ export type AcceptPlace =
       readonly table: string;
       readonly chain: string;
       readonly behind?: number;
-    };
+    }
+  /** ufw's own rules of a family, by its command. `dormant`: it is not enabled. */
+  | {
+      readonly kind: 'ufw';
+      readonly family: Family;
+      readonly chain: UfwChain;
+      readonly behind?: number;
+      readonly dormant?: true;
+    }
+  /** firewalld, in files of ours and running; `dormant`: it does not run. */
+  | { readonly kind: 'firewalld'; readonly behind?: number; readonly dormant?: true };
 
 /** What one accept lets through. */
 export type AcceptTraffic =
@@ -74,6 +86,27 @@ export function placeKey(place: AcceptPlace): string {
       return `nft ${place.family} ${place.table} ${place.chain}`;
     case 'iptables':
       return `iptables ${place.backend} ${place.family} ${place.table} ${place.chain}`;
+    case 'ufw':
+      return `ufw ${place.family} ${place.chain}`;
+    case 'firewalld':
+      return 'firewalld';
+  }
+}
+
+/** The same text for the same traffic. */
+export const trafficKey = (traffic: AcceptTraffic): string =>
+  JSON.stringify(traffic, (_, value) => (typeof value === 'bigint' ? `${value}` : value));
+
+/** Whether its owner has words for it there. */
+export function canBear(place: AcceptPlace, traffic: WrittenTraffic): boolean {
+  switch (place.kind) {
+    case 'ufw':
+      return isUfwTraffic(traffic);
+    case 'firewalld':
+      return isFirewalldTraffic(traffic);
+    case 'nft':
+    case 'iptables':
+      return true;
   }
 }
 
@@ -86,18 +119,31 @@ export function printPlace(place: AcceptPlace): string {
       const program = place.family === 4 ? 'iptables' : 'ip6tables';
       return `${program}${place.backend === 'legacy' ? '-legacy' : ''} -t ${place.table} ${place.chain}`;
     }
+    case 'ufw':
+      return `ufw, IPv${place.family} ${place.chain}`;
+    case 'firewalld':
+      return 'firewalld';
   }
 }
 
 /** In the words of the tool that writes it, without tag and verdict. */
 function printTraffic(place: AcceptPlace, traffic: AcceptTraffic): string {
   if (traffic.kind === 'other') return traffic.text;
-  return place.kind === 'nft' ? conditionsOf(traffic).map(printStatement).join(' ') : iptablesWords(traffic).join(' ');
+  switch (place.kind) {
+    case 'nft':
+    case 'firewalld':
+      return conditionsOf(traffic).map(printStatement).join(' ');
+    case 'iptables':
+      return iptablesWords(traffic).join(' ');
+    case 'ufw':
+      return ufwWords(traffic, place.family).join(' ');
+  }
 }
 
 /** The same text for the same accept, where in the chain it stands included. */
 export function printAccept({ place, traffic }: ForeignAccept): string {
-  const where = place.behind === undefined ? 'not together' : `behind ${place.behind}`;
+  const apart = place.kind === 'firewalld' || (place.kind === 'ufw' && place.dormant) ? 'kept' : 'not together';
+  const where = place.behind === undefined ? apart : `behind ${place.behind}`;
   return `${traffic.map((each) => printTraffic(place, each)).join('; ')} (${where})`;
 }
 

@@ -1,6 +1,11 @@
 export type { AcceptPlace, AcceptTraffic, ForeignAccept, WrittenTraffic } from './accept.ts';
-export { ACCEPT_TAG, acceptRule, iptablesRule, placeKey, printAccept, printPlace } from './accept.ts';
+export { ACCEPT_TAG, acceptRule, iptablesRule, placeKey, printAccept, printPlace, trafficKey } from './accept.ts';
+export { FIREWALLD_FILES, FORGET_FIREWALLD, firewalldWish, readFirewalld } from './accept-firewalld.ts';
+export type { OwnersFiles } from './accept-owners.ts';
+export { dormantUfw, firewalldAccept, NO_OWNERS_FILES, tagOwned } from './accept-owners.ts';
 export { placeIn, readAccepts, withAccepts, withoutAccepts } from './accept-tables.ts';
+export type { UfwRule } from './accept-ufw.ts';
+export { readUfwRules, UFW_FILES, ufwWords } from './accept-ufw.ts';
 export { decodeRecord, encodeRecord } from './codec.ts';
 export type { NetworkDaemon } from './daemon-files.ts';
 export { DAEMON_FILES, daemonOf, FILE_MARK, isOwnFile } from './daemon-files.ts';

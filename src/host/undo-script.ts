@@ -1,6 +1,8 @@
 /** The way back without Sallyport: a text for a POSIX shell that lies in the host's state folder, kept current by each apply. */
 import { SALLYPORT_PROTOCOL } from '../routing/index.ts';
 import { ACCEPT_TAG } from './accept.ts';
+import { takeFirewalld } from './accept-firewalld.ts';
+import { takeUfw } from './accept-ufw.ts';
 import { DAEMON_FILES, FILE_MARK } from './daemon-files.ts';
 import type { HostRecord } from './record.ts';
 
@@ -41,7 +43,7 @@ rules=$(nft -a list ruleset 2>/dev/null | awk '
   $1 == "chain" { chain = $2 }
   / comment "${ACCEPT_TAG}" # handle [0-9]+$/ { print "delete rule", table, chain, "handle", $NF }')
 [ -z "$rules" ] || printf '%s\\n' "$rules" | nft -f - || { echo 'undo: failed: nft' >&2; failed=1; }
-for link in $(ip -o link show | sed -n 's/^[0-9]*: \\(sp-[^:@ ]*\\)[:@].*/\\1/p'); do
+${takeFirewalld(isThere(stateFolder, 'nft list table inet firewalld'))}${takeUfw(isThere(stateFolder, 'iptables -S ufw-user-input'))}for link in $(ip -o link show | sed -n 's/^[0-9]*: \\(sp-[^:@ ]*\\)[:@].*/\\1/p'); do
   try ip link delete dev "$link"
 done
 for family in -4 -6; do
@@ -96,6 +98,10 @@ fi`;
 
 /** One word of a shell, whatever is in it. */
 const quote = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
+
+/** Files in /etc are those of the host, and of another network namespace only where what they say of stands there. */
+const isThere = (stateFolder: string, test: string): string =>
+  stateFolder === '/etc/sallyport' ? ':' : `${test} >/dev/null 2>&1`;
 
 /** For a comment. */
 const oneLine = (text: string): string => text.replaceAll(/[\n\r]/g, ' ');

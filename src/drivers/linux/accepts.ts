@@ -12,6 +12,7 @@ import { readIptablesSave } from '../../iptables/index.ts';
 import { printRuleExchange, type Rule, readRuleset, type Table } from '../../nftables/index.ts';
 import { type Command, type Output, script, type Transport } from '../../transport/index.ts';
 import { failure } from './ask.ts';
+import { writeOwned } from './owners.ts';
 import { LIST_IPTABLES, RESTORE_IPTABLES } from './scripts.ts';
 
 /** Makes what is ours at the place this and nothing else; of no traffic: takes it away. Gives the refusal, if there is one. */
@@ -22,6 +23,7 @@ export async function writeAccept(
 ): Promise<Error | undefined> {
   // What somebody made of ours cannot be written again.
   const wanted = traffic.filter((each): each is WrittenTraffic => each.kind !== 'other');
+  if (place.kind === 'ufw' || place.kind === 'firewalld') return writeOwned(transport, place, wanted);
   const listing = await transport.run({ argv: listCommand(place) });
   const rules = tableIn(place, listing)?.chains.find(({ name }) => name === place.chain)?.rules;
   if (rules === undefined) {
@@ -43,12 +45,12 @@ export async function writeAccept(
 
 const isTagged = ({ comment }: Rule): boolean => comment === ACCEPT_TAG;
 
-const listCommand = (place: AcceptPlace): readonly string[] =>
+const listCommand = (place: PlaceOf<'nft' | 'iptables'>): readonly string[] =>
   place.kind === 'nft'
     ? ['nft', '-j', 'list', 'table', place.family, place.table]
     : script(LIST_IPTABLES, String(place.family), place.backend);
 
-function tableIn(place: AcceptPlace, { status, stdout }: Output): Table | undefined {
+function tableIn(place: PlaceOf<'nft' | 'iptables'>, { status, stdout }: Output): Table | undefined {
   if (status !== 0) return undefined;
   if (place.kind === 'nft') return readRuleset(stdout)[0];
   // After the line that names the listing.

@@ -1,4 +1,11 @@
-import { type HostFacts, type HostState, readAccepts } from '../../host/index.ts';
+import {
+  dormantUfw,
+  firewalldAccept,
+  type HostFacts,
+  type HostState,
+  readAccepts,
+  tagOwned,
+} from '../../host/index.ts';
 import {
   ADDRESSES_COMMAND,
   isOuterKind,
@@ -24,6 +31,7 @@ import { listCommand } from './generation.ts';
 import { LEGACY_TABLES, withIptables } from './iptables.ts';
 import { keyFolder, readKeys } from './keys.ts';
 import { namesCommand, readNames } from './names.ts';
+import { OWNERS_COMMAND, readOwners } from './owners.ts';
 import type { Readings } from './readings.ts';
 import { DUMP_WIREGUARD, PROBE_LINKS, READ_IF_THERE, READ_KEYS } from './scripts.ts';
 import { OBSERVED_SYSCTLS } from './sysctls.ts';
@@ -75,6 +83,7 @@ export async function observe(
     LEGACY_TABLES[6],
     MEMORY,
     named,
+    OWNERS_COMMAND,
   ];
   const probes = support === undefined ? [PROBE] : [];
   const answers = await ask(
@@ -93,7 +102,9 @@ export async function observe(
   const versions = readVersions(answers);
   const listed = await readTables(transport, answers(ruleset), answers(LINKS_COMMAND).stdout, readings, signal);
   const legacy = { 4: answers(LEGACY_TABLES[4]).stdout, 6: answers(LEGACY_TABLES[6]).stdout };
-  const { tables, notes: unread } = await withIptables(transport, listed, legacy, signal);
+  const { tables: read, notes: unread } = await withIptables(transport, listed, legacy, signal);
+  const owners = readOwners(answers(OWNERS_COMMAND).stdout, read, transport.namespace);
+  const tables = tagOwned(read, owners);
   return reading(host, () => {
     const sysctls = readSysctls(answers(SYSCTLS).stdout); // its status tells of what is missing: that is not there
     // A kernel without IPv6 refuses to list its routes and rules, and has none.
@@ -112,7 +123,7 @@ export async function observe(
       sysctls,
       devices,
       tables,
-      accepts: readAccepts(tables),
+      accepts: [...readAccepts(tables), ...firewalldAccept(tables, owners), ...dormantUfw(tables, owners)],
       files: found.files,
     };
     const learntMtus = new Map(families.flatMap((family) => [...readLearnt(stdout(LEARNT[family]), family)]));
