@@ -76,10 +76,15 @@ for f in -4 -6; do ip $f rule; ip $f route show table all; done
 grep -rs '' /proc/sys/net/ipv4/conf /proc/sys/net/ipv6/conf /proc/sys/net/ipv4/ip_forward || :
 find /etc/systemd/network* /etc/NetworkManager /etc/sallyport 2>/dev/null -printf '%p %m\\n'`;
 
-async function start(units: readonly string[], files: Readonly<Record<string, string>>, wiring = network) {
+async function start(
+  units: readonly string[],
+  files: Readonly<Record<string, string>>,
+  wiring = network,
+  text = documents,
+) {
   const machine: Machine = await startMachine({
     units: ['dbus.service', ...units],
-    files: { ...files, '/root/edge.yaml': documents },
+    files: { ...files, '/root/edge.yaml': text },
     network: wiring,
   });
   const sh = async (text: string) => (await machine.run(['sh', '-ec', text], { timeoutMs: 300_000 })).stdout;
@@ -251,6 +256,72 @@ test.skipIf(problem !== undefined)(
     }
   },
   600_000, // in the VM
+);
+
+/** The machine is an edge that lives on router advertisements, which its networkd takes, not the kernel. */
+const advertised = {
+  '/etc/systemd/network/50-eth0.network':
+    '[Match]\nName=eth0\n[Network]\nAddress=198.51.100.10/24\nGateway=198.51.100.1\n',
+  '/root/radvd.conf': `interface up0 {
+  AdvSendAdvert on; AdvIntervalOpt on;
+  MinRtrAdvInterval 0.3; MaxRtrAdvInterval 0.6; MinDelayBetweenRAs 0.05; AdvDefaultLifetime 2;
+  prefix 2001:db8:e::/64 { AdvValidLifetime 600; AdvPreferredLifetime 600; };
+};
+`,
+};
+const behindRouter = `
+mkdir -p /run/netns
+for name in router node; do ip netns add $name; ip -n $name link set lo up; done
+ip link add eth0 type veth peer name up0 netns router
+ip -n router addr add 198.51.100.1/24 dev up0; ip -n router addr add 2001:db8:e::1/64 dev up0 nodad; ip -n router link set up0 up
+ip netns exec router sysctl -qw net.ipv6.conf.all.forwarding=1
+ip link add lan0 type veth peer name eth0 netns node
+ip addr add 10.7.0.1/24 dev lan0; ip addr add fd07::1/64 dev lan0 nodad; ip link set lan0 up
+ip -n node addr add 10.7.0.2/24 dev eth0; ip -n node addr add fd07::2/64 dev eth0 nodad; ip -n node link set eth0 up`;
+const edgeDocuments = documents
+  .replace(
+    'metadata: { name: node }\nspec: { access: { local: {} } }',
+    'metadata: { name: node }\nspec: { access: { netns: { name: node } } }',
+  )
+  .replace('access: { netns: { name: edge } }', 'access: { local: {} }')
+  .replace('type: WireGuard', 'type: Direct')
+  .replace(/\{ host: edge, .*\}/, '{ host: edge, addresses: [10.7.0.1, "fd07::1"] }')
+  .replace(/\{ host: node, a.*\}/, '{ host: node, addresses: [10.7.0.2, "fd07::2"] }');
+
+test.skipIf(problem !== undefined)(
+  `where systemd-networkd listens to routers itself, its default route stays with IPv6 forwarding on${where}`,
+  async () => {
+    await using edge = await start(['systemd-networkd.service'], advertised, behindRouter, edgeDocuments);
+    await using _radvd = await edge.spawn([
+      'ip',
+      'netns',
+      'exec',
+      'router',
+      'radvd',
+      '-n',
+      '-m',
+      'stderr',
+      '-C',
+      '/root/radvd.conf',
+      '-p',
+      '/run/radvd.pid',
+    ]);
+    const routers = async () =>
+      (await edge.sh('ip -6 route show default proto ra dev eth0'))
+        .split('\n')
+        .filter((line) => /expires \d/.test(line));
+    await expect.poll(routers, { timeout: 60_000 }).toHaveLength(1);
+    expect(await edge.apply()).toContain('~ sysctl  net.ipv6.conf.all.forwarding: 0 -> 1');
+    for (const script of [':', 'networkctl reconfigure eth0', 'systemctl restart systemd-networkd']) {
+      await edge.sh(`${script}; ${settled}`);
+      // Ten take more than a lifetime.
+      await edge.sh("timeout 60 tcpdump -ni eth0 -c 10 'icmp6 and ip6[40] == 134' 2>/dev/null");
+      expect([script, await routers()]).toEqual([script, [expect.stringMatching(/^default via fe80/)]]);
+      expect(await edge.sh('cat /proc/sys/net/ipv6/conf/eth0/accept_ra')).toBe('0\n');
+    }
+    expect(await edge.sallyport('destroy', '--yes')).toMatchObject({ status: 0, stderr: '' });
+  },
+  600_000,
 );
 
 test.skipIf(problem !== undefined)(
