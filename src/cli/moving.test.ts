@@ -1,7 +1,7 @@
 /** A forward that moves, on real kernels: UDP flows follow it, TCP connections finish or are cut, nobody else's flow is touched. */
 import { describe, expect, test } from 'vitest';
 import { type Lab, startLab, type Topology } from '../lab/index.ts';
-import { SALLYPORT } from './testdata/story.ts';
+import { SALLYPORT, waitFor } from './testdata/story.ts';
 
 const EDGE = { 4: '198.51.100.10', 6: '2001:db8:e::10' } as const;
 const target = (family: 4 | 6, each: number): string => (family === 4 ? `172.31.0.${each + 2}` : `fd31::${each + 2}`);
@@ -155,6 +155,26 @@ describe('UDP flows follow their forward', () => {
       const again = JSON.parse((await sallyport('plan', documents(1, more))).stdout);
       expect(again.hosts[0].changes).toEqual([]);
     });
+
+  test('out of the fast path too', { tags: ['vm-only'] }, async () => {
+    await using moving = await start();
+    const { lab, sallyport, ask, seen } = moving;
+    await sallyport('apply', documents(0));
+    const flows = async () => (await tracked(lab, '-p udp')).filter((line) => line.includes(' dport=53 '));
+    await waitFor(
+      'both flows in the fast path',
+      async () => {
+        for (const family of [4, 6] as const) expect(await ask(family, 53, 40_053)).toBe('0');
+        return (await flows()).filter((line) => line.includes('[OFFLOAD]')).length === 2;
+      },
+      20_000,
+    );
+    const [before] = await seen();
+    await sallyport('apply', documents(1));
+    expect(await flows()).toEqual([]);
+    for (const family of [4, 6] as const) expect(await ask(family, 53, 40_053)).toBe('1');
+    expect((await seen())[0]).toBe(before);
+  });
 
   test('of a port that goes: they end; of the others they go on', async () => {
     await using moving = await start();

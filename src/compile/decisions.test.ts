@@ -390,6 +390,12 @@ describe('the fast path', () => {
   for (const [what, text, facts, devices] of [
     ['is of the links that clients come in by and the tunnel', SLIM_EDGE, fast, ['eth0', 'sp-wg51820']],
     ['is not asked for', off, fast, []],
+    [
+      'has no part in what keeps no connection',
+      SLIM_EDGE.replace('  ports:', '  tracking: Stateless\n  ports:'),
+      fast,
+      [],
+    ],
     ['does not name a link of PPP', SLIM_EDGE, online(fast, 'eth0', 'ppp'), ['sp-wg51820']],
     [
       'knows a target without a tunnel by its link',
