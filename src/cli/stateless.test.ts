@@ -266,11 +266,17 @@ describe('the tunnel is no side door', () => {
     ] as const)
       expect(await story.ask('neighbour', { protocol, to, port, timeoutMs: 500 })).not.toMatch(/^seen/);
     expect(await story.ask('neighbour', { protocol: 'tcp', to: EDGE[4], port: 80 })).toBe('seen from 198.51.100.99');
+    // One that speaks as the target, by another link.
+    await neighbour.run(['ip', 'address', 'add', '192.168.1.20/32', 'dev', 'lo']);
+    await neighbour.run(['ip', 'route', 'add', CLIENT[4], 'via', EDGE[4]]);
+    await using atClient = await lab.capture('client', 'eth0', 'udp and port 7777');
+    await neighbour.run(['perl', '-e', SEND, '192.168.1.20', '30050', CLIENT[4], '7777']);
     await using capture = await lab.capture('edge', 'sp-wg51820', 'ip[6:2] & 0x1fff != 0');
     await lab.host('client').run(['perl', '-e', FRAGMENT, EDGE[4], '30000']);
     await lab.host('client').run(['perl', '-e', FRAGMENT, '192.168.1.20', '30000'], { allowFailure: true });
     expect(await story.ask('client', { protocol: 'udp', to: EDGE[4], port: 53 })).toBe(`seen from ${CLIENT[4]}`);
     expect(await capture.stop()).toEqual([]);
+    expect((await atClient.stop()).filter(({ source }) => source === EDGE[4])).toEqual([]);
   });
 
   test('a node taken over speaks from its declared ports, to the Internet, and that is all', async () => {

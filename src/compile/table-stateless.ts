@@ -18,6 +18,7 @@ import {
   ct,
   type Expression,
   fib,
+  goTo,
   hash,
   join,
   jump,
@@ -209,11 +210,18 @@ const answerSets = (answers: readonly Answer[]): readonly { readonly set: NamedS
     },
   }));
 
+/** Which public address an answer bears. Where a family has one alone there is nothing to look up. */
 function answerMaps(answers: readonly Answer[]): {
   readonly maps: readonly NamedMap[];
   readonly rules: readonly Rule[];
 } {
-  const shapes = byShape(answers).map((shape) => ({ ...shape, name: `sp_less_back${shape.suffix}` }));
+  const only = FAMILIES.flatMap((family) => {
+    const own = answers.filter(({ at }) => at.family === family);
+    const [first, second] = new Set(own.map(({ at }) => atName(at)));
+    return first === undefined || second !== undefined ? [] : [{ family, chain: first }];
+  });
+  const several = answers.filter(({ at }) => !only.some(({ family }) => family === at.family));
+  const shapes = byShape(several).map((shape) => ({ ...shape, name: `sp_less_back${shape.suffix}` }));
   return {
     maps: shapes.map(({ name, family, flags, of }) => ({
       name,
@@ -227,7 +235,10 @@ function answerMaps(answers: readonly Answer[]): {
         }),
       ),
     })),
-    rules: shapes.map(({ name, family }) => rule(isPorts, verdictMap(join(...answering(family)), setReference(name)))),
+    rules: [
+      ...only.map(({ family, chain }) => rule(match(meta('nfproto'), '==', symbol(`ipv${family}`)), goTo(chain))),
+      ...shapes.map(({ name, family }) => rule(isPorts, verdictMap(join(...answering(family)), setReference(name)))),
+    ],
   };
 }
 
