@@ -40,7 +40,7 @@ test('plan, apply, status, apply again, destroy: the path is made, nothing is wr
   const applied = await cli.json('apply', '-f', file, '--yes');
   expect(applied.stderr).toBe('');
   expect(applied.status).toBe(0);
-  expect((await cli.sallyport('status', '-f', file, '--wait', '10s')).stderr).toBe('');
+  expect((await cli.sallyport('status', '-f', file, '--wait', '60s')).stderr).toBe('');
   const status = await cli.json('status', '-f', file);
   expect(status).toMatchObject({
     status: 0,

@@ -1,0 +1,64 @@
+/** conntrack.max on the machine's own network namespace, which alone can set it: in the VM, where the machine is the test's own. */
+import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { promisify } from 'node:util';
+import { expect, test } from 'vitest';
+import { slimEdge } from '../lab/index.ts';
+import { documents, SALLYPORT, startStory } from './testdata/story.ts';
+
+const run = promisify(execFile);
+const max = async (): Promise<number> => Number(await readFile('/proc/sys/net/netfilter/nf_conntrack_max', 'utf8'));
+
+const text = (most: number): string => `apiVersion: sallyport.dev/v1alpha1
+kind: Host
+metadata: { name: machine }
+spec:
+  access: { local: {} }
+  conntrack: { max: ${most} }
+  interfaces: [{ name: public0, zone: public }, { name: private0, zone: private }]
+---
+apiVersion: sallyport.dev/v1alpha1
+kind: PortForward
+metadata: { name: web }
+spec: { at: { hosts: [machine] }, ports: [{ protocol: TCP, port: 80 }], to: [{ address: 172.31.0.2 }] }
+`;
+
+test('conntrack.max is set, changed, and put back by destroy', { tags: ['vm-only'] }, async () => {
+  if (process.env.LAB_LANE !== 'vm') throw new Error("this would change the machine's own network: make test-kernel");
+  await run('sh', [
+    '-ec',
+    `modprobe nf_conntrack
+ip link add public0 type veth peer name far0; ip address add 198.51.100.10/24 dev public0; ip link set public0 up; ip link set far0 up
+ip link add private0 type veth peer name far1; ip address add 172.31.0.1/24 dev private0; ip link set private0 up; ip link set far1 up
+ip route add default via 198.51.100.1`,
+  ]);
+  const sallyport = async (...args: readonly string[]): Promise<string> => {
+    const [most, ...command] = args;
+    const running = run(process.execPath, [SALLYPORT, ...command, '-f', '-']);
+    running.child.stdin?.end(text(Number(most)));
+    return (await running).stdout;
+  };
+  const before = await max();
+  for (const most of [before + 1000, before + 2000]) {
+    expect(await sallyport(String(most), 'apply', '--yes')).toContain(`${most} connections (nf_conntrack_max)`);
+    expect(await max()).toBe(most);
+    await sallyport(String(most), 'plan', '--detailed-exitcode');
+  }
+  await sallyport(String(before), 'destroy', '--yes');
+  expect(await max()).toBe(before);
+});
+
+test('conntrack.max of a host in another network namespace is refused, and nothing is changed', async () => {
+  await using story = await startStory(slimEdge());
+  const before = await max();
+  const { status, stderr } = await story.sallyport(
+    ['apply', '--yes', '-f', '-'],
+    documents({ edge: '\n  conntrack: { max: 200000 }' }),
+  );
+  expect(stderr).toContain(
+    "spec.conntrack.max: edge: only the machine's own network namespace can change nf_conntrack_max",
+  );
+  expect(status).toBe(2);
+  expect(await max()).toBe(before);
+  expect((await story.lab.run(['ls', '/run'])).stdout).not.toContain('sallyport');
+});
