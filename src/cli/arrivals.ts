@@ -2,7 +2,7 @@
 import type { ManagedHost } from '../apply/index.ts';
 import type { TunnelShare } from '../host/index.ts';
 import { printAddress } from '../net/index.ts';
-import { type Transport, TransportError } from '../transport/index.ts';
+import { TransportError } from '../transport/index.ts';
 import type { Survey } from './survey.ts';
 
 interface End {
@@ -16,14 +16,19 @@ interface End {
  */
 export async function deafEnds(survey: Survey, setName: string, signal: AbortSignal): Promise<ReadonlySet<string>> {
   const found = pairsOf(survey, setName).map(async ([first, second]): Promise<readonly string[]> => {
-    const before = await Promise.all([heard(first, signal), heard(second, signal)]);
-    const sent = await Promise.all([send(second, signal), send(first, signal)]);
-    const after = await Promise.all([heard(first, signal), heard(second, signal)]);
-    return [first, second].flatMap(({ host, share }, index) =>
-      sent[index] === true && before[index] !== undefined && before[index] === after[index]
+    const count = () => Promise.all([counted(first, signal), counted(second, signal)]);
+    const before = await count();
+    await Promise.all([send(first, signal), send(second, signal)]);
+    const after = await count();
+    return [first, second].flatMap(({ host, share }, index) => {
+      const [mine, mineBefore] = [after[index], before[index]];
+      const [theirs, theirsBefore] = [after[1 - index], before[1 - index]];
+      // Whose neighbour does not answer sends nothing but a question now and then: where none went out, nothing is known.
+      const isSent = (theirs?.sent ?? 0) > (theirsBefore?.sent ?? 0) && theirsBefore !== undefined;
+      return isSent && mine !== undefined && mine.received === mineBefore?.received
         ? [`${host.name} ${share.name}`]
-        : [],
-    );
+        : [];
+    });
   });
   return new Set((await Promise.all(found)).flat());
 }
@@ -43,28 +48,28 @@ function pairsOf({ managed, facts, unreachable }: Survey, setName: string): read
   });
 }
 
-/** Two echo requests to the other end, of each family; true where they were sent. In all 0.7 s where nobody answers. */
-async function send({ host, share }: End, signal: AbortSignal): Promise<boolean> {
+/** Echo requests to the other end, of each family, for longer than the second between two questions for a neighbour (arp(7), retrans_time_ms). */
+async function send({ host, share }: End, signal: AbortSignal): Promise<void> {
   const pings = share.peer.addresses.map(async (address) => {
-    const flags = ['-n', '-q', '-c', '2', '-i', '0.2', '-W', '0.5', '-I', share.link];
+    const flags = ['-n', '-q', '-c', '6', '-i', '0.2', '-W', '0.3', '-I', share.link];
     try {
-      const { status } = await host.transport.run({ argv: ['ping', ...flags, printAddress(address)] }, signal);
-      return status === 0 || status === 1; // 1: sent and not answered (ping(8))
+      await host.transport.run({ argv: ['ping', ...flags, printAddress(address)] }, signal);
     } catch (error) {
-      if (error instanceof TransportError) return false; // no ping there
-      throw error;
+      if (!(error instanceof TransportError)) throw error; // no ping there: nothing is sent
     }
   });
-  return (await Promise.all(pings)).some((each) => each);
+  await Promise.all(pings);
 }
 
-/** The packets that the end's link has received; undefined where there is no such link. */
-const heard = ({ host, share }: End, signal: AbortSignal): Promise<number | undefined> =>
-  receivedPackets(host.transport, share.link, signal);
+interface Counted {
+  readonly received: number;
+  readonly sent: number;
+}
 
-async function receivedPackets(transport: Transport, link: string, signal: AbortSignal): Promise<number | undefined> {
-  const { stdout, status } = await transport.run({ argv: ['ip', '-s', '-j', 'link', 'show', 'dev', link] }, signal);
-  if (status !== 0) return undefined;
-  const packets = /"stats64":\{"rx":\{[^}]*"packets":(\d+)/.exec(stdout)?.[1];
-  return packets === undefined ? undefined : Number(packets);
+/** The packets of the end's link; undefined where there is no such link. */
+async function counted({ host, share }: End, signal: AbortSignal): Promise<Counted | undefined> {
+  const argv = ['ip', '-s', '-j', 'link', 'show', 'dev', share.link];
+  const { stdout, status } = await host.transport.run({ argv }, signal);
+  const found = status === 0 ? /"rx":\{[^}]*"packets":(\d+).*"tx":\{[^}]*"packets":(\d+)/.exec(stdout) : null;
+  return found === null ? undefined : { received: Number(found[1]), sent: Number(found[2]) };
 }

@@ -29,6 +29,16 @@ export async function tellSilence(output: Output, applied: Applied, signal: Abor
     }),
   );
   if (!touched) return;
+  try {
+    await waitAndTell(output, applied, signal);
+  } catch (error) {
+    // The apply is done, whatever comes of this look.
+    if (!signal.aborted)
+      output.say(`its tunnels were not looked at: ${error instanceof Error ? error.message : error}`);
+  }
+}
+
+async function waitAndTell(output: Output, applied: Applied, signal: AbortSignal): Promise<void> {
   const deadline = Date.now() + PATIENCE_MS;
   let silent = await silentTunnels(output, applied, signal);
   while (silent.length > 0 && Date.now() < deadline) {

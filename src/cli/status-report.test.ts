@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { compile, declaredFacts } from '../compile/index.ts';
 import type { HostFacts, HostState } from '../host/index.ts';
+import { planHost } from '../plan/index.ts';
 import { loadResources, type ResourceSet } from '../resources/index.ts';
 import { type PublicKey, parsePublicKey } from '../wireguard/index.ts';
 import { allWell, reportStatus, type StatusInput, type StatusReport } from './status-report.ts';
@@ -198,6 +199,33 @@ test('a setting that somebody changed, with the line of the file that set it so'
   );
   expect(printStatus(found, false)).toContain(`  ~ sysctl  net.ipv4.conf.eth0.forwarding: 0, should be 1; ${cause}\n`);
 });
+
+for (const [what, path, now, should] of [
+  ['the limit of connections', 'net/netfilter/nf_conntrack_max', '1024', '65536'],
+  ['forwarding that stood before us', 'net/ipv4/conf/eth0/forwarding', '0', '1'],
+] as const)
+  test(`${what}, changed by somebody, is a change to come`, () => {
+    const limited = load(declared.replace('interfaces: [{', 'conntrack: { max: 65536 }\n  interfaces: [{'));
+    const known = new Map([...limited.hosts].map(([name, host]): [string, HostFacts] => [name, declaredFacts(host)]));
+    const before = known.get('edge');
+    if (before === undefined) throw new Error('no edge');
+    const sees = (value: string): HostFacts => ({
+      ...before,
+      state: { ...before.state, sysctls: new Map([...sysctls, [path, value]]) },
+    });
+    const options = { setName: 'default', version: '1' };
+    const first = compile(limited, new Map([...known, ['edge', sees(should)]]), options).hosts.get('edge');
+    if (first?.record === undefined) throw new Error('nothing is to stand');
+    expect(first.record.sysctlsBefore.has(path)).toBe(false); // relied on, never written
+    const later = { ...sees(now), record: first.record };
+    const wanted = compile(limited, new Map([...known, ['edge', later]]), options).hosts.get('edge');
+    if (wanted === undefined) throw new Error('no edge');
+    expect(planHost(later, wanted)).toContainEqual({
+      action: 'change',
+      before: { kind: 'sysctl', path, value: now },
+      after: { kind: 'sysctl', path, value: should },
+    });
+  });
 
 test('a host that does not answer is not in sync; what leads to it is not ready', () => {
   const found = report(after(), { unreachable: new Map([['node', 'gone']]) });
