@@ -77,6 +77,13 @@ describe('a forward aims at', () => {
       [],
     ],
     [
+      "the tunnel address where the main one is where a VXLAN's packets go",
+      VXLAN,
+      { edge: edge(), node: node() },
+      ['10.90.0.2', '2001:db8:1::20'],
+      ['192.168.1.20'],
+    ],
+    [
       'the tunnel address where the client is hidden',
       SLIM_EDGE.replace('  to:\n', '  clientAddress: Masquerade\n  to:\n'),
       { edge: edge(), node: node() },
