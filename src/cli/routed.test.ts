@@ -25,3 +25,41 @@ test('once the edge hears the node there, forwards aim at the tunnel address', a
   expect((await story.sallyport(['plan', '--detailed-exitcode', '-f', '-'], text)).status).toBe(0);
   await story.destroy(text);
 }, 300_000);
+
+/** Sends one datagram to the node's tunnel address from the port of the edge's own WireGuard, which no socket may have beside it. */
+const FROM_ITS_PORT = `
+import socket, struct
+udp = struct.pack('!HHHH', 51820, 9, 8, 0)
+ip = struct.pack('!BBHHHBBH4s4s', 0x45, 0, 28, 0, 0, 64, 17, 0, socket.inet_aton('10.90.0.1'), socket.inet_aton('10.90.0.2'))
+socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW).sendto(ip + udp, ('10.90.0.2', 0))`;
+
+test('a node that comes to be heard at its main address does not set the edge in circles', async () => {
+  await using story = await startStory(slimEdge());
+  const { lab, sallyport } = story;
+  const text = documents();
+  const inCircles = async (): Promise<number> => {
+    const { stdout } = await lab.host('edge').run(['nft', 'list', 'chain', 'inet', 'sallyport', 'sp_loop']);
+    return Number(/counter packets (\d+) /.exec(stdout)?.[1]);
+  };
+  await lab.serve('node', { protocol: 'tcp', port: 8080 });
+  await story.apply(text);
+  const ask = (): Promise<string> => story.ask('client', { protocol: 'tcp', to: '198.51.100.10', port: 80 });
+  expect(await ask()).toBe('seen from 192.0.2.10');
+  expect(await inCircles()).toBe(0);
+  await lab.host('edge').run(['python3', '-c', FROM_ITS_PORT], { allowFailure: true });
+  expect(await inCircles()).toBe(1);
+
+  await lab.host('home').run(['nft', 'delete', 'table', 'ip', 'home']);
+  await lab.host('internet').run(['ip', 'route', 'add', '192.168.1.0/24', 'via', '192.0.2.130']);
+  await lab.host('home').run(['conntrack', '-D', '-p', 'udp'], { allowFailure: true });
+  await ask();
+  await waitFor(
+    'the edge hears the node there',
+    async () => (await sallyport(['plan', '-f', '-'], text)).stdout.includes('aim at 10.90.0.2, its tunnel address'),
+    60_000,
+  );
+  expect(await inCircles(), 'what went in circles ended there').toBeLessThan(1000);
+  expect(await sallyport(['apply', '--yes', '-f', '-'], text)).toMatchObject({ status: 0 });
+  await waitFor('the client is answered', async () => (await ask()) === 'seen from 192.0.2.10', 60_000);
+  await story.destroy(text);
+}, 300_000);

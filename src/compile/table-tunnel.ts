@@ -156,6 +156,25 @@ function carriedRules({ type, carrier, listenPort, vxlan }: TunnelInTable, link:
   });
 }
 
+/**
+ * Where the far end comes to be heard at an address that is routed into the tunnel, the kernel's WireGuard would wrap its own packets again
+ * and again, as fast as the processor can. What leaves from the link's port by the link itself goes in circles.
+ */
+export const loopRules = (links: readonly OwnLink[]): readonly Rule[] =>
+  links.flatMap(({ name, tunnels }) => {
+    const port = tunnels.find(({ type }) => type === 'WireGuard')?.listenPort;
+    return port === undefined
+      ? []
+      : [
+          rule(
+            match(meta('oifname'), '==', text(name)),
+            match(payload('udp', 'sport'), '==', number(port)),
+            counter,
+            drop,
+          ),
+        ];
+  });
+
 /** Each tunnel counts its connections in a zone of its own, so that two edges may carry one 5-tuple. Replies stay in zone 0. */
 export const zoneRules = (returning: readonly TunnelInTable[], numbers: HostNumbers): readonly Rule[] =>
   returning

@@ -37,6 +37,7 @@ import {
   directReturns,
   fromName,
   fromTunnel,
+  loopRules,
   moveRules,
   ownLinks,
   restore,
@@ -132,6 +133,7 @@ export function sallyportTable(input: TableInput): Table | undefined {
         : [rule(match(and(ct('mark'), number(input.numbers.mark.mask)), '==', number(0)), jump('sp_forwards'))],
     ),
     ...base('sp_dnat_own', 'nat', 'output', BEFORE_DSTNAT, tracked.length === 0 ? [] : [rule(jump('sp_forwards'))]),
+    ...base('sp_loop', 'filter', 'output', FILTER, loopRules(links)),
     ...base('sp_move', 'nat', 'prerouting', AFTER_DSTNAT, moveRules(input.tunnels, input.numbers)),
     ...base('sp_forward', 'filter', 'forward', FILTER, forwardRules(links, input.guarded)),
     ...base(

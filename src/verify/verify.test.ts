@@ -56,6 +56,7 @@ const spared: readonly (readonly [scenes: RegExp, missing: RegExp, why: string])
     /node: (sp_zone|base chain sp_zone|base chain sp_clash)/,
     'one edge alone',
   ],
+  [/./, /sp_loop/, "a tunnel's own packets are not simulated: src/cli/routed.test.ts sends one"],
   [/edges/, /node: sp_zone/, 'of two zones one is enough'],
   [/share/, /sp_zone|sp_clash/, 'one edge alone'],
   [/share|some clients|strict|edges|vxlan|routers|tracks/, /suppress_prefixlength/, 'no pod stands behind the node'],
