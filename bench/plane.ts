@@ -10,7 +10,12 @@ export type Tunnel = 'Direct' | 'VXLAN' | 'WireGuard';
 
 export type Way =
   | { readonly kind: 'routing' }
-  | { readonly kind: 'sallyport'; readonly tunnel: Tunnel; readonly forwards: number }
+  | {
+      readonly kind: 'sallyport';
+      readonly tunnel: Tunnel;
+      readonly forwards: number;
+      readonly tracking?: 'Stateless';
+    }
   | { readonly kind: 'iptables'; readonly forwards: number }
   | { readonly kind: 'nft'; readonly forwards: number }
   | { readonly kind: 'nginx' }
@@ -41,6 +46,11 @@ export const COMPARED: readonly Plane[] = [
   { name: 'nginx', title: 'nginx stream', way: { kind: 'nginx' } },
   { name: 'haproxy', title: 'haproxy', way: { kind: 'haproxy' } },
   { name: 'socat', title: 'socat fork', way: { kind: 'socat' } },
+  {
+    name: 'stateless',
+    title: 'Sallyport stateless',
+    way: { kind: 'sallyport', tunnel: 'Direct', forwards: 1, tracking: 'Stateless' },
+  },
   { name: 'vxlan', title: 'Sallyport over VXLAN', way: { kind: 'sallyport', tunnel: 'VXLAN', forwards: 1 } },
   {
     name: 'wireguard',
@@ -96,7 +106,7 @@ export async function startPlane(
     case 'routing':
       return [];
     case 'sallyport': {
-      const file = await folder.write(`${plane.name}.yaml`, documents(pair, plane.way.tunnel, plane.way.forwards));
+      const file = await folder.write(`${plane.name}.yaml`, documents(pair, plane.way));
       await site.lab.run([process.execPath, sallyport, 'apply', '--yes', '-f', file], { timeoutMs: 180_000 });
       await site.lab.run([process.execPath, sallyport, 'status', '--wait', '20s', '-f', file], { timeoutMs: 180_000 });
       return [];
@@ -121,7 +131,10 @@ export async function startPlane(
 }
 
 /** What a user would write for `count` forwards from the edge to the node; the last one has TCP and UDP. */
-function documents(pair: Pair, tunnel: Tunnel, count: number): string {
+function documents(
+  pair: Pair,
+  { tunnel, forwards: count, tracking }: Extract<Way, { readonly kind: 'sallyport' }>,
+): string {
   const port = (index: number, protocol = 'TCP'): string =>
     `    - { protocol: ${protocol}, port: ${portOf(index)}, targetPort: ${targetOf(index, count)} }\n`;
   const ports = Array.from({ length: count }, (_, index) => port(index)).join('') + port(count - 1, 'UDP');
@@ -157,6 +170,7 @@ kind: PortForward
 metadata: { name: forwards }
 spec:
   at: { hosts: [${pair.edge}] }
+  tracking: ${tracking ?? 'Stateful'}
   ports:
 ${ports}  to:
     - { host: ${pair.node}, via: way }
