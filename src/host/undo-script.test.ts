@@ -12,6 +12,7 @@ const record = (sysctlsBefore: Readonly<Record<string, string>>): HostRecord => 
 });
 
 const FOREIGN = `
+echo 0 >/proc/sys/net/ipv6/conf/default/accept_dad # a link-local address that is tentative comes into the table a second later
 ip link add v0 type veth peer name v1
 ip link set v0 up; ip link set v1 up
 ip addr add 10.0.0.1/24 dev v0; ip -6 addr add fd00::1/64 dev v0 nodad
