@@ -147,3 +147,21 @@ test('clients are shared by weight, each keeps its target, and when one leaves i
   await waitFor('an echo of each connection', async () => (await held.report()).echoes >= echoes + 30);
   expect(await held.report()).toMatchObject({ open: 30, lost: 0 });
 });
+
+test('without connection tracking each client goes to the same target, and in the same share', async () => {
+  const { lab, apply } = await start();
+  await using _ = lab;
+  const targets = ['{ host: n1, weight: 2 }', '{ host: n2 }', '{ host: n3 }'];
+  await apply(documents(targets, ', policy: Balance'));
+  const tracked = new Map(
+    await Promise.all(
+      ([4, 6] as const).map(async (family) => [family, await whoAnswers(lab, family, 'tcp', 60)] as const),
+    ),
+  );
+  await apply(documents(targets, ', policy: Balance, tracking: Stateless'));
+  for (const [family, before] of tracked)
+    for (const protocol of ['tcp', 'udp'] as const)
+      expect(await whoAnswers(lab, family, protocol, 60), `${protocol} ${family}`).toEqual(before);
+  const { stdout } = await lab.host('edge').run(['conntrack', '-L']);
+  expect(stdout.split('\n').filter((line) => line.includes('dport=80 '))).toEqual([]);
+});

@@ -40,6 +40,8 @@ export interface Seen {
   readonly tables: readonly Table[];
 }
 
+/** Where our table rewrites what it does not track: sp_untrack at -300. */
+const AFTER_RAW = -299;
 /** Where our table sets the connection mark: sp_pre for Direct at -150, sp_dnat at -110. */
 const AFTER_PRE = -149;
 const AFTER_DNAT = -109;
@@ -277,6 +279,8 @@ function forwarded(ground: Ground, forward: ForwardShare): readonly Sighting[] {
         const aimed = { destination: to, destinationPort: targetPorts.first + port - ports.first };
         const sent = { ...packetOf(ground.isLocal, original, fresh(original, mark, STATUS.destinationNat)), ...aimed };
         const answer = answerTo(ground.isLocal, sent, original, mark);
+        if (forward.stateless === true)
+          return untracked(ground, { sent: { ...sent, iif: open }, answer: { ...answer, iif: link } }, link, open);
         const own = tupleOf(asked, asked, protocol, port);
         const ownSent = { ...packetOf(ground.isLocal, own, fresh(own, mark, STATUS.destinationNat)), ...aimed };
         const inside = isOwnLink(link)
@@ -304,6 +308,27 @@ function forwarded(ground: Ground, forward: ForwardShare): readonly Sighting[] {
       });
     });
   });
+}
+
+/** Rewritten before conntrack, and marked as packets: only an accept by a link of ours lets them through. */
+function untracked(
+  ground: Ground,
+  { sent, answer }: Readonly<Record<'sent' | 'answer', PacketContext>>,
+  link: string,
+  open: string,
+): readonly Sighting[] {
+  const marks = marksOf(ground.numbers);
+  const bare = ({ connection: _, ...packet }: PacketContext, mark: number): PacketContext => ({
+    ...packet,
+    ...{ mark, untracked: true },
+  });
+  const [asks, answers] = [bare(sent, marks.forwarded), bare(answer, marks.masqueraded)];
+  return [
+    { hook: 'prerouting', packet: asks, traffic: connections(ground), from: AFTER_RAW },
+    { hook: 'forward', packet: { ...asks, oif: link }, ...through(ground, link, 'out') },
+    { hook: 'prerouting', packet: answers, ...through(ground, link, 'in'), from: AFTER_RAW },
+    { hook: 'forward', packet: { ...answers, oif: open }, ...through(ground, link, 'in') },
+  ];
 }
 
 const tunnelTowards = ({ tunnels }: Ground, to: Address): string | undefined =>

@@ -58,6 +58,8 @@ const share: fc.Arbitrary<HostShare> = fc.record({
         publicLinks: fc.array(name, { maxLength: 2 }),
         drain: fc.constant(false as const),
         fastPath: fc.constant(false as const),
+        hairpin: fc.constant(false as const),
+        stateless: fc.constant(true as const),
       },
       { requiredKeys: ['name', 'match', 'protocol', 'ports', 'to', 'targetPorts', 'masquerade', 'publicLinks'] },
     ),

@@ -56,6 +56,11 @@ const docker = table(
   regularChain('DOCKER-USER'),
 );
 
+const DIRECT = `  type: Direct
+  ends:
+    - { host: edge, addresses: [172.31.0.1, "fd31::1"] }
+    - { host: node, addresses: [172.31.0.2, "fd31::2"] }`;
+
 const input = (...rules: Table['chains'][number]['rules']): Table =>
   table('guard', { ...baseChain('input', { type: 'filter', hook: 'input', priority: 0 }), policy: 'drop', rules });
 const answers = rule(match(ct('state'), 'in', flags('established', 'related')), accept);
@@ -85,6 +90,42 @@ describe('rules of others on the way', () => {
     expect(plan.compiled.hosts.get('edge')?.state.accepts.map(({ place }) => place)).toEqual([
       { kind: 'iptables', family: 4, backend: 'nft', table: 'filter', chain: 'DOCKER-USER', behind: 0 },
     ]);
+  });
+
+  describe('a firewall that knows connections, before forwards that keep none', () => {
+    const bare = WEB.replace('  to:\n', '  tracking: Stateless\n  to:\n');
+    const direct = SLIM_EDGE.replace(/ {2}type: WireGuard[\s\S]*?---/, `${DIRECT}\n---`);
+    const stateful = (...rules: Table['chains'][number]['rules']): Table => ({
+      ...table('guard', { ...baseChain('f', { type: 'filter', hook: 'forward', priority: 0 }), policy: 'drop', rules }),
+      family: 'inet',
+    });
+    const untracked = rule(match(ct('state'), 'in', flags('invalid', 'untracked')), drop);
+    const open = rule(match(meta('iifname'), '==', text('eth0')), accept);
+    const over = (text: string, guard: Table) => {
+      const net = ['172.31.0.', 'fd31::'];
+      const own = (host: number) => ({ priv0: [`${net[0]}${host}/24`, `${net[1]}${host}/64`] });
+      const plan = planned(text + bare, {
+        edge: edge({ tables: [guard], interfaces: { eth0: ['198.51.100.10/24', '2001:db8:e::10/64'], ...own(1) } }),
+        node: node({ interfaces: { eth0: ['192.168.1.20/24', '2001:db8:1::20/64'], ...own(2) } }),
+      });
+      return { plan, promises: verifyPlan(plan) };
+    };
+
+    for (const [name, guard] of [
+      ['lets answers pass that it has seen asked', stateful(open, answers)],
+      ['drops what is not tracked', stateful(untracked, open, answers)],
+    ] as const) {
+      test(`${name}: a tunnel of ours is let through by its link`, () => {
+        const { plan, promises } = over(SLIM_EDGE, guard);
+        expect(unkept(promises)).toEqual([]);
+        const accepts = plan.compiled.hosts.get('edge')?.state.accepts.flatMap(({ traffic }) => traffic);
+        expect(accepts).toContainEqual({ kind: 'link', link: 'sp-wg51820', direction: 'in' });
+      });
+      test(`${name}: by a link of others nothing tells them apart, and the plan is refused`, () => {
+        const { promises } = over(direct, guard);
+        expect(promises.find(({ holds }) => holds === false)?.reason).toMatch(/in forward: inet guard f: /);
+      });
+    }
   });
 
   test('a firewall that lets in answers alone keeps the tunnel out where it is dialled, not where it dials', () => {
