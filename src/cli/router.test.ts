@@ -50,7 +50,7 @@ table inet filter {
   ],
 };
 
-const DOCUMENTS = `apiVersion: sallyport.dev/v1alpha1
+const documents = (more = ''): string => `apiVersion: sallyport.dev/v1alpha1
 kind: Host
 metadata: { name: router }
 spec:
@@ -64,28 +64,35 @@ spec:
   at: { hosts: [router] }
   ports: [{ protocol: TCP, port: 443, targetPort: 8443 }, { protocol: UDP, port: 443, targetPort: 8443 }]
   to: [{ address: 192.168.1.240 }]
-`;
+${more}`;
 
-test('the server sees the client, and a machine of its own network is answered too', async () => {
-  await using lab = await startLab(HOME);
-  const before = await lab.dump('router');
-  const sallyport = (...args: readonly string[]) =>
-    lab.run([process.execPath, SALLYPORT, ...args, '-f', '-'], { stdin: DOCUMENTS, allowFailure: true });
-  const applied = await sallyport('apply', '--yes');
-  expect(applied, applied.stderr).toMatchObject({ status: 0 });
-  await lab.serve('server', { protocol: 'tcp', port: 8443 });
-  await lab.serve('server', { protocol: 'udp', port: 8443 });
-  const seen = async (host: string, protocol: 'tcp' | 'udp'): Promise<string | undefined> => {
-    const result = await lab.connect(host, { protocol, to: '198.51.100.1', port: 443 });
-    return result.ok ? result.saw?.client.address : result.error;
-  };
-  for (const protocol of ['tcp', 'udp'] as const) {
-    expect(await seen('client', protocol)).toBe('198.51.100.9');
-    // Hairpin: by the router, or its answer would come from an address it did not ask.
-    expect(await seen('pc', protocol)).toBe('192.168.1.1');
-    expect(await seen('router', protocol)).toBe('198.51.100.1');
-  }
-  expect((await sallyport('plan', '--detailed-exitcode')).status).toBe(0);
-  expect(await sallyport('destroy', '--yes')).toMatchObject({ status: 0 });
-  expect(await lab.dump('router')).toBe(before);
-});
+for (const [hairpin, what, inside] of [
+  [true, 'a machine of its own network is answered too', { pc: '192.168.1.1', router: '198.51.100.1' }],
+  [false, 'nobody inside reaches it by the public address', { pc: 'ECONNREFUSED', router: 'ECONNREFUSED' }],
+] as const)
+  test(`hairpin ${hairpin}: the server sees the client, ${what}`, async () => {
+    await using lab = await startLab(HOME);
+    const before = await lab.dump('router');
+    const sallyport = (...args: readonly string[]) =>
+      lab.run([process.execPath, SALLYPORT, ...args, '-f', '-'], {
+        stdin: documents(`  hairpin: ${hairpin}\n`),
+        allowFailure: true,
+      });
+    const applied = await sallyport('apply', '--yes');
+    expect(applied, applied.stderr).toMatchObject({ status: 0 });
+    await lab.serve('server', { protocol: 'tcp', port: 8443 });
+    await lab.serve('server', { protocol: 'udp', port: 8443 });
+    const seen = async (host: string, protocol: 'tcp' | 'udp'): Promise<string | undefined> => {
+      const result = await lab.connect(host, { protocol, to: '198.51.100.1', port: 443 });
+      return result.ok ? result.saw?.client.address : result.error;
+    };
+    for (const protocol of ['tcp', 'udp'] as const) {
+      expect(await seen('client', protocol)).toBe('198.51.100.9');
+      // By the router, or the answer would come from an address that the pc did not ask.
+      expect(await seen('pc', protocol)).toBe(inside.pc);
+      expect(await seen('router', protocol)).toBe(inside.router);
+    }
+    expect((await sallyport('plan', '--detailed-exitcode')).status).toBe(0);
+    expect(await sallyport('destroy', '--yes')).toMatchObject({ status: 0 });
+    expect(await lab.dump('router')).toBe(before);
+  });

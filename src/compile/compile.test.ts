@@ -120,6 +120,7 @@ describe('the text a host is given', () => {
         node: node({ interfaces: { eth0: ['192.168.1.20/24', '2001:db8:1::20/64'], pod0: ['10.42.0.1/24'] } }),
       },
     ],
+    ['outside-only', SLIM_EDGE.replace('  to:\n', '  hairpin: false\n  to:\n'), { edge: edge(), node: node() }],
     [
       'stateless',
       SLIM_EDGE.replace('  to:\n', '  tracking: Stateless\n  allow: [203.0.113.0/24, "::/0"]\n  to:\n').replace(

@@ -76,6 +76,7 @@ function compileAt(place: Place): AtHost {
   const policy = {
     ...policyOf(forward),
     ...(!forward.drain && { drain: false as const }),
+    ...(!forward.hairpin && { hairpin: false as const }),
     ...(forward.fastPath === 'Off' && { fastPath: false as const }),
     ...(forward.tracking === 'Stateless' && { stateless: true as const }),
   };

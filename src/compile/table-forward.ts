@@ -11,7 +11,6 @@ import {
   ct,
   dnat,
   drop,
-  type Expression,
   fib,
   join,
   jump,
@@ -45,6 +44,7 @@ import {
   isPorts,
   isRange,
   type Marks,
+  names,
   type Part,
   portValue,
   regular,
@@ -159,9 +159,6 @@ export function forwardRules(links: readonly OwnLink[], guarded: TableInput['gua
     ),
   ];
 }
-
-const names = (links: readonly string[]): Expression =>
-  links.length === 1 && links[0] !== undefined ? text(links[0]) : anonymousSet(...links.map(text));
 
 /** Into a tunnel goes only what our own DNAT made, replies of what came by it, and ICMP errors of either. */
 export const intoTunnels = (marks: Marks, mask: number, untracked: readonly Rule[]): Chain =>

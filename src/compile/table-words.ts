@@ -24,6 +24,7 @@ import {
   type SetElement,
   type Statement,
   symbol,
+  text,
   type Value,
 } from '../nftables/index.ts';
 import { markRoom, markStep } from './numbers.ts';
@@ -90,9 +91,14 @@ export const goBack = returnVerdict;
 export const target = (family: Family): Expression =>
   join(payload(IP[family], 'daddr'), meta('l4proto'), payload('th', 'dport'));
 
+export const names = (links: readonly string[]): Expression =>
+  links.length === 1 && links[0] !== undefined ? text(links[0]) : anonymousSet(...links.map(text));
+
+type Place = Pick<AcceptShare, 'address' | 'protocol' | 'ports'>;
+
 /** Sets of (address, protocol, port), exact ones and ranges apart: one interval makes a whole set slow. */
 export function acceptSets(
-  accepts: readonly AcceptShare[],
+  accepts: readonly Place[],
   prefix: string,
   id: string,
 ): readonly { readonly set: NamedSet; readonly family: Family }[] {
@@ -117,9 +123,9 @@ export function acceptSets(
 }
 
 /** Overlapping ranges of one address and protocol as one: the kernel refuses elements that overlap. */
-function mergeRanges(accepts: readonly AcceptShare[]): readonly AcceptShare[] {
-  const merged: AcceptShare[] = [];
-  const key = ({ address: each, protocol }: AcceptShare): string => `${printAddress(each)} ${protocol}`;
+function mergeRanges(accepts: readonly Place[]): readonly Place[] {
+  const merged: Place[] = [];
+  const key = ({ address: each, protocol }: Place): string => `${printAddress(each)} ${protocol}`;
   for (const next of [...accepts].sort((a, b) =>
     key(a) < key(b) ? -1 : key(a) > key(b) ? 1 : a.ports.first - b.ports.first,
   )) {

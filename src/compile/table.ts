@@ -30,6 +30,7 @@ import {
   masqueradeRules,
   masqueradeSets,
 } from './table-forward.ts';
+import { insideRules } from './table-inside.ts';
 import { statelessPart } from './table-stateless.ts';
 import {
   backChain,
@@ -102,6 +103,7 @@ export function sallyportTable(input: TableInput): Table | undefined {
     ...forwardParts(tracked, marks),
     stateless.part,
   ];
+  const inside = insideRules(tracked);
   const fast = fastPath({ ...input, forwards: tracked }, marks);
   const back = returning.map((tunnel) => backChain(tunnel, input.numbers));
   const chains: Chain[] = [
@@ -130,9 +132,18 @@ export function sallyportTable(input: TableInput): Table | undefined {
       BEFORE_DSTNAT,
       tracked.length === 0
         ? []
-        : [rule(match(and(ct('mark'), number(input.numbers.mark.mask)), '==', number(0)), jump('sp_forwards'))],
+        : [
+            ...inside.others,
+            rule(match(and(ct('mark'), number(input.numbers.mark.mask)), '==', number(0)), jump('sp_forwards')),
+          ],
     ),
-    ...base('sp_dnat_own', 'nat', 'output', BEFORE_DSTNAT, tracked.length === 0 ? [] : [rule(jump('sp_forwards'))]),
+    ...base(
+      'sp_dnat_own',
+      'nat',
+      'output',
+      BEFORE_DSTNAT,
+      tracked.length === 0 ? [] : [...inside.own, rule(jump('sp_forwards'))],
+    ),
     ...base('sp_loop', 'filter', 'output', FILTER, loopRules(links)),
     ...base('sp_move', 'nat', 'prerouting', AFTER_DSTNAT, moveRules(input.tunnels, input.numbers)),
     ...base('sp_forward', 'filter', 'forward', FILTER, forwardRules(links, input.guarded)),
@@ -157,7 +168,7 @@ export function sallyportTable(input: TableInput): Table | undefined {
   return {
     family: 'inet',
     name: 'sallyport',
-    sets: [...parts.flatMap(({ sets }) => sets ?? []), ...masqueraded, ...fast.sets],
+    sets: [...parts.flatMap(({ sets }) => sets ?? []), ...masqueraded, ...inside.sets, ...fast.sets],
     maps: parts.flatMap(({ maps }) => maps ?? []),
     chains,
     ...(fast.flowtables.length > 0 && { flowtables: fast.flowtables }),

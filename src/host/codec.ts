@@ -217,6 +217,7 @@ const encodeForward = (forward: ForwardShare): Readonly<Record<Exclude<keyof For
   balance: forward.balance?.map(encodeTarget),
   drain: forward.drain,
   fastPath: forward.fastPath,
+  hairpin: forward.hairpin,
   link: forward.link,
   masquerade: forward.masquerade,
   match: encodeMatch(forward.match),
@@ -305,6 +306,7 @@ const readSharedForward: Reader<Omit<ForwardShare, keyof Own>> = (json, path) =>
     ...optional(from, 'policy', readPolicy, path),
     ...optional(from, 'balance', list(readTarget), path),
     ...optional(from, 'drain', readNo, path),
+    ...optional(from, 'hairpin', readNo, path),
     ...optional(from, 'fastPath', readNo, path),
     ...optional(from, 'stateless', readStateless, path),
   };

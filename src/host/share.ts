@@ -72,6 +72,8 @@ export interface ForwardShare {
   readonly balance?: readonly ForwardTarget[];
   /** TCP connections do not finish on the old target when the forward moves. Absent: they do. */
   readonly drain?: false;
+  /** Only what comes in by a public link is translated. Absent: what asks from inside is too. */
+  readonly hairpin?: false;
   /** Its connections stay out of the kernel's fast path. Absent: they may take it. */
   readonly fastPath?: false;
   /** The host keeps no connection of it: packets are rewritten one by one. */

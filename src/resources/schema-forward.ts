@@ -94,8 +94,9 @@ export const portForwardSpec = z.strictObject({
   hairpin: z
     .boolean()
     .default(true)
-    .describe('The public address works from inside too.')
-    .register(notes, { later: [false] }),
+    .describe(
+      "The public address works from inside too: for the edge itself and its other networks, the target's among them.",
+    ),
   allow: listOf(prefix(), printPrefix)
     .default(EVERYONE.flatMap((all) => parsePrefix(all) ?? []))
     .describe('Clients that may connect. A family without an entry means nobody of that family.'),

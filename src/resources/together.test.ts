@@ -203,7 +203,6 @@ for (const [says, text] of [
     'ends[1].provider',
     tunnel('x', '[{ host: edge, addresses: [10.9.0.1/30] }, { provider: { configFile: vpn.conf } }]'),
   ],
-  ['hairpin false', forward('x', 'hosts: [edge]', tcp(80), ', hairpin: false')],
   ['health', forward('x', 'hosts: [edge]', tcp(80), ', health: { tcp: 8080, interval: 200ms, failures: 3 }')],
 ] as const) {
   test(`not yet supported: ${says}`, () => {

@@ -87,7 +87,7 @@ function promisesAt(
   const kept = keptOut(ground, edge, forwards);
   // Those inside would be answered by nobody who remembers what they asked.
   const isStateless = resource.tracking === 'Stateless';
-  const hairpin = resource.hairpin && !isStateless ? hairpinFindings(ground, edge, forwards, aims) : [];
+  const inside = isStateless ? [] : hairpinFindings(ground, edge, forwards, aims, resource.hairpin);
   return [
     promise(`reachable from outside by ${edge.name} at ${places(forwards, edge)}`, ({ reaches }) => reaches),
     ...(kept.length === 0 ? [] : [concluded(ground, name, `nobody outside allow comes in by ${edge.name}`, kept)]),
@@ -97,9 +97,16 @@ function promisesAt(
       ? [promise('TCP segments fit the tunnels on the way', ({ fits }) => fits)]
       : []),
     ...(isStateless ? [promise(`${edge.name} tracks none of its connections`, ({ untracked }) => untracked)] : []),
-    ...(hairpin.length === 0
+    ...(inside.length === 0
       ? []
-      : [concluded(ground, name, `reachable from ${edge.name} itself and from the target's network`, hairpin)]),
+      : [
+          concluded(
+            ground,
+            name,
+            `${resource.hairpin ? '' : 'not '}reachable from ${edge.name} itself and from the target's network`,
+            inside,
+          ),
+        ]),
   ];
 }
 
@@ -124,17 +131,22 @@ function keptOut(ground: Ground, edge: CompiledHost, forwards: readonly ForwardS
           seen.add(key);
           const from = { kind: 'beyond', host: edge.name, link, address: client } as const;
           const flow: Flow = { from, to: address, port, protocol };
-          const { request } = simulate(ground.network, flow);
-          if (request.verdict === 'undecided')
-            return [{ holds: 'undecided', flow, ...(request.reason !== undefined && { reason: request.reason }) }];
-          if (request.verdict !== 'delivered' && request.verdict !== 'exits') return [fulfilled];
-          // What arrives untranslated meets whatever listens on the edge itself: not this forward.
-          if (sameAddress(request.packet.destination, address)) return [fulfilled];
-          return [{ holds: false, reason: `${printAddress(client)} comes in`, flow }];
+          return [staysOut(ground, flow, printAddress(client))];
         }),
       ),
     );
   });
+}
+
+/** That a flow is not translated. `who` is for the reason. */
+function staysOut({ network }: Ground, flow: Flow, who: string): Finding {
+  const { request } = simulate(network, flow);
+  if (request.verdict === 'undecided')
+    return { holds: 'undecided', flow, ...(request.reason !== undefined && { reason: request.reason }) };
+  if (request.verdict !== 'delivered' && request.verdict !== 'exits') return fulfilled;
+  // What arrives untranslated meets whatever listens on the edge itself: not this forward.
+  if (sameAddress(request.packet.destination, flow.to)) return fulfilled;
+  return { holds: false, reason: `${who} comes in`, flow };
 }
 
 /** The addresses a forward listens at, as they stand on the edge: the one it names, or those its interface has now. */
@@ -181,6 +193,7 @@ function hairpinFindings(
   edge: CompiledHost,
   forwards: readonly ForwardShare[],
   aims: Aims,
+  reaches: boolean,
 ): readonly Finding[] {
   const seen = new Set<string>();
   return forwards.flatMap((forward): readonly Finding[] => {
@@ -195,14 +208,16 @@ function hairpinFindings(
     const own: Flow = { from: { kind: 'host', host: edge.name }, ...asked };
     const expectedOf = (target: ForwardTarget): Expected => aims(forward, target, edge.name);
     return [own, ...besideTarget(ground, edge.name, forward, asked)].map((flow) => {
-      const { reaches, answers } = judgeOnce(
+      if (!reaches)
+        return staysOut(ground, flow, flow === own ? `${edge.name} itself` : "a client in the target's network");
+      const judged = judgeOnce(
         ground,
         edge.name,
         flow,
         expectedOf(targetOf(ground, forward, flow, expectedOf)),
         forward.targetPorts.first,
       );
-      return reaches.holds === true ? answers : reaches;
+      return judged.reaches.holds === true ? judged.answers : judged.reaches;
     });
   });
 }
