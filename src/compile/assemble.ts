@@ -195,13 +195,19 @@ function answersFrom({ accepts }: TunnelInTable, family: Family): Address | unde
 function rulesOf(tunnels: readonly TunnelInTable[], { numbers }: HostRecord): readonly RoutingRule[] {
   const families = ([4, 6] as const).filter((family) => tunnels.some(({ returns }) => returns.includes(family)));
   return families.flatMap((family): readonly RoutingRule[] => [
-    // What has a route of its own, on-link neighbours and pods among it, goes there whatever its mark.
-    {
-      family,
-      priority: numbers.suppressPriority,
-      protocol: SALLYPORT_PROTOCOL,
-      action: { kind: 'lookup', table: MAIN_TABLE, suppressPrefixLength: 0 },
-    },
+    // The reverse path check of a pod's reply looks up with the mark where src_valid_mark is set, and must find the pod.
+    // IPv6 has no such check, and there the rule would send replies astray: a client in a network of the node would be answered directly,
+    // and so would one of whom main remembers a path MTU, as that is a route of full length which no suppress_prefixlength takes back.
+    ...(family === 6
+      ? []
+      : [
+          {
+            family,
+            priority: numbers.suppressPriority,
+            protocol: SALLYPORT_PROTOCOL,
+            action: { kind: 'lookup', table: MAIN_TABLE, suppressPrefixLength: 0 },
+          } as const,
+        ]),
     ...tunnels.flatMap(({ key, returns }): readonly RoutingRule[] => {
       const chosen = numbers.tunnels.get(key);
       if (chosen === undefined || !returns.includes(family)) return [];
