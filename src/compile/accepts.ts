@@ -22,7 +22,6 @@ import {
   evaluate,
   type PacketContext,
   type PreparedRuleset,
-  portAnswers,
   prepareRuleset,
   printReference,
   type RuleReference,
@@ -134,10 +133,7 @@ function stopsAt(
   standing: readonly ForeignAccept[],
 ): readonly Stop[] {
   const prepared = prepareRuleset([table]);
-  const seen = distinct(
-    sightings.flatMap((each) => seenBy(table, chain, each)),
-    prepared,
-  );
+  const seen = sightings.flatMap((each) => seenBy(table, chain, each));
   const stopped = seen.flatMap((sighting): readonly Stopped[] => {
     const fate = run(prepared, chain, sighting);
     if ((fate.verdict !== 'drop' && fate.verdict !== 'reject') || fate.decidedBy === undefined) return [];
@@ -184,21 +180,6 @@ function seenBy({ family }: Table, { hook, priority }: BaseChain, sighting: Sigh
 
 const run = (prepared: PreparedRuleset, { hook }: BaseChain, { packet }: Sighting): ReturnType<typeof evaluate> =>
   evaluate(prepared, { hook, type: 'filter' }, packet);
-
-/** Of packets that no rule here tells apart one is enough. */
-function distinct(sightings: readonly Sighting[], prepared: PreparedRuleset): readonly Sighting[] {
-  const found = new Map<string, Sighting>();
-  for (const [index, sighting] of sightings.entries()) {
-    const { packet, traffic } = sighting;
-    const { iif = '', oif = '', source, destination, protocol, connection, icmpType = '' } = packet;
-    const isAnswer = connection?.direction === 'reply';
-    const links = [iif, oif].filter((link) => link !== '');
-    const ports = portAnswers(prepared, { packet, isAnswer, links, relative: [] }) ?? String(index);
-    const parts = [iif, oif, source.value, destination.value, protocol, isAnswer, icmpType, ports, trafficKey(traffic)];
-    found.set(parts.join(' '), found.get(parts.join(' ')) ?? sighting);
-  }
-  return [...found.values()];
-}
 
 // ---- where it may stand
 

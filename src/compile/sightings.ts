@@ -1,6 +1,7 @@
 /** What chains of others on a host will see of us: of each kind of packet an example, with the accept that lets its kind through. */
 import {
   type ForwardShare,
+  type ForwardTarget,
   type HostFacts,
   type HostNumbers,
   isOwnLink,
@@ -12,13 +13,15 @@ import {
   containsAddress,
   type Family,
   isAddress,
-  type PortRange,
   parseAddress,
+  printAddress,
+  printPrefix,
   sameAddress,
 } from '../net/index.ts';
 import { evaluate, type Hook, type PacketContext, prepareRuleset, type Table } from '../nftables/index.ts';
 import { indexRoutes, lookupRoute, type RouteIndex, SALLYPORT_PROTOCOL } from '../routing/index.ts';
 import { answerTo, CLIENT_PORT, fresh, PROTOCOLS, packetOf, STATUS, tupleOf } from './example.ts';
+import { type PortClasses, portClasses } from './port-classes.ts';
 import { FAMILIES, indexOf, marksOf, type TunnelInTable, tunnelMark } from './table-words.ts';
 
 export interface Sighting {
@@ -56,8 +59,8 @@ export function sightingsOf(seen: Seen): readonly Sighting[] {
   const ground = groundOf(seen);
   return [
     ...seen.tunnels.flatMap((tunnel) => outerSightings(ground, tunnel)),
-    ...seen.tunnels.flatMap((tunnel) => tunnel.accepts.flatMap((accept) => arrivals(ground, tunnel, accept))),
-    ...seen.forwards.flatMap((forward) => forwarded(ground, forward)),
+    ...seen.tunnels.flatMap((tunnel) => arrivalsBy(ground, tunnel)),
+    ...forwarded(ground),
   ];
 }
 
@@ -68,6 +71,7 @@ interface Ground extends Seen {
   readonly linkTo: (address: Address) => string | undefined;
   /** Where others' DNAT sends a packet that came in; undefined where that is not known. */
   readonly translated: (packet: PacketContext) => PacketContext | undefined;
+  readonly ports: PortClasses;
 }
 
 function groundOf(seen: Seen): Ground {
@@ -88,6 +92,7 @@ function groundOf(seen: Seen): Ground {
   return {
     ...seen,
     isLocal,
+    ports: portClasses(tables),
     strangers: { 4: stranger(facts, 4), 6: stranger(facts, 6) },
     linkTo(destination) {
       const way = lookupRoute(ways, { destination });
@@ -219,101 +224,125 @@ function discovery(ground: Ground, { link, addresses, peer }: TunnelInTable): re
 
 // ---- connections
 
-/** What a tunnel brings to a target on this host or behind it, and its answers. */
+type Accept = TunnelInTable['accepts'][number];
+
+/** What a tunnel brings to targets on this host or behind it, and the answers: of ports that nobody tells apart, one. */
+function arrivalsBy(ground: Ground, tunnel: TunnelInTable): readonly Sighting[] {
+  const kinds = new Map<string, { readonly accept: Accept; readonly port: number }>();
+  for (const accept of tunnel.accepts)
+    for (const port of ground.ports.examples(accept.ports)) {
+      const { address, protocol } = accept;
+      kinds.set(`${printAddress(address)} ${protocol} ${ground.ports.classOf(port)}`, { accept, port });
+    }
+  return [...kinds.values()].flatMap(({ accept, port }) => arrivals(ground, tunnel, accept, port));
+}
+
 function arrivals(
   ground: Ground,
   tunnel: TunnelInTable,
-  { protocol, address, ports, moveTo, behind }: TunnelInTable['accepts'][number],
+  { protocol, address, moveTo, behind }: Accept,
+  port: number,
 ): readonly Sighting[] {
   const { link } = tunnel;
   const client = ground.strangers[address.family];
   const mark = tunnelMark(indexOf(tunnel, ground.numbers), ground.numbers);
-  return edgesOf(ports).flatMap((port) => {
-    const asked = tupleOf(client, address, protocol, port);
-    const arrived = { ...packetOf(ground.isLocal, asked, fresh(asked, mark)), iif: link };
-    const moved = ground.translated(arrived);
-    const isMoved = moved !== undefined && !sameAddress(moved.destination, address);
-    const seen = isMoved || moveTo === undefined || moved === undefined ? moved : { ...moved, destination: moveTo };
-    const entry: Sighting = { hook: 'prerouting', packet: arrived, ...through(ground, link, 'in', AFTER_PRE) };
-    if (seen === undefined) return [entry];
-    const answer = answerTo(ground.isLocal, seen, asked, mark);
-    if (ground.isLocal(seen.destination)) {
-      const oif = ground.linkTo(client);
-      return [
-        entry,
-        { hook: 'input', packet: seen, ...through(ground, link, 'in') },
-        // Its way was looked up before our mark turned it, and that is what chains see.
-        ...(oif === undefined
-          ? []
-          : [{ hook: 'output', packet: { ...answer, oif }, traffic: connections(ground) } as const]),
-      ];
-    }
-    const beyond = isMoved ? ground.linkTo(seen.destination) : (behind ?? ground.linkTo(seen.destination));
-    if (beyond === undefined) return [entry];
+  const asked = tupleOf(client, address, protocol, port);
+  const arrived = { ...packetOf(ground.isLocal, asked, fresh(asked, mark)), iif: link };
+  const moved = ground.translated(arrived);
+  const isMoved = moved !== undefined && !sameAddress(moved.destination, address);
+  const seen = isMoved || moveTo === undefined || moved === undefined ? moved : { ...moved, destination: moveTo };
+  const entry: Sighting = { hook: 'prerouting', packet: arrived, ...through(ground, link, 'in', AFTER_PRE) };
+  if (seen === undefined) return [entry];
+  const answer = answerTo(ground.isLocal, seen, asked, mark);
+  if (ground.isLocal(seen.destination)) {
+    const oif = ground.linkTo(client);
     return [
       entry,
-      { hook: 'forward', packet: { ...seen, oif: beyond }, ...through(ground, link, 'in') },
-      { hook: 'prerouting', packet: { ...answer, iif: beyond }, ...through(ground, beyond, 'in', AFTER_PRE) },
-      { hook: 'forward', packet: { ...answer, iif: beyond, oif: link }, ...through(ground, link, 'out') },
+      { hook: 'input', packet: seen, ...through(ground, link, 'in') },
+      // Its way was looked up before our mark turned it, and that is what chains see.
+      ...(oif === undefined
+        ? []
+        : [{ hook: 'output', packet: { ...answer, oif }, traffic: connections(ground) } as const]),
     ];
-  });
+  }
+  const beyond = isMoved ? ground.linkTo(seen.destination) : (behind ?? ground.linkTo(seen.destination));
+  if (beyond === undefined) return [entry];
+  return [
+    entry,
+    { hook: 'forward', packet: { ...seen, oif: beyond }, ...through(ground, link, 'in') },
+    { hook: 'prerouting', packet: { ...answer, iif: beyond }, ...through(ground, beyond, 'in', AFTER_PRE) },
+    { hook: 'forward', packet: { ...answer, iif: beyond, oif: link }, ...through(ground, link, 'out') },
+  ];
+}
+
+/** A forward by one of its targets and public links; of its ports one, and of those that nobody tells apart. */
+interface Sent {
+  readonly forward: ForwardShare;
+  readonly target: ForwardTarget;
+  readonly open: string;
+  readonly port: number;
+}
+
+function forwarded(ground: Ground): readonly Sighting[] {
+  const kinds = new Map<string, Sent>();
+  for (const forward of ground.forwards) {
+    const { match, publicLinks, protocol, ports, targetPorts, policy } = forward;
+    const where = 'address' in match ? printAddress(match.address) : match.interface;
+    const who = policy?.allow?.map(printPrefix).join() ?? '';
+    for (const target of targetsOf(forward))
+      for (const at of ground.ports.examples(targetPorts)) {
+        const port = ports.first + at - targetPorts.first;
+        const classes = `${ground.ports.classOf(port)} ${ground.ports.classOf(at)}`;
+        const key = `${where} ${protocol} ${printAddress(target.to)} ${target.masquerade} ${forward.stateless} ${classes} ${who}`;
+        for (const open of publicLinks) kinds.set(`${open} ${key}`, { forward, target, open, port });
+      }
+  }
+  return [...kinds.values()].flatMap((sent) => sentOn(ground, sent));
 }
 
 /** What a forward sends on from a public link, from the host itself and from the target's own network, and the answers. */
-function forwarded(ground: Ground, forward: ForwardShare): readonly Sighting[] {
-  const { match, publicLinks, protocol, ports, targetPorts, policy } = forward;
+function sentOn(ground: Ground, { forward, target, open, port }: Sent): readonly Sighting[] {
+  const { match, protocol, ports, targetPorts, policy } = forward;
+  const { to, masquerade } = target;
+  const { family } = to;
+  const link = tunnelTowards(ground, to) ?? target.link;
+  const asked = 'address' in match ? match.address : addressOn(ground, open, family);
+  if (link === undefined || asked === undefined) return [];
+  const allowed = policy?.allow?.find(({ address, length }) => address.family === family && length > 0);
+  const client = allowed?.address ?? ground.strangers[family];
   const marks = marksOf(ground.numbers);
-  return targetsOf(forward).flatMap(({ to, masquerade, link: by }) => {
-    const { family } = to;
-    const link = tunnelTowards(ground, to) ?? by;
-    if (link === undefined) return [];
-    const client =
-      policy?.allow?.find(({ address }) => address.family === family && address.value !== 0n)?.address ??
-      ground.strangers[family];
-    const mark = masquerade ? marks.masqueraded : marks.forwarded;
-    return publicLinks.flatMap((open) => {
-      const asked = 'address' in match ? match.address : addressOn(ground, open, family);
-      if (asked === undefined) return [];
-      return edgesOf(ports).flatMap((port): readonly Sighting[] => {
-        const original = tupleOf(client, asked, protocol, port);
-        const aimed = { destination: to, destinationPort: targetPorts.first + port - ports.first };
-        const sent = { ...packetOf(ground.isLocal, original, fresh(original, mark, STATUS.destinationNat)), ...aimed };
-        const answer = answerTo(ground.isLocal, sent, original, mark);
-        if (forward.stateless === true)
-          return untracked(ground, { sent: { ...sent, iif: open }, answer: { ...answer, iif: link } }, link, open);
-        const own = tupleOf(asked, asked, protocol, port);
-        const ownSent = { ...packetOf(ground.isLocal, own, fresh(own, mark, STATUS.destinationNat)), ...aimed };
-        const inside = isOwnLink(link)
-          ? []
-          : [
-              {
-                hook: 'forward',
-                packet: { ...sent, source: neighbourOf(to), iif: link, oif: link },
-                traffic: connections(ground),
-              } as const,
-            ];
-        return [
-          { hook: 'prerouting', packet: { ...sent, iif: open }, traffic: connections(ground), from: AFTER_DNAT },
-          { hook: 'forward', packet: { ...sent, iif: open, oif: link }, ...through(ground, link, 'out') },
-          { hook: 'prerouting', packet: { ...answer, iif: link }, ...through(ground, link, 'in') },
-          { hook: 'forward', packet: { ...answer, iif: link, oif: open }, ...through(ground, link, 'in') },
-          { hook: 'output', packet: { ...ownSent, oif: link }, traffic: connections(ground), from: AFTER_DNAT },
-          {
-            hook: 'input',
-            packet: { ...answerTo(ground.isLocal, ownSent, own, mark), iif: link },
-            ...through(ground, link, 'in'),
-          },
-          ...inside,
-        ];
-      });
-    });
-  });
+  const mark = masquerade ? marks.masqueraded : marks.forwarded;
+  const aimed = { destination: to, destinationPort: targetPorts.first + port - ports.first };
+  const ask = (source: Address) => {
+    const original = tupleOf(source, asked, protocol, port);
+    const first = packetOf(ground.isLocal, original, fresh(original, mark, STATUS.destinationNat));
+    const packet = { ...first, ...aimed };
+    return { packet, answer: answerTo(ground.isLocal, packet, original, mark) };
+  };
+  const theirs = ask(client);
+  if (forward.stateless === true)
+    return untracked(ground, { ...theirs.packet, iif: open }, { ...theirs.answer, iif: link }, link, open);
+  const own = ask(asked);
+  const [into, out] = [through(ground, link, 'in'), through(ground, link, 'out')];
+  const ours = { traffic: connections(ground) };
+  return [
+    { hook: 'prerouting', packet: { ...theirs.packet, iif: open }, ...ours, from: AFTER_DNAT },
+    { hook: 'forward', packet: { ...theirs.packet, iif: open, oif: link }, ...out },
+    { hook: 'prerouting', packet: { ...theirs.answer, iif: link }, ...into },
+    { hook: 'forward', packet: { ...theirs.answer, iif: link, oif: open }, ...into },
+    { hook: 'output', packet: { ...own.packet, oif: link }, ...ours, from: AFTER_DNAT },
+    { hook: 'input', packet: { ...own.answer, iif: link }, ...into },
+    ...(isOwnLink(link)
+      ? []
+      : [{ hook: 'forward', packet: { ...ask(neighbourOf(to)).packet, iif: link, oif: link }, ...ours } as const]),
+  ];
 }
 
 /** Rewritten before conntrack, and marked as packets: only an accept by a link of ours lets them through. */
 function untracked(
   ground: Ground,
-  { sent, answer }: Readonly<Record<'sent' | 'answer', PacketContext>>,
+  sent: PacketContext,
+  answer: PacketContext,
   link: string,
   open: string,
 ): readonly Sighting[] {
@@ -356,6 +385,3 @@ const through = (
     : { traffic: connections(ground), ...(from !== undefined && { from }) };
 
 const connections = ({ numbers }: Ground): WrittenTraffic => ({ kind: 'connections', mask: numbers.mark.mask });
-
-/** What lies between the first and the last is one interval to most who ask. */
-const edgesOf = ({ first, last }: PortRange): readonly number[] => (first === last ? [first] : [first, last]);
