@@ -25,6 +25,8 @@ echo '${mark}files'
 find /run/sallyport /run/wireguard ! -type d 2>/dev/null
 exec nsenter --net=/run/netns/${host} sh -es <<'INSIDE'
 echo '${mark}nftables'; nft -s list ruleset
+echo '${mark}iptables-legacy'
+for f in ip ip6; do [ -z "$(cat /proc/net/"$f"_tables_names 2>/dev/null)" ] || "$f"tables-legacy-save; done
 echo '${mark}links'; ip -j -d link
 echo '${mark}addresses'; ip -j addr
 echo '${mark}rules IPv4'; ip -j rule
@@ -66,6 +68,10 @@ function canonical(name: string, body: string, inode: string, own: ReadonlySet<n
         .sort();
     case 'nftables':
       return tables(body);
+    case 'iptables-legacy':
+      return lines(body)
+        .filter((line) => !line.startsWith('#'))
+        .map((line) => line.replace(/ \[\d+:\d+\]$/, ''));
     case 'links':
       return objects(body, volatileOfLinks);
     case 'addresses':

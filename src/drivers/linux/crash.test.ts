@@ -22,7 +22,7 @@ const add = (after: HostObject): HostChange => ({ action: 'add', after });
 const nft = (object: RulesetObject): HostChange => add({ kind: 'nft', object });
 const sallyport = { family: 'inet', table: 'sallyport' } as const;
 
-/** A step each, but for the last two: they are one transaction. */
+/** A step each, but for the table and its chain: they are one transaction. */
 const plan: readonly HostChange[] = [
   add({ kind: 'link', link: { name: 'sp-x', kind: 'wireguard', mtu: 1420, up: true } }),
   add({ kind: 'device', device: { link: 'sp-x', listenPort: 51820 } }),
@@ -52,8 +52,18 @@ const plan: readonly HostChange[] = [
     ...sallyport,
     chain: baseChain('sp_in', { type: 'filter', hook: 'input', priority: 10 }, rule(accept)),
   }),
+  add({
+    kind: 'accept',
+    accept: {
+      place: { kind: 'iptables', family: 4, backend: 'nft', table: 'filter', chain: 'FORWARD', behind: 1 },
+      traffic: [
+        { kind: 'link', link: 'sp-x', direction: 'in' },
+        { kind: 'link', link: 'sp-x', direction: 'out' },
+      ],
+    },
+  }),
 ];
-const STEPS = 6;
+const STEPS = 7;
 
 const APPLY = `
 import { deserialize } from 'node:v8';
@@ -72,7 +82,7 @@ async function startEdge() {
   await lab.run([
     'sh',
     '-ec',
-    'ip netns add edge; ip -n edge link add v0 type veth peer name v1; ip -n edge link set dev v0 up',
+    'ip netns add edge; ip -n edge link add v0 type veth peer name v1; ip -n edge link set dev v0 up; ip netns exec edge iptables-nft -A FORWARD -i v0 -j ACCEPT; ip netns exec edge iptables-nft -P FORWARD DROP',
   ]);
   const entry = ['nsenter', '-t', String(lab.pid), '--mount', '--pid', '--net'];
   const transport = namespaceTransport('edge', 'edge', { entry });
@@ -118,8 +128,9 @@ test('after each step: what stands is observed, and the rest of the plan brings 
     const { state } = await edge.driver.observe(never);
     expect(state.links.find(({ name }) => name === 'sp-x')).toMatchObject({ kind: 'wireguard', up: true });
     expect(state.routes.filter(({ protocol }) => protocol === 83).length).toBe(last >= 5 ? 1 : 0);
-    expect(state.tables.length).toBe(last >= 6 ? 1 : 0);
-    await edge.driver.apply(plan.slice(last === STEPS ? plan.length : last), { signal: never });
+    expect(state.tables.length).toBe(last >= 6 ? 2 : 1);
+    expect(state.accepts.length).toBe(last >= 7 ? 1 : 0);
+    await edge.driver.apply(plan.slice(last >= 6 ? last + 1 : last), { signal: never });
     expect(await edge.dump()).toBe(expected);
   }
 });

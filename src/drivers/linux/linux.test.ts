@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { AcceptPlace } from '../../host/index.ts';
 import { DAEMON_FILES } from '../../host/index.ts';
 import { type Namespace, startNamespace } from '../../lab/index.ts';
 import {
@@ -27,11 +28,12 @@ ip route add 10.7.0.0/16 via 198.51.100.1; ip route add default via 198.51.100.1
 ip -6 route add fd07::/64 via 2001:db8:e::1
 ip rule add priority 5003 lookup 77; ip -6 rule add priority 5003 fwmark 0x10000/0xff0000 lookup 77
 nft 'add table inet others; add chain inet others c { type filter hook forward priority 0; policy drop; }; add rule inet others c tcp dport 22 counter accept'
+iptables-nft -A FORWARD -i v0 -j DROP; ip6tables-legacy -A FORWARD -p tcp --dport 22 -j ACCEPT; ip6tables-legacy -P FORWARD DROP
 echo 1 >/proc/sys/net/ipv4/conf/v0/rp_filter
 mkdir /etc/systemd/network; ln -s /dev/null /etc/systemd/network/00-sallyport.network`;
 
 const DUMP = `
-nft -s list ruleset; ip -d link; ip addr
+nft -s list ruleset; ip6tables-legacy-save | grep -v '^[#:]'; ip -d link; ip addr
 for f in -4 -6; do ip $f rule; ip $f route show table all; done
 wg show all | grep -v 'private key\\|transfer\\|handshake'
 grep -rs '' /proc/sys/net/ipv4/conf /proc/sys/net/ipv6/conf /proc/sys/net/ipv4/ip_forward
@@ -232,6 +234,20 @@ const sysctl = (path: string, before: string, after: string): HostChange => ({
 });
 const change = (before: HostObject, after: HostObject): HostChange => ({ action: 'change', before, after });
 
+const nftChain: AcceptPlace = { kind: 'nft', family: 'inet', table: 'others', chain: 'c' };
+const FOREIGN_CHAINS: readonly AcceptPlace[] = [
+  nftChain,
+  { kind: 'iptables', family: 4, backend: 'nft', table: 'filter', chain: 'FORWARD' },
+  { kind: 'iptables', family: 6, backend: 'legacy', table: 'filter', chain: 'FORWARD' },
+];
+const acceptAt = (place: AcceptPlace, behind: number, ...directions: readonly ('in' | 'out')[]): HostObject => ({
+  kind: 'accept',
+  accept: {
+    place: { ...place, behind },
+    traffic: directions.map((direction) => ({ kind: 'link', link: 'sp-vx', direction })),
+  },
+});
+
 const withWireGuard = [adding({ kind: 'link', link: wireguard }), adding(device(51820))];
 
 driverContract('linux', {
@@ -326,6 +342,12 @@ driverContract('linux', {
       change: [change(flowtable('sp-vx'), flowtable('sp-vx', 'v0'))],
     },
     {
+      name: "accepts in another's chain, of nft and of both kinds of iptables",
+      needs: [],
+      add: FOREIGN_CHAINS.map((place) => adding(acceptAt(place, 1, 'out'))),
+      change: FOREIGN_CHAINS.map((place) => change(acceptAt(place, 1, 'out'), acceptAt(place, 0, 'in', 'out'))),
+    },
+    {
       name: 'a file',
       needs: [],
       add: [adding({ kind: 'file', path: '/run/sallyport/of ours/x.json', mode: 0o600, content: '{"ü": 1}\n' })],
@@ -389,6 +411,10 @@ driverContract('linux', {
     {
       name: 'is a peer of a link that is not there',
       changes: [adding({ kind: 'route', route }), adding({ kind: 'peer', link: 'sp-gone', peer })],
+    },
+    {
+      name: 'is an accept in a chain that is not there any more',
+      changes: [adding(acceptAt(nftChain, 0, 'in')), adding(acceptAt({ ...nftChain, chain: 'gone' }, 0, 'in'))],
     },
     {
       name: 'is a file where there is no folder to be',
