@@ -52,11 +52,11 @@ test('the proof in a line, with what is not proven below', () => {
   expect(printProof([], paint(false))).toBe('');
 });
 
-test('a plan that a rule of somebody else would break is refused with that rule, changes nothing, and is carried out once accepted', async () => {
+test('a plan that a rule of somebody else would break, where no accept can stand, is refused with that rule, changes nothing, and is carried out once accepted', async () => {
   await using story = await startStory(slimEdge(), async (lab) => {
     await lab.host('edge').run(['nft', '-f', '-'], {
       stdin:
-        'table inet theirs { chain forward { type filter hook forward priority 0; policy accept; tcp dport 8080 drop; }\n}\n',
+        'table inet theirs { chain late { type filter hook postrouting priority 0; policy accept; tcp dport 8080 drop; }\n}\n',
     });
   });
   const text = documents();

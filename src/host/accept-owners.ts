@@ -17,10 +17,12 @@ export const NO_OWNERS_FILES: OwnersFiles = { ufw: [], firewalld: [] };
 /** The tables with our tag on the rules that the tools made for us: in the kernel those bear none. */
 export function tagOwned(tables: readonly Table[], files: OwnersFiles): readonly Table[] {
   const keys = new Set(files.firewalld?.map(trafficKey));
-  return tables.map((table) => {
+  const tagged = tables.map((table) => {
     const chains = table.chains.map((chain) => tagChain(table, chain, files.ufw, keys));
     return chains.some((chain, index) => chain !== table.chains[index]) ? { ...table, chains } : table;
   });
+  // Tables in which nothing is tagged are the very same: whoever knows them need not look again.
+  return tagged.some((table, index) => table !== tables[index]) ? tagged : tables;
 }
 
 function tagChain(table: Table, chain: Chain, ufw: readonly UfwRule[], firewalld: ReadonlySet<string>): Chain {
