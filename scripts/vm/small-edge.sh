@@ -18,7 +18,7 @@ ip -n client addr add 198.51.100.1/24 dev eth0; ip -n client link set eth0 up
 ip -n node addr add 172.31.0.2/24 dev eth0; ip -n node link set eth0 up; ip -n node route add default via 172.31.0.1
 ip route add default via 198.51.100.1
 modprobe nf_conntrack
-max=$(cat $state/nf_conntrack_max)
+max=$(cat $state/nf_conntrack_max) buckets=$(cat $state/nf_conntrack_buckets)
 echo "small edge: $(awk '$1 == "MemTotal:" { print int($2 / 1024) }' /proc/meminfo) MiB, $(available) MiB of them available, nf_conntrack_max $max"
 
 node bin/sallyport apply --yes -f "$folder/edge.yaml" >/run/applied || { cat /run/applied; fail 'apply failed'; }
@@ -30,7 +30,6 @@ echo "small edge: 50,000 forwards took $((before - $(available))) MiB"
 
 # Of a datagram without an answer the kernel would forget within 30 s what this machine may take minutes to send.
 echo 900 >$state/nf_conntrack_udp_timeout
-echo 100000 >/proc/sys/net/core/netdev_max_backlog   # a veth drops what comes faster than the other end is emulated
 ip netns exec node nft -f - <<'RULES'
 table inet quiet { chain input { type filter hook input priority 0; udp sport != 9 drop; }; }
 RULES
@@ -68,5 +67,6 @@ if dmesg | grep -iE 'out of memory|oom-kill|table full'; then fail 'the kernel r
 
 sh /etc/sallyport/undo.sh || fail 'undo.sh failed'
 [ "$(nft list ruleset)" = '' ] || fail 'rules are left'
+[ "$(cat $state/nf_conntrack_buckets)" = "$buckets" ] || fail "nf_conntrack_buckets was $buckets, is $(cat $state/nf_conntrack_buckets)"
 [ "$(cat $state/nf_conntrack_max)" = "$max" ] || fail "nf_conntrack_max was $max, is $(cat $state/nf_conntrack_max)"
 echo '1 passed, 0 failed'

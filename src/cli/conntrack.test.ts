@@ -7,7 +7,9 @@ import { slimEdge } from '../lab/index.ts';
 import { documents, SALLYPORT, startStory } from './testdata/story.ts';
 
 const run = promisify(execFile);
-const max = async (): Promise<number> => Number(await readFile('/proc/sys/net/netfilter/nf_conntrack_max', 'utf8'));
+const setting = async (name: string): Promise<number> =>
+  Number(await readFile(`/proc/sys/net/netfilter/nf_conntrack_${name}`, 'utf8'));
+const max = (): Promise<number> => setting('max');
 
 const text = (most: number): string => `apiVersion: sallyport.dev/v1alpha1
 kind: Host
@@ -39,13 +41,16 @@ ip route add default via 198.51.100.1`,
     return (await running).stdout;
   };
   const before = await max();
-  for (const most of [before + 1000, before + 2000]) {
+  const buckets = await setting('buckets');
+  for (const most of [before + buckets + 1000, before + buckets + 2000]) {
     expect(await sallyport(String(most), 'apply', '--yes')).toContain(`${most} connections (nf_conntrack_max)`);
     expect(await max()).toBe(most);
+    expect(await setting('buckets')).toBe(Math.ceil(most / 512) * 512);
     await sallyport(String(most), 'plan', '--detailed-exitcode');
   }
   await sallyport(String(before), 'destroy', '--yes');
   expect(await max()).toBe(before);
+  expect(await setting('buckets')).toBe(buckets);
 });
 
 test('conntrack.max of a host in another network namespace is refused, and nothing is changed', async () => {

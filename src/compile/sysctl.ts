@@ -2,7 +2,7 @@
 import { type AcceptShare, type ForwardShare, type HostFacts, isOwnLink, targetsOf } from '../host/index.ts';
 import type { Family } from '../net/index.ts';
 import type { Sysctls } from '../routing/index.ts';
-import { CONNTRACK_MAX } from './conntrack.ts';
+import { bucketsFor, CONNTRACK_BUCKETS, CONNTRACK_MAX } from './conntrack.ts';
 import type { TunnelInTable } from './table-words.ts';
 
 const FORWARDING_6 = 'net/ipv6/conf/all/forwarding';
@@ -91,7 +91,12 @@ export function desiredSysctls(
   }
   const kernelWireGuard = facts.wireguard === 'kernel' && tunnels.some(({ type }) => type === 'WireGuard');
   if (kernelWireGuard && originally(facts, before, SEND_REDIRECTS) === '1') wanted.set(SEND_REDIRECTS, '0');
-  if (conntrackMax !== undefined) wanted.set(CONNTRACK_MAX, String(conntrackMax));
+  if (conntrackMax !== undefined) {
+    const buckets = bucketsFor(conntrackMax);
+    const few = Number(originally(facts, before, CONNTRACK_BUCKETS) ?? buckets) < buckets;
+    if (few) wanted.set(CONNTRACK_BUCKETS, String(buckets));
+    wanted.set(CONNTRACK_MAX, String(conntrackMax));
+  }
   return wanted;
 }
 

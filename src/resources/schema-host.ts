@@ -168,7 +168,7 @@ export const hostSpec = z.strictObject({
       max: wholeNumber(1_024, 0x7fff_ffff)
         .exactOptional()
         .describe(
-          'Most connections that the kernel tracks (nf_conntrack_max); put back by destroy. Each takes 384 bytes. Left out: as it is.',
+          'Most connections that the kernel tracks (nf_conntrack_max); put back by destroy. Each takes 384 bytes, and as many buckets are made (nf_conntrack_buckets). Left out: as it is.',
         ),
     })
     .default({})
