@@ -1,0 +1,33 @@
+/** The public address asked from inside: by the edge itself, by the node, by a machine at home beside it. */
+import { expect, test } from 'vitest';
+import { slimEdge } from '../lab/index.ts';
+import { documents, startStory } from './testdata/story.ts';
+
+const V4 = '198.51.100.10';
+const V6 = '2001:db8:e::10';
+/** What the home router shows of those behind it. */
+const HOME = '192.0.2.130';
+
+test('the edge itself, a machine at home and the node reach the public address as clients do', async () => {
+  await using story = await startStory(slimEdge({ nas: true }));
+  const text = documents();
+  await story.apply(text);
+  await story.lab.serve('node', { protocol: 'tcp', port: 8080 });
+  await story.lab.serve('node', { protocol: 'udp', port: 5353 });
+  for (const [host, to, from] of [
+    ['edge', V4, V4],
+    ['edge', V6, V6],
+    ['nas', V4, HOME],
+    ['nas', V6, '2001:db8:1::30'],
+    ['node', V4, HOME],
+  ] as const)
+    for (const [protocol, port] of [
+      ['tcp', 80],
+      ['udp', 53],
+    ] as const)
+      expect([host, to, protocol, await story.ask(host, { protocol, to, port })]).toEqual([
+        ...[host, to, protocol],
+        `seen from ${from}`,
+      ]);
+  await story.destroy(text);
+});
