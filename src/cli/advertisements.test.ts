@@ -129,7 +129,7 @@ describe.concurrent('the default route that a router advertises', () => {
       expect(await cli.lab.dump('edge')).toBe(dumped);
     });
 
-  test('stays when undo.sh takes all back', { tags: ['vm'] }, async ({ expect }) => {
+  test('stays when undo.sh takes all back', async ({ expect }) => {
     await using host = await startEdge();
     const { cli } = host;
     await host.sh('ip -6 route del default');

@@ -51,9 +51,7 @@ for (const [name, options, hidden] of [
   ['a leased address', { edgeDynamic: true }, undefined],
   ['clients hidden', {}, '172.31.0.1'],
 ] as const)
-  test(`an edge with ${name} lets in who is allowed, to the last address, and nobody else`, {
-    tags: hidden === undefined && !('edgeDynamic' in options) ? ['vm'] : [],
-  }, async () => {
+  test(`an edge with ${name} lets in who is allowed, to the last address, and nobody else`, async () => {
     await using story = await start(options);
     const masquerade = hidden === undefined ? '' : '\n  clientAddress: Masquerade';
     const text = forward(`allow: [192.0.2.12/31, "2001:db8:c::10/125"]${masquerade}`);
@@ -91,9 +89,7 @@ test('a family without an entry is nobody, and who is in stays when the list get
   await story.destroy(everyone);
 });
 
-test('a client has so many connections at a time, a network of IPv6 as one client, and others their own', {
-  tags: ['vm'],
-}, async () => {
+test('a client has so many connections at a time, a network of IPv6 as one client, and others their own', async () => {
   await using story = await start();
   const { lab } = story;
   await serve(lab);

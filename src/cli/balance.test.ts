@@ -117,9 +117,7 @@ async function whoAnswers(
 
 const count = (answers: readonly string[], node: string): number => answers.filter((each) => each === node).length;
 
-test('clients are shared by weight, each keeps its target, and when one leaves its clients alone move', {
-  tags: ['vm'],
-}, async () => {
+test('clients are shared by weight, each keeps its target, and when one leaves its clients alone move', async () => {
   const { lab, apply } = await start();
   await using _ = lab;
   const weighed = ['{ host: n1, weight: 2 }', '{ host: n2 }', '{ host: n3 }'];

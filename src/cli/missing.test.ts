@@ -40,7 +40,7 @@ describe('named before anything is changed:', () => {
       'iproute2 5.9.0 is too old: Sallyport needs 5.10 or newer',
     ],
   ] as const)
-    test(says, { tags: says.startsWith('WireGuard') ? ['vm'] : [] }, async () => {
+    test(says, async () => {
       const { lab, sallyport } = story;
       const put = `real=$(readlink -f "$(command -v "$1")"); cp "$real" "/run/real-$1"
 printf '#!/bin/sh\\nreal=/run/real-%s\\n%s\\n' "$1" "$2" >"/run/fake-$1"; chmod 755 "/run/fake-$1"

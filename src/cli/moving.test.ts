@@ -125,9 +125,7 @@ describe('UDP flows follow their forward', () => {
     ['that keeps the client', ''],
     ['that hides the client', ', clientAddress: Masquerade'],
   ] as const)
-    test(`${name}: from the same port the new target answers, the old one sees no packet more`, {
-      tags: more === '' ? ['vm'] : [],
-    }, async () => {
+    test(`${name}: from the same port the new target answers, the old one sees no packet more`, async () => {
       await using moving = await start();
       const { lab, sallyport, ask, seen } = moving;
       await sallyport('apply', documents(0, more));
@@ -202,9 +200,7 @@ for (const [drain, lost] of [
   [true, 0],
   [false, 10],
 ] as const)
-  test(`established TCP connections with drain: ${drain}: ${lost} of 10 are cut`, {
-    tags: drain ? [] : ['vm'],
-  }, async () => {
+  test(`established TCP connections with drain: ${drain}: ${lost} of 10 are cut`, async () => {
     await using moving = await start();
     const { lab, sallyport } = moving;
     const more = `, drain: ${drain}`;

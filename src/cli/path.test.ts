@@ -21,7 +21,6 @@ const CLIENT = { 4: 'seen from 192.0.2.10', 6: 'seen from 2001:db8:c::10' };
 const IN_VM: ReadonlySet<string> = new Set([
   'over WireGuard, dialled from behind a home router',
   'by an IPv6-only pair',
-  'WireGuard to a pod',
 ]);
 const tags = (name: string): { tags?: string[] } => (IN_VM.has(name) ? { tags: ['vm'] } : {});
 
@@ -157,9 +156,7 @@ describe('hosts that check the reverse path strictly', () => {
     });
 });
 
-test('segments fit the tunnel: a large answer arrives in packets no larger than it carries, by both families', {
-  tags: ['vm'],
-}, async () => {
+test('segments fit the tunnel: a large answer arrives in packets no larger than it carries, by both families', async () => {
   await using story = await startStory(slimEdge(), async (lab) => {
     // WireGuard gathers segments (GRO) and a veth passes them on as one: cut as by a real card, or no size is seen. By size too:
     // what newer wireguard-go (Debian 13) gathers comes without a count of segments (virtio_net_hdr_to_skb).
