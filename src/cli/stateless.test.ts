@@ -109,7 +109,7 @@ test('beside forwards that are tracked, to one node, in any order of coming and 
     `{ tracking: Stateless, at: ${at('198.51.100.11')}, ports: [{ protocol: TCP, port: 80, targetPort: 9090 }], to: [{ host: node }] }`,
   );
   for (const port of [81, 8080, 9090]) await lab.serve('node', { protocol: 'tcp', port });
-  const ask = (to: string, port: number) => story.ask('client', { protocol: 'tcp', to, port, timeoutMs: 1_000 });
+  const ask = (to: string, port: number) => story.ask('client', { protocol: 'tcp', to, port, timeoutMs: 5_000 });
   await story.apply(first + kept + second);
   for (const [to, port] of [
     ['198.51.100.10', 80],
