@@ -20,7 +20,7 @@ export default defineConfig({
     ],
     ...(inVm
       ? { testTimeout: 600_000, hookTimeout: 600_000 }
-      : { testTimeout: 60_000, hookTimeout: 60_000, tagsFilter: ['!vm-only'] }),
+      : { testTimeout: 240_000, hookTimeout: 240_000, tagsFilter: ['!vm-only'] }),
     reporters: ['default', './scripts/totals.ts'],
     coverage: { provider: 'v8', include: ['src/**/*.ts'] },
   },
