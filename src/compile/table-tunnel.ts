@@ -21,6 +21,7 @@ import {
   payload,
   type Rule,
   rule,
+  type Statement,
   setReference,
   symbol,
   tcpOption,
@@ -238,6 +239,19 @@ export const backChain = (tunnel: TunnelInTable, numbers: HostNumbers): Chain =>
   regular(backName(tunnel, numbers), [
     rule(setMark(meta('mark'), tunnelMark(indexOf(tunnel, numbers), numbers), ~numbers.mark.mask >>> 0)),
   ]);
+
+/** Takes our bits off a packet's mark. */
+export const forgetMark = ({ mark }: HostNumbers): Statement =>
+  assign(meta('mark'), and(meta('mark'), number(~mark.mask >>> 0)));
+
+/**
+ * VXLAN asks the routes for the packet around ours with the mark of ours (drivers/net/vxlan/vxlan_core.c), and would send it into the tunnel
+ * as well: so the mark ends where the packet enters the link.
+ */
+export const unmarkRules = (returning: readonly TunnelInTable[], numbers: HostNumbers): readonly Rule[] =>
+  ownLinks(returning)
+    .filter(({ tunnels }) => tunnels.some(({ type }) => type === 'VXLAN'))
+    .map(({ name }) => rule(match(meta('oifname'), '==', text(name)), forgetMark(numbers)));
 
 /** Only where a forward aims at the tunnel address: moved to the main one, from which UDP servers on the wildcard address answer. */
 export function moveRules(tunnels: readonly TunnelInTable[], numbers: HostNumbers): readonly Rule[] {

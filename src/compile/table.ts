@@ -6,7 +6,6 @@ import type { ForwardShare, HostNumbers } from '../host/index.ts';
 import {
   and,
   anonymousMap,
-  assign,
   type BaseChain,
   type Chain,
   ct,
@@ -36,12 +35,14 @@ import {
   backChain,
   clamp,
   directReturns,
+  forgetMark,
   fromName,
   fromTunnel,
   loopRules,
   moveRules,
   ownLinks,
   restore,
+  unmarkRules,
   zoneRules,
 } from './table-tunnel.ts';
 import { jumpTo, marksOf, type TunnelInTable } from './table-words.ts';
@@ -77,11 +78,16 @@ const LAST = 0x7fff_ffff;
 function askedBackChains(returning: readonly TunnelInTable[], numbers: HostNumbers): readonly Chain[] {
   const { mask } = numbers.mark;
   const original = match(ct('direction'), '==', symbol('original'));
-  const forget = assign(meta('mark'), and(meta('mark'), number(~mask >>> 0)));
   const ours = match(and(ct('mark'), number(mask)), '!=', number(0));
   return [
     ...base('sp_asked', 'filter', 'prerouting', MANGLE + 1, restore(returning, numbers, 'original')),
-    ...base('sp_answered', 'filter', 'prerouting', LAST, returning.length === 0 ? [] : [rule(original, ours, forget)]),
+    ...base(
+      'sp_answered',
+      'filter',
+      'prerouting',
+      LAST,
+      returning.length === 0 ? [] : [rule(original, ours, forgetMark(numbers))],
+    ),
   ];
 }
 
@@ -154,6 +160,7 @@ export function sallyportTable(input: TableInput): Table | undefined {
       MANGLE,
       links.flatMap((link) => clamp(link, 'oifname')),
     ),
+    ...base('sp_unmark', 'filter', 'postrouting', LAST, unmarkRules(returning, input.numbers)),
     // Empty on purpose: with zones, replies share one zone, and the kernel makes their tuples unique only where NAT is on (dataplane.md, section 5).
     ...(returning.length === 0 ? [] : [baseChain('sp_clash', 'nat', 'input', SRCNAT, [])]),
     ...base('sp_fast', 'filter', 'forward', LAST, fast.rules),

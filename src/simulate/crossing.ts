@@ -1,7 +1,7 @@
 /** What lies beyond a link: the far end of a tunnel, a host on the same network, the Internet, or nothing known. */
 import { type Address, lookupPrefix, printAddress, sameAddress } from '../net/index.ts';
 import { evaluate, type PacketContext, printReference } from '../nftables/index.ts';
-import type { Link } from '../routing/index.ts';
+import { type Link, lookupRoute } from '../routing/index.ts';
 import { isPendingKey, printKey, sameKey, type WireGuardPeer } from '../wireguard/index.ts';
 import {
   isOverlay,
@@ -43,7 +43,7 @@ export function cross(
     if (isHome(origin, from, packet)) return { kind: 'returns', packet };
     if (link.kind === 'wireguard') return crossWireGuard(network, host, from.link, packet, record);
     return link.kind === 'vxlan'
-      ? crossVxlan(network, host, from.link, nexthop, packet)
+      ? (wrapsItself(host, link, packet) ?? crossVxlan(network, host, from.link, nexthop, packet))
       : crossOuter(network, host, link, packet);
   }
   const outside = host.openLinks.has(from.link) ? withOuterSource(host, packet) : packet;
@@ -143,6 +143,15 @@ function crossOuter(network: Network, host: SimulatedHost, link: Link, packet: P
   if (link.kind === 'ipip' && packet.destination.family === 6)
     return end('unreachable', `${link.name} on ${host.name} carries IPv4 alone`);
   return { kind: 'arrives', at: far, packet };
+}
+
+/** VXLAN asks the routes with the packet's own mark; a way by the link itself it drops (drivers/net/vxlan/vxlan_core.c). */
+function wrapsItself({ name, routes }: SimulatedHost, { name: link, vxlan }: Link, packet: Packet): End | undefined {
+  if (vxlan?.remote === undefined || vxlan.local === undefined) return undefined;
+  const way = lookupRoute(routes, { destination: vxlan.remote, source: vxlan.local, mark: packet.mark });
+  if (way.kind !== 'route' || way.link !== link) return undefined;
+  const mark = `0x${packet.mark.toString(16)}`;
+  return end('dropped', `${name} sends what ${link} wraps into ${link} again: mark ${mark} stays on the packet around`);
 }
 
 /** One network of two: the next hop must be the other's address. */

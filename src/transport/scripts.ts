@@ -14,11 +14,12 @@ export const script = (text: string, ...args: readonly string[]): readonly strin
 
 /**
  * LENGTH COMMAND…: runs COMMAND with our stdin once all LENGTH bytes of it are there. Were we killed while writing, `nft -f -`
- * and `ip -batch -` would otherwise carry out the part that came through.
+ * and `ip -batch -` would otherwise carry out the part that came through. What it keeps meanwhile lies in /run, in memory: quicker
+ * than a disk, and there while that is full.
  */
 export const WITH_WHOLE_STDIN = `
 umask 077
-f=$(mktemp) || exit 125
+f=$(mktemp -p /run 2>/dev/null) || f=$(mktemp) || exit 125
 trap 'rm -f "$f"; exit 143' TERM
 cat >"$f"
 n=$(wc -c <"$f")
@@ -35,7 +36,7 @@ exec "$@"`;
  */
 export const SEVERAL = `
 umask 077
-d=$(mktemp -d) || exit 125
+d=$(mktemp -d -p /run 2>/dev/null) || d=$(mktemp -d) || exit 125
 trap 'rm -rf "$d"' EXIT
 trap 'exit 143' TERM
 n=$1; shift; i=0; pids=

@@ -19,6 +19,10 @@ async function startPlaces() {
   return { lab, entry, [Symbol.asyncDispose]: () => lab[Symbol.asyncDispose]() };
 }
 
+/** Temporary files, wherever they may lie. */
+const left = async (lab: Namespace) =>
+  (await lab.run(['find', '/tmp', '/run', '-name', 'tmp.*'], { allowFailure: true })).stdout;
+
 const sleeps = async (lab: Namespace) => (await lab.run(['pgrep', '-x', 'sleep'], { allowFailure: true })).status === 0;
 
 async function until(what: () => Promise<boolean>): Promise<void> {
@@ -61,7 +65,18 @@ for (const [kind, make] of Object.entries(kinds)) {
       ['', 0],
     ]);
     expect(outputs[1]?.stderr).toBe('err\n');
-    expect((await places.lab.run(['ls', '-A', '/tmp'])).stdout).toBe('');
+    expect(await left(places.lab)).toBe('');
+  });
+
+  test(`${kind}: a full disk is no hindrance, nor is a full /run while there is a disk`, async () => {
+    await using places = await startPlaces();
+    // Over /run the namespaces' own names would be hidden.
+    for (const full of kind === 'local' ? ['/tmp', '/run'] : ['/tmp']) {
+      await places.lab.run(['mount', '-n', '-t', 'tmpfs', '-o', 'nr_inodes=1', 'tmpfs', full]);
+      const outputs = await make(places.entry).runAll([{ argv: ['cat'], stdin: 'told' }, { argv: ['echo', 'said'] }]);
+      expect(outputs.map(({ stdout }) => stdout)).toEqual(['told', 'said\n']);
+      await places.lab.run(['umount', '-n', full]);
+    }
   });
 
   test(`${kind}: the output of a megabyte of stdin is whole, and a command may leave stdin unread`, async () => {
@@ -98,7 +113,7 @@ for (const [kind, make] of Object.entries(kinds)) {
     stop.abort(new Error('Ctrl-C'));
     await expect(running).rejects.toThrow('Ctrl-C');
     await until(async () => !(await sleeps(places.lab)));
-    await until(async () => (await places.lab.run(['ls', '-A', '/tmp'])).stdout === '');
+    await until(async () => (await left(places.lab)) === '');
   });
 
   test(`${kind}: over its time, one that does not listen to SIGTERM is killed`, async () => {

@@ -73,9 +73,9 @@ export async function wg(lab: Lab, host: string, ...args: readonly string[]): Pr
 }
 
 /** Whether this kernel makes such links, by making one. The VM's must: it is there for them. */
-export async function makes(lab: Lab, kind: string, outside: 4 | 6): Promise<boolean> {
+export async function makes(lab: Lab, kind: string, outside: 4 | 6, at = 'neighbour'): Promise<boolean> {
   const ends = outside === 4 ? ['local', '10.9.9.1', 'remote', '10.9.9.2'] : ['local', 'fd99::1', 'remote', 'fd99::2'];
-  const host = lab.host('neighbour');
+  const host = lab.host(at);
   const made = await host.run(['ip', 'link', 'add', 'tried', 'type', kind, ...ends], { allowFailure: true });
   if (process.env.LAB_LANE === 'vm') expect(made).toMatchObject({ status: 0 });
   if (made.status === 0) await host.run(['ip', 'link', 'delete', 'tried']);

@@ -83,8 +83,8 @@ export const scenes: Readonly<Record<string, Scene>> = {
       tunnelText(
         'edge-node',
         'VXLAN',
-        '{ host: edge, addresses: [10.90.0.1/30, "fd90::1/64"], endpoint: "172.31.0.1:4789" }',
-        '{ host: node, addresses: [10.90.0.2/30, "fd90::2/64"], endpoint: "172.31.0.2:4789" }',
+        '{ host: edge, addresses: [10.90.0.1/30, "fd90::1/64"], endpoint: "fd31::1" }',
+        '{ host: node, addresses: [10.90.0.2/30, "fd90::2/64"], endpoint: "fd31::2" }',
       ) +
       WEB,
     hosts: { edge: privateEdge, node: privateNode },
