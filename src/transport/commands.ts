@@ -19,7 +19,11 @@ const ONE_WRITE = 16 * 1024;
 
 /** A Transport, without its stateFolder, that runs its commands by `reach`. */
 export function commandTransport(host: string, reach: Reach): Omit<Transport, 'stateFolder'> {
-  const start = async (command: Command, signal: AbortSignal | undefined): Promise<ProcessOutput> => {
+  const start = async (
+    command: Command,
+    signal: AbortSignal | undefined,
+    named = shown(command.argv),
+  ): Promise<ProcessOutput> => {
     const { argv, stdin = '' } = command;
     const length = Buffer.byteLength(stdin);
     const guarded = length > ONE_WRITE ? script(WITH_WHOLE_STDIN, String(length), ...argv) : argv;
@@ -34,7 +38,7 @@ export function commandTransport(host: string, reach: Reach): Omit<Transport, 's
     } catch (error) {
       if (!(error instanceof ProcessError)) throw error;
       const [program = ''] = entered;
-      const what = error.missing ? missingProgram(program) : `${shown(argv)}: ${error.message}`;
+      const what = error.missing ? missingProgram(program) : `${named}: ${error.message}`;
       throw new TransportError(host, argv, what, { cause: error });
     }
   };
@@ -70,7 +74,8 @@ export function commandTransport(host: string, reach: Reach): Omit<Transport, 's
           const timeoutMs = Math.max(...silent.map((command) => command.timeoutMs ?? DEFAULT_TIMEOUT_MS));
           const words = silent.flatMap(({ argv }) => [String(argv.length), ...argv]);
           const argv = script(SEVERAL, String(silent.length), ...words);
-          const all = await start({ argv, timeoutMs }, signal);
+          const more = silent.length === 1 ? '' : ` and ${silent.length - 1} more`;
+          const all = await start({ argv, timeoutMs }, signal, shown(silent[0]?.argv ?? []) + more);
           const failed = { stdout: '', stderr: all.stderr.toString('utf8'), status: all.status };
           if (all.status !== 0) {
             const first = silent[0]?.argv ?? [];
@@ -129,8 +134,8 @@ const said = ({ stderr, status }: Output): string => stderr.trim() || `status ${
 /** Status 127 of a shell, env or nsenter that found no program; the last two name it in quotes of their own. */
 const isMissing = ({ status, stderr }: Output): boolean => status === 127 && /not found|No such file/.test(stderr);
 
-/** Enough of a command to know it by. */
+/** Enough of a command to know it by: of a script of ours its arguments, not its text. */
 function shown(argv: readonly string[]): string {
-  const text = argv.join(' ');
+  const text = argv.map((word) => (word.includes('\n') ? '…' : word)).join(' ');
   return text.length <= 200 ? text : `${text.slice(0, 200)}…`;
 }

@@ -1,5 +1,5 @@
 import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
-import { constants } from 'node:os';
+import { availableParallelism, constants } from 'node:os';
 import type { Readable } from 'node:stream';
 
 export interface ProcessOptions {
@@ -42,11 +42,38 @@ export function commandEnvironment(): Readonly<Record<'PATH' | 'LC_ALL', string>
   return { PATH: [...new Set([...SYSTEM_FOLDERS, ...given])].join(':'), LC_ALL: 'C' };
 }
 
+/** More at once than the processors have time for would only make each late: of a hundred namespaces a few are read at a time. */
+const SLOTS = 2 * availableParallelism();
+let taken = 0;
+const waiting: (() => void)[] = [];
+
+async function takeSlot(): Promise<void> {
+  if (taken < SLOTS) taken += 1;
+  else await new Promise<void>((free) => waiting.push(free));
+}
+
+/** The next that waits takes it over. */
+function giveSlot(): void {
+  const next = waiting.shift();
+  if (next === undefined) taken -= 1;
+  else next();
+}
+
+/** As runNow, as soon as not too many run. The time that it may take begins then. */
+export async function runProcess(argv: readonly string[], options: ProcessOptions): Promise<ProcessOutput> {
+  await takeSlot();
+  try {
+    return await runNow(argv, options);
+  } finally {
+    giveSlot();
+  }
+}
+
 /**
  * Runs `argv` to its end in a process group of its own and gives what it wrote, whatever its status.
  * Throws a ProcessError, or the signal's reason after an abort; the whole group is killed then.
  */
-export async function runProcess(argv: readonly string[], options: ProcessOptions): Promise<ProcessOutput> {
+async function runNow(argv: readonly string[], options: ProcessOptions): Promise<ProcessOutput> {
   options.signal?.throwIfAborted();
   const [program, ...rest] = argv;
   if (program === undefined) throw new TypeError('an empty command');

@@ -104,6 +104,26 @@ for (const [kind, make] of Object.entries(kinds)) {
     await until(async () => !(await sleeps(places.lab)));
   });
 
+  test(`${kind}: of several that are over their time the first is named, and no script`, async () => {
+    await using places = await startPlaces();
+    const late = { argv: ['sleep', '1000'], timeoutMs: 300 };
+    const both = make(places.entry).runAll([late, { argv: ['sh', '-c', 'sleep\n1000'], timeoutMs: 300 }]);
+    await expect(both).rejects.toThrow(/^edge: sleep 1000 and 1 more: not done after 0.3 s$/);
+    const file = make(places.entry).run({ argv: ['sh', '-c', '\nsleep 1000', 'sh', 'it'], timeoutMs: 300 });
+    await expect(file).rejects.toThrow(/^edge: sh -c … sh it: not done after 0.3 s$/);
+  });
+
+  test(`${kind}: many at once are all done, also after some were over their time`, async () => {
+    await using places = await startPlaces();
+    const transport = make(places.entry);
+    const late = Array.from({ length: 40 }, () => transport.run({ argv: ['sleep', '1000'], timeoutMs: 10 }));
+    await Promise.allSettled(late);
+    const said = await Promise.all(
+      Array.from({ length: 40 }, (_, index) => transport.run({ argv: ['echo', String(index)] })),
+    );
+    expect(said.map(({ stdout }) => stdout.trim())).toEqual(said.map((_, index) => String(index)));
+  });
+
   test(`${kind}: an abort kills it and throws the reason`, async () => {
     await using places = await startPlaces();
     const stop = new AbortController();
