@@ -1,6 +1,6 @@
 /** From a Host resource to what can look at it and program it. */
 import type { ManagedHost, SetPlan } from '../apply/index.ts';
-import { linuxDriver } from '../drivers/index.ts';
+import { linuxDriver, type SharedKernel } from '../drivers/index.ts';
 import type { Access, HostResource, ResourceSet } from '../resources/index.ts';
 import { localTransport, namespaceTransport, type Transport } from '../transport/index.ts';
 import { UsageError } from './exit.ts';
@@ -19,10 +19,14 @@ function openTransport(host: string, access: Access): Transport {
   }
 }
 
+/** This machine and its network namespaces have one. */
+const ownKernel: SharedKernel = {};
+
 /** Transport and driver of one host. */
 export function manage({ name, access }: Pick<HostResource, 'name' | 'access'>): ManagedHost {
   const transport = openTransport(name, access);
-  return { name, transport, driver: linuxDriver(transport) };
+  const isHere = access.kind === 'local' || access.kind === 'netns';
+  return { name, transport, driver: linuxDriver(transport, isHere ? ownKernel : undefined) };
 }
 
 /** All hosts of the set. Throws UsageError where two of them are one machine: each would take back what the other made. */

@@ -1,1 +1,1 @@
-export { linuxDriver } from './linux/driver.ts';
+export { linuxDriver, type SharedKernel } from './linux/driver.ts';

@@ -6,13 +6,23 @@ import { makeKeys } from './keys.ts';
 import { type LinkSupport, observe, probeLinks } from './observe.ts';
 import { startReadings } from './readings.ts';
 
-/** Programs a Linux host by nft, ip, wg and /proc/sys. */
-export function linuxDriver(transport: Transport): Driver {
+/** What hosts with one kernel (this machine and its network namespaces) need to ask only once. */
+export interface SharedKernel {
+  support?: Promise<LinkSupport | undefined>;
+}
+
+/** Programs a Linux host by nft, ip, wg and /proc/sys. `kernel` where it is also other hosts'. */
+export function linuxDriver(transport: Transport, kernel?: SharedKernel): Driver {
   // What links the kernel can make does not change while we run.
   let support: LinkSupport | undefined;
   const readings = startReadings();
   return {
     async observe(signal) {
+      if (kernel !== undefined) {
+        // A host that cannot tell says why when it is looked at.
+        kernel.support ??= probeLinks(transport, signal).catch(() => undefined);
+        support ??= await kernel.support;
+      }
       const facts = await observe(transport, support, readings, signal);
       const { wireguard, vxlan, flowtables = 'unknown', absentKinds } = facts;
       support = { wireguard, vxlan, flowtables, ...(absentKinds !== undefined && { absentKinds }) };

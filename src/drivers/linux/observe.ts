@@ -153,8 +153,8 @@ function readMemory(text: string): Pick<HostFacts, 'memoryAvailableBytes'> {
 }
 
 /** Asks what links the host can make, and nothing else. */
-export async function probeLinks(transport: Transport): Promise<LinkSupport> {
-  return readSupport(need(await ask(transport, [PROBE]), PROBE).stdout);
+export async function probeLinks(transport: Transport, signal?: AbortSignal): Promise<LinkSupport> {
+  return readSupport(need(await ask(transport, [PROBE], signal), PROBE).stdout);
 }
 
 function readSupport(text: string): LinkSupport {
