@@ -43,7 +43,7 @@ export function commandEnvironment(): Readonly<Record<'PATH' | 'LC_ALL', string>
 }
 
 /** More at once than the processors have time for would only make each late: of a hundred namespaces a few are read at a time. */
-const SLOTS = 2 * availableParallelism();
+const SLOTS = Math.max(2, availableParallelism());
 let taken = 0;
 const waiting: (() => void)[] = [];
 
