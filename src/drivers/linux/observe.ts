@@ -33,7 +33,7 @@ import { keyFolder, readKeys } from './keys.ts';
 import { namesCommand, readNames } from './names.ts';
 import { OWNERS_COMMAND, readOwners } from './owners.ts';
 import type { Readings } from './readings.ts';
-import { DUMP_WIREGUARD, PROBE_LINKS, READ_IF_THERE, READ_KEYS } from './scripts.ts';
+import { DUMP_WIREGUARD, PROBE_INSIDE, PROBE_LINKS, READ_IF_THERE, READ_KEYS } from './scripts.ts';
 import { OBSERVED_SYSCTLS } from './sysctls.ts';
 import { readTables } from './tables.ts';
 import { readVersions, VERSION_COMMANDS } from './versions.ts';
@@ -46,7 +46,7 @@ const LEARNT = { 4: learntCommand(4), 6: learntCommand(6) } as const;
 const RULES = { 4: rulesCommand(4), 6: rulesCommand(6) } as const;
 const DEVICES = script(DUMP_WIREGUARD);
 const SYSCTLS = sysctlCommand(OBSERVED_SYSCTLS);
-const PROBE = script(PROBE_LINKS);
+const PROBE = script(PROBE_LINKS, PROBE_INSIDE);
 const MEMORY = script(READ_IF_THERE, '/proc/meminfo');
 
 /**

@@ -77,7 +77,7 @@ done
 sync "$d"`;
 
 /**
- * What links can be made, tried in a network namespace that is thrown away: the words kernel, userspace or absent for WireGuard, then
+ * PROBE_INSIDE: what links can be made, tried in a network namespace that is thrown away: the words kernel, userspace or absent for WireGuard, then
  * kernel or absent for VXLAN, then kernel, forgetful or absent for flowtables; unknown for all three where there may be no such namespace.
  * That may load a module, as the first real link would. Where nf_flowtable_tcp_timeout came (Linux 5.14), a connection that leaves the
  * flowtable keeps the time that others have; before that it was two minutes, whatever nf_conntrack_tcp_timeout_established says.
@@ -85,27 +85,29 @@ sync "$d"`;
  * modules make a device of their own in every namespace (tunl0, gre0).
  */
 export const PROBE_LINKS = `
+unshare --net sh -c "$1" 2>/dev/null || { echo unknown; echo unknown; echo unknown; }
 a=absent:
 for m in ipip sit ip6tnl:ip6_tunnel gre:ip_gre ip6gre:ip6_gre; do
   [ -d "/sys/module/\${m#*:}" ] || modprobe -n -q "\${m#*:}" 2>/dev/null || a="$a \${m%:*}"
 done
 command -v modprobe >/dev/null || [ ! -e /proc/modules ] || a=unknown
-finish() { echo "$a"; }
-trap finish EXIT
-unshare --net true 2>/dev/null || { echo unknown; echo unknown; echo unknown; exit 0; }
-if unshare --net ip link add sp-probe type wireguard 2>/dev/null; then echo kernel
+echo "$a"`;
+
+/** What PROBE_LINKS runs in that namespace, one for all: to make one and take it away costs more than what is tried in it. */
+export const PROBE_INSIDE = `
+if ip link add sp-probe type wireguard; then echo kernel
 elif command -v wireguard-go >/dev/null && [ -c /dev/net/tun ]; then echo userspace
 else echo absent
 fi
-if unshare --net ip link add sp-probe type vxlan id 1 dstport 4789 2>/dev/null; then echo kernel; else echo absent; fi
-if ! unshare --net nft -f - 2>/dev/null <<'END'
+if ip link add sp-probe2 type vxlan id 1 dstport 4789; then echo kernel; else echo absent; fi
+if ! nft -f - <<'END'
 table inet p {
   flowtable f { hook ingress priority 0; devices = { "lo" }; counter; }
   chain c { type filter hook forward priority 0; flow add @f; }
 }
 END
 then echo absent
-elif unshare --net test -e /proc/sys/net/netfilter/nf_flowtable_tcp_timeout; then echo kernel
+elif [ -e /proc/sys/net/netfilter/nf_flowtable_tcp_timeout ]; then echo kernel
 else echo forgetful
 fi`;
 
