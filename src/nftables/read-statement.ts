@@ -66,6 +66,12 @@ const isOperator = (op: unknown): op is CompareOperator => typeof op === 'string
 function readMatch(json: JsonObject): Statement | undefined {
   const left = readExpression(json.left);
   if (left === undefined || !hasOnly(json, 'op', 'left', 'right')) return undefined;
+  const masked = typeOf(left)?.[0] === 'mark' ? readMarkPrefix(json.right) : undefined;
+  if (masked !== undefined && isOperator(json.op)) {
+    const right: Expression = { kind: 'number', value: masked.mask };
+    const tested: Expression = { kind: 'binary', operator: '&', left, right };
+    return { kind: 'match', left: tested, op: json.op, right: { kind: 'number', value: masked.value } };
+  }
   const right = readExpression(json.right, typeOf(left));
   if (right === undefined) return undefined;
   // `tcp flags ! syn`: none of them is set.
@@ -74,6 +80,15 @@ function readMatch(json: JsonObject): Statement | undefined {
     return { kind: 'match', left: tested, op: '==', right: { kind: 'number', value: 0 } };
   }
   return isOperator(json.op) ? { kind: 'match', left, op: json.op, right } : undefined;
+}
+
+/** `mark & 0xffff0000 == 0x10000` is listed as a prefix of 16 bits, as any mask that begins at the highest bit. */
+function readMarkPrefix(json: unknown): { readonly value: number; readonly mask: number } | undefined {
+  const [name, content] = onlyField(json) ?? [];
+  if (name !== 'prefix' || !isObject(content) || !hasOnly(content, 'addr', 'len')) return undefined;
+  const { addr, len } = content;
+  if (typeof addr !== 'number' || typeof len !== 'number' || !(len > 0 && len < 32)) return undefined;
+  return { value: addr, mask: (0xffffffff << (32 - len)) >>> 0 };
 }
 
 /** A text names a counter of the table, which is another statement. */

@@ -108,6 +108,24 @@ describe('what is not modelled is opaque with its JSON, and the rest is read', (
   });
 });
 
+test('a mark under a mask that begins at the highest bit, which nft lists as a prefix', async () => {
+  await using kernel = await startNamespace();
+  const masks = ['0xffff0000', '0xfff00000', '0x80000000', '0xff0000', '0xfffffffe'];
+  const rules = masks.flatMap((mask) => [`meta mark & ${mask} == 0x0 accept`, `ct mark & ${mask} != ${mask} accept`]);
+  await kernel.run(['nft', '-f', '-'], {
+    stdin: `table inet t {\n chain c {\n${rules.map((each) => `  ${each}\n`).join('')} }\n}\n`,
+  });
+  const [read] = readRuleset((await kernel.run(['nft', '-j', 'list', 'ruleset'])).stdout);
+  const matches = read?.chains[0]?.rules.map(({ statements }) => statements[0]);
+  const under = (kind: 'meta' | 'ct', op: string, mask: number, value: number) => ({
+    ...{ kind: 'match', op, right: { kind: 'number', value } },
+    left: { kind: 'binary', operator: '&', left: { kind, key: 'mark' }, right: { kind: 'number', value: mask } },
+  });
+  expect(matches).toEqual(
+    masks.map(Number).flatMap((mask) => [under('meta', '==', mask, 0), under('ct', '!=', mask, mask)]),
+  );
+});
+
 test('rules keep their order, handles and comments', () => {
   const rules = [1, 2, 3].map((handle) => ({
     rule: { family: 'inet', table: 't', chain: 'c', handle, comment: `rule ${handle}`, expr: [{ accept: null }] },
