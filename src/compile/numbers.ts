@@ -13,9 +13,13 @@ const TABLES: NumberRange = { first: 5000, last: 5999 };
 
 /**
  * Bits of the 32-bit marks, best first. Taken by others in their defaults: 0x00ff0000 Tailscale, 0xffff0000 Calico, 0x4000 and 0x8000 kube-proxy,
- * 0x0f00 and the upper half Cilium, 51820 (0xca6c) wg-quick. The low byte is what hand-written rules use, and those stand on the host to be seen.
+ * 0x0f00 and the upper half Cilium (0x80 on AWS), 51820 (0xca6c) wg-quick. The low byte is what hand-written rules use, and those stand on the host
+ * to be seen; the upper half comes late, for Cilium's programs write it where no rule shows it, and Calico takes of its half what it comes to need.
  */
-const MASKS = [0x000000ff, 0x00ff0000, 0xff000000, 0x0f000000, 0x000f0000, 0x00003000] as const;
+const MASKS = [
+  ...[0x000000ff, 0x0000007f, 0x00003f00],
+  ...[0x00ff0000, 0xff000000, 0x0f000000, 0x000f0000, 0x00003000],
+] as const;
 
 /** The lowest set bit of a mask: the step from one mark to the next. */
 export const markStep = (mask: number): number => (mask & -mask) >>> 0;
@@ -118,11 +122,23 @@ function chooseMark(
   if (mask === undefined) {
     clashes.push({
       path: 'spec.forwarding.mark',
-      what: `no free bits for marks: other rules on the host use ${hex(bitsOf(others))}; name bits that are free with mark: {value, mask}`,
+      what: `no free bits for marks: other rules on the host use ${hex(bitsOf(others))}: ${namedUses(others)}; name bits that are free with mark: {value, mask}`,
     });
     return { value: markStep(MASKS[0]), mask: MASKS[0] };
   }
   return { value: markStep(mask), mask };
+}
+
+/** Those that take bits no other before them takes; of many the first. */
+function namedUses(uses: readonly MarkUse[]): string {
+  const named: string[] = [];
+  let known = 0;
+  for (const { bits, by } of uses) {
+    if ((bits & ~known) === 0) continue;
+    known |= bits;
+    named.push(`${hex(bits)} by ${by}`);
+  }
+  return named.length > 5 ? `${named.slice(0, 5).join('; ')}; and ${named.length - 5} more` : named.join('; ');
 }
 
 const hex = (value: number): string => `0x${(value >>> 0).toString(16)}`;
