@@ -50,3 +50,21 @@ spec:
   });
   return [HOST, ...documents].join('---\n');
 }
+
+/** One Host and `count` PortForwards of a UDP port each, from `first` on, to one address; the last `moved` go to another one. */
+export function udpForwards(count: number, first: number, moved: number): string {
+  const documents = Array.from(
+    { length: count },
+    (_, index) => `apiVersion: sallyport.dev/v1alpha1
+kind: PortForward
+metadata: { name: forward-${index} }
+spec:
+  at: { hosts: [edge] }
+  ports:
+    - { protocol: UDP, port: ${first + index} }
+  to:
+    - { address: 172.31.0.${index < count - moved ? 2 : 3} }
+`,
+  );
+  return [HOST, ...documents].join('---\n');
+}

@@ -1,7 +1,7 @@
 /**
  * `make bench`: measures what docs/benchmarks.md tells, each beside what it is to be held against, in one run on one machine.
  * The table goes to stdout and, with every number, to dist/bench.json. Arguments: names of parts (startup validate forwards
- * many story reapply planes; all unless given), `--quick` for a few small rounds, `--seed` for the order of turns. Status 1 where a goal was missed.
+ * many story moving reapply planes; all unless given), `--quick` for a few small rounds, `--seed` for the order of turns. Status 1 where a goal was missed.
  */
 import { chownSync, statSync, writeFileSync } from 'node:fs';
 import { cpus, release } from 'node:os';
@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { measureForwards } from './forwards.ts';
 import type { Line, Part } from './measure.ts';
+import { measureMoving } from './moving.ts';
 import { measurePlanes } from './planes.ts';
 import { measureReapply } from './reapply.ts';
 import { printGrid, printTable } from './report.ts';
@@ -31,6 +32,7 @@ const parts: Readonly<Record<string, () => Promise<Part>>> = {
   forwards: () => alone(measureForwards(sallyport, 10_000, quick ? 1 : 5)),
   many: () => alone(measureForwards(sallyport, 50_000, quick ? 1 : 3)),
   story: () => alone(measureStory(sallyport, 10_000, quick ? 1 : 3)),
+  moving: () => alone(measureMoving(sallyport, 10_000, quick ? 1 : 5)),
   reapply: () =>
     measureReapply({
       seed,

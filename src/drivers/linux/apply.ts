@@ -1,11 +1,11 @@
 import { ApplyError, type ApplyOptions } from '../../apply/index.ts';
-import type { HostChange } from '../../plan/index.ts';
+import type { HostChange, MovedFlows } from '../../plan/index.ts';
 import { changeLinkArguments, type Link, printBatches } from '../../routing/index.ts';
 import { type Output, script, type Transport } from '../../transport/index.ts';
 import { writeAccept } from './accepts.ts';
 import { failure } from './ask.ts';
 import { daemonFilesCommand } from './daemons.ts';
-import { endFlows } from './flows.ts';
+import { endFlows, foreseeEnds } from './flows.ts';
 import type { LinkSupport } from './observe.ts';
 import { REMOVE_WIREGUARD, START_WIREGUARD_GO, WRITE_SYSCTLS } from './scripts.ts';
 import {
@@ -50,12 +50,15 @@ export async function applyChanges(
   const stateFolder = await transport.stateFolder(signal);
   const place = { transport, stateFolder, support };
   const done: HostChange[] = [];
-  for (const step of makeSteps(changes, stateFolder)) {
+  const steps = makeSteps(changes, stateFolder);
+  for (const [index, step] of steps.entries()) {
     if (signal.aborted) {
       const message = `${transport.host}: stopped: ${done.length} of ${changes.length} changes stand`;
       throw new ApplyError(message, done, { cause: signal.reason });
     }
-    const refusal = await carryOut(place, step).catch((error: unknown): Refusal => {
+    const next = steps[index + 1];
+    const moved = next?.kind === 'flows' ? next.moved : undefined;
+    const refusal = await carryOut(place, step, moved).catch((error: unknown): Refusal => {
       if (!(error instanceof Error)) throw error;
       return { stands: [], error };
     });
@@ -67,7 +70,8 @@ export async function applyChanges(
   }
 }
 
-async function carryOut(place: Place, step: Step): Promise<Refusal | undefined> {
+/** `moved`: the flows that the step after this one will look for. */
+async function carryOut(place: Place, step: Step, moved: MovedFlows | undefined): Promise<Refusal | undefined> {
   const { transport } = place;
   switch (step.kind) {
     case 'ip':
@@ -75,7 +79,7 @@ async function carryOut(place: Place, step: Step): Promise<Refusal | undefined> 
     case 'sysctl':
       return writeSysctls(transport, step.items);
     case 'nft':
-      return run(transport, ['nft', '-f', '-'], step.transaction);
+      return changeTable(transport, step.transaction, moved);
     case 'wg':
       return setWireGuard(transport, step.link, step.items);
     case 'accept': {
@@ -110,6 +114,18 @@ async function run(transport: Transport, argv: readonly string[], stdin?: string
     ...(stdin !== undefined && { stdin }),
   });
   return output.status === 0 ? undefined : { stands: [], error: failure(transport.host, argv, output) };
+}
+
+async function changeTable(
+  transport: Transport,
+  transaction: string,
+  moved: MovedFlows | undefined,
+): Promise<Refusal | undefined> {
+  const nft = ['nft', '-f', '-'];
+  const together = moved && (await foreseeEnds(transport, moved));
+  if (together === undefined) return run(transport, nft, transaction);
+  const output = await transport.run({ argv: together, timeoutMs: TRANSACTION_TIMEOUT_MS, stdin: transaction });
+  return output.status === 0 ? undefined : { stands: [], error: failure(transport.host, nft, output) };
 }
 
 async function changeDaemonFiles({ transport, stateFolder }: Place, step: DaemonStep): Promise<Refusal | undefined> {

@@ -25,6 +25,25 @@ const LIST_TIMEOUT_MS = 60_000;
 const ROUNDS = 3;
 
 /**
+ * How a transaction of nft and the end of the flows that it leaves behind are one command, `transaction` on stdin. They are looked for before it:
+ * reading ten thousand takes longer than a datagram should go on to where the forward no longer leads.
+ */
+export async function foreseeEnds(transport: Transport, moved: MovedFlows): Promise<readonly string[] | undefined> {
+  const commands = endCommands(await listFlows(transport, moved), staleFlows(moved), moved.mask);
+  const lines = commands.map((words) => `${words.join(' ')}\n`).join('');
+  return commands.length === 0 || lines.length > ARGUMENT_LIMIT ? undefined : script(CHANGE_AND_END, lines);
+}
+
+/** One argument may have 128 KiB (MAX_ARG_STRLEN, execve(2)). */
+const ARGUMENT_LIMIT = 100_000;
+
+/** What this leaves, the look that follows finds. */
+const CHANGE_AND_END = `
+nft -f - || exit
+printf '%s' "$1" | conntrack -R - >/dev/null 2>&1
+exit 0`;
+
+/**
  * Ends the flows of ours that go where no forward leads any more, and no others. Nothing where there is no `conntrack`: the plan has
  * said so. Gives the refusal, if there is one.
  */
