@@ -290,6 +290,30 @@ describe('two sets on one host', () => {
   });
 });
 
+const SECOND_EDGE = `---
+apiVersion: sallyport.dev/v1alpha1
+kind: Host
+metadata: { name: edge2 }
+spec: { access: { netns: { name: edge2 } } }
+---
+apiVersion: sallyport.dev/v1alpha1
+kind: Tunnel
+metadata: { name: edge2-node }
+spec:
+  type: WireGuard
+  ends:
+    - { host: edge2, addresses: [10.90.1.1/30, "fd91::1/64"], endpoint: "203.0.113.10:51820" }
+    - { host: node, addresses: [10.90.1.2/30, "fd91::2/64"] }
+---
+apiVersion: sallyport.dev/v1alpha1
+kind: PortForward
+metadata: { name: by-edge2 }
+spec:
+  at: { hosts: [edge2] }
+  ports: [{ protocol: TCP, port: 80, targetPort: 8080 }]
+  to: [{ host: node, via: edge2-node }]
+`;
+
 describe('sysctls', () => {
   test('the values before us are noted with what the write changes beside, and kept', () => {
     const facts = edge({ sysctls: { 'net/ipv6/conf/lo/forwarding': '1' } });
@@ -349,6 +373,24 @@ describe('sysctls', () => {
       expect(run(documents, { edge: cleared, node: node() }).hosts.get('edge')?.record).toEqual(first.record);
       const otherwise = { ...edge({ sysctls: { [path]: '0' } }), wireguard };
       expect(run(documents, { edge: otherwise, node: node() }).hosts.get('edge')?.state.sysctls.has(path)).toBe(false);
+    });
+
+  for (const [kernel, second, wanted] of [
+    ['6.1.0-50-amd64', true, '0'],
+    ['6.6.30', true, '0'],
+    ['6.7.0', true, undefined],
+    ['6.18.44', true, undefined],
+    ['7.0.1', true, undefined],
+    ['6.1.0-50-amd64', false, undefined],
+    [undefined, true, undefined],
+  ] as const)
+    test(`sockets are found before ports are told apart, by ${second ? 'two edges' : 'one edge'} and Linux ${kernel ?? 'of unknown age'}`, () => {
+      const path = 'net/ipv4/ip_early_demux';
+      const facts = { ...node({ sysctls: { [path]: '1' } }), ...(kernel !== undefined && { versions: { kernel } }) };
+      const result = run(second ? SLIM_EDGE + SECOND_EDGE : SLIM_EDGE, { edge: edge(), edge2: edge(), node: facts });
+      expect(result.hosts.get('node')?.state.sysctls.get(path)).toBe(wanted);
+      expect(result.hosts.get('node')?.record?.sysctlsBefore.get(path)).toBe(wanted === undefined ? undefined : '1');
+      expect(result.hosts.get('edge')?.state.sysctls.has(path)).toBe(false);
     });
 
   for (const [what, eth0, all, wanted] of [

@@ -8,6 +8,7 @@ import type { TunnelInTable } from './table-words.ts';
 const FORWARDING_6 = 'net/ipv6/conf/all/forwarding';
 /** A kernel's WireGuard link that comes up clears it for the whole namespace, and nothing sets it back (drivers/net/wireguard/device.c, wg_open). */
 const SEND_REDIRECTS = 'net/ipv4/conf/all/send_redirects';
+const EARLY_DEMUX = 'net/ipv4/ip_early_demux';
 const setting = (family: Family, link: string, name: string): string => `net/ipv${family}/conf/${link}/${name}`;
 
 /** The value before us: what the record kept, else what stands now. */
@@ -24,6 +25,20 @@ function listens(facts: HostFacts, before: ReadonlyMap<string, string>, link: st
   const asDefault = before.get(setting(6, 'default', 'forwarding'));
   const forwarding = before.get(path) ?? asDefault ?? facts.state.sysctls.get(path);
   return originally(facts, before, setting(6, link, 'accept_ra')) === '1' && forwarding !== '1';
+}
+
+/**
+ * Whether an established connection takes the packets of another that comes by a second tunnel from the same client and port: the socket is
+ * looked up before the source port is told apart, and kernels before Linux 6.7 keep to it ("netfilter: nf_nat: undo erroneous tcp edemux
+ * lookup after port clash", 2023; Debian's 6.1 has it not). ip_early_demux is of both families, and a look at the routes per packet.
+ */
+function mistakesSockets(tunnels: readonly TunnelInTable[], { versions }: HostFacts): boolean {
+  if (tunnels.filter(({ returns }) => returns.length > 0).length < 2) return false;
+  const [major = 0, minor = 0] = /^(\d+)\.(\d+)/
+    .exec(versions?.kernel ?? '')
+    ?.slice(1)
+    .map(Number) ?? [Infinity];
+  return major < 6 || (major === 6 && minor < 7);
 }
 
 /** The links whose forwarding a host's forwards need, by family: where clients come in, and where the target's replies do. */
@@ -89,6 +104,7 @@ export function desiredSysctls(
       if (isOwnLink(link) || effective === 1) wanted.set(path, '2');
     }
   }
+  if (mistakesSockets(tunnels, facts)) wanted.set(EARLY_DEMUX, '0');
   const kernelWireGuard = facts.wireguard === 'kernel' && tunnels.some(({ type }) => type === 'WireGuard');
   if (kernelWireGuard && originally(facts, before, SEND_REDIRECTS) === '1') wanted.set(SEND_REDIRECTS, '0');
   if (conntrackMax !== undefined) {

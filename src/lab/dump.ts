@@ -34,7 +34,7 @@ echo '${mark}rules IPv6'; ip -6 -j rule
 echo '${mark}routes IPv4'; ip -j -d route show table all
 echo '${mark}routes IPv6'; ip -6 -j -d route show table all
 echo '${mark}sysctls'
-grep -rs '' /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/conf /proc/sys/net/ipv6/conf /proc/sys/net/netfilter || [ $? = 2 ] # stable_secret cannot be read
+grep -rs '' /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/ip_early_demux /proc/sys/net/ipv4/conf /proc/sys/net/ipv6/conf /proc/sys/net/netfilter || [ $? = 2 ] # stable_secret cannot be read
 INSIDE
 `;
 

@@ -15,9 +15,9 @@ my @sockets = map {
   $s
 } @to;
 send($sockets[$_], "to $to[$_]\\n", 0) for 0..$#to;
-alarm 10;
+alarm 60;
 for my $i (0..$#to) {
-  for (1..5) {
+  for (1..20) {
     vec(my $ready = '', fileno($sockets[$i]), 1) = 1;
     last if select($ready, undef, undef, 1);
     send($sockets[$i], "to $to[$i]\\n", 0) if $protocol eq 'udp';

@@ -1,6 +1,7 @@
 /** The sysctls that decide on a path of ours, or that change as a side effect of one that does. `*` stands for every interface, `all` and `default`. */
 export const OBSERVED_SYSCTLS: readonly string[] = [
   'net/ipv4/ip_forward',
+  'net/ipv4/ip_early_demux',
   'net/ipv4/fwmark_reflect',
   'net/ipv4/tcp_fwmark_accept',
   ...each('net/ipv4/conf/*', [
