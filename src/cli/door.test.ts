@@ -35,6 +35,8 @@ test('an edge with a leased address answers on the next lease without an apply',
   await waitFor('an answer at the new address', async () => (await tcp('198.51.100.77')) === 'seen from 192.0.2.10');
   expect(await udp('198.51.100.77')).toBe('seen from 192.0.2.10');
   expect(await tcp('2001:db8:e::77')).toBe('seen from 2001:db8:c::10');
+  for (const to of ['198.51.100.77', '2001:db8:e::77'])
+    expect(await story.ask('edge', { protocol: 'tcp', to, port: 80 })).toBe(`seen from ${to}`);
   const plan = await story.sallyport(['plan', '--detailed-exitcode', '-f', '-'], text);
   expect(plan, plan.stdout).toMatchObject({ status: 0 });
 });

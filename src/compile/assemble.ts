@@ -1,5 +1,12 @@
 /** The shares of all sets on a host, and its numbers, as one HostState: everything of ours that should stand there. */
-import { type HostFacts, type HostRecord, type HostShare, type HostState, isOwnLink } from '../host/index.ts';
+import {
+  type ForwardShare,
+  type HostFacts,
+  type HostRecord,
+  type HostShare,
+  type HostState,
+  isOwnLink,
+} from '../host/index.ts';
 import { type Address, type Family, printInterfaceAddress, wholeFamily } from '../net/index.ts';
 import {
   type Link,
@@ -29,6 +36,7 @@ export function assemble(host: string, record: HostRecord, facts: HostFacts): Om
     ...(fastPath !== undefined && { fastPath }),
     tunnels,
     forwards,
+    lasting: lastingAddresses(tunnels, forwards, facts),
     numbers: record.numbers,
     askedBack: asksBack(facts),
     guarded: guardedLinks(forwards, facts, record.sysctlsBefore),
@@ -43,6 +51,21 @@ export function assemble(host: string, record: HostRecord, facts: HostFacts): Om
     tables: table === undefined ? [] : [table],
     files: tunnels.length === 0 ? new Map() : daemonFiles(facts),
   };
+}
+
+/** The host's addresses that stay, but for those of links with a lease; of tunnels as they will be. */
+function lastingAddresses(
+  tunnels: readonly TunnelInTable[],
+  forwards: readonly ForwardShare[],
+  facts: HostFacts,
+): readonly Address[] {
+  const leased = new Set(forwards.flatMap(({ match: at }) => ('interface' in at ? [at.interface] : [])));
+  const found = facts.state.addresses.filter(
+    ({ link, scope, dynamic }) => !leased.has(link) && !isOwnLink(link) && scope === 'global' && dynamic !== true,
+  );
+  return [...tunnels.flatMap(({ addresses }) => addresses), ...found.map(({ address }) => address)].map(
+    ({ address }) => address,
+  );
 }
 
 /** Of several sets that name one, the highest. */
@@ -195,19 +218,20 @@ function answersFrom({ accepts }: TunnelInTable, family: Family): Address | unde
 function rulesOf(tunnels: readonly TunnelInTable[], { numbers }: HostRecord): readonly RoutingRule[] {
   const families = ([4, 6] as const).filter((family) => tunnels.some(({ returns }) => returns.includes(family)));
   return families.flatMap((family): readonly RoutingRule[] => [
-    // The reverse path check of a pod's reply looks up with the mark where src_valid_mark is set, and must find the pod.
-    // IPv6 has no such check, and there the rule would send replies astray: a client in a network of the node would be answered directly,
-    // and so would one of whom main remembers a path MTU, as that is a route of full length which no suppress_prefixlength takes back.
+    // The reverse path check of a pod's reply looks up with the mark where src_valid_mark is set, and must find the pod. To the rules that
+    // look-up comes in by the tunnel, where the reply goes out (__fib_validate_source), so for what comes in by it alone main is asked first:
+    // asked for all, it would answer a client in a network of the node directly. IPv6 has no such check.
     ...(family === 6
       ? []
-      : [
-          {
+      : [...new Set(tunnels.filter(({ returns }) => returns.includes(family)).map(({ link }) => link))].map(
+          (link): RoutingRule => ({
             family,
             priority: numbers.suppressPriority,
             protocol: SALLYPORT_PROTOCOL,
+            iif: link,
             action: { kind: 'lookup', table: MAIN_TABLE, suppressPrefixLength: 0 },
-          } as const,
-        ]),
+          }),
+        )),
     ...tunnels.flatMap(({ key, returns }): readonly RoutingRule[] => {
       const chosen = numbers.tunnels.get(key);
       if (chosen === undefined || !returns.includes(family)) return [];

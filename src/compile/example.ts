@@ -33,13 +33,19 @@ export const fresh = (original: Tuple, mark: number, status = 0): ConnectionCont
   ...{ original, reply: inverse(original) },
 });
 
+/** Which link has an address is not known here. */
+export const addressTypeOf =
+  (isLocal: IsLocal): PacketContext['addressType'] =>
+  (address, link) =>
+    link !== undefined ? undefined : isLocal(address) ? 'local' : 'unicast';
+
 /** A packet in the direction of its tuple: of TCP one that opens a connection. */
 export function packetOf(isLocal: IsLocal, tuple: Tuple, connection: ConnectionContext): PacketContext {
   return {
     ...tuple,
     ...{ family: tuple.destination.family, mark: 0, connection },
     ...(tuple.protocol === PROTOCOLS.tcp && { tcpFlags: SYN }),
-    addressType: (address) => (isLocal(address) ? 'local' : 'unicast'),
+    addressType: addressTypeOf(isLocal),
   };
 }
 

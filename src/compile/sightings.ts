@@ -20,7 +20,7 @@ import {
 } from '../net/index.ts';
 import { evaluate, type Hook, type PacketContext, prepareRuleset, type Table } from '../nftables/index.ts';
 import { indexRoutes, lookupRoute, type RouteIndex, SALLYPORT_PROTOCOL } from '../routing/index.ts';
-import { answerTo, CLIENT_PORT, fresh, PROTOCOLS, packetOf, STATUS, tupleOf } from './example.ts';
+import { addressTypeOf, answerTo, CLIENT_PORT, fresh, PROTOCOLS, packetOf, STATUS, tupleOf } from './example.ts';
 import { type PortClasses, portClasses } from './port-classes.ts';
 import { FAMILIES, indexOf, marksOf, type TunnelInTable, tunnelMark } from './table-words.ts';
 
@@ -209,7 +209,7 @@ function discovery(ground: Ground, { link, addresses, peer }: TunnelInTable): re
   const far = peer.addresses.find(({ family }) => family === 6);
   if (own === undefined || far === undefined) return [];
   const untracked = { family: 6, protocol: PROTOCOLS.icmpv6, mark: 0, untracked: true } as const;
-  const addressType: PacketContext['addressType'] = (address) => (ground.isLocal(address) ? 'local' : 'unicast');
+  const addressType = addressTypeOf(ground.isLocal);
   return [SOLICITATION, ADVERTISEMENT].flatMap((icmpType): readonly Sighting[] => {
     const into = { ...untracked, icmpType, addressType, source: far, destination: own, iif: link };
     const out = { ...untracked, icmpType, addressType, source: own, destination: far, oif: link };

@@ -2,7 +2,7 @@
  * `policy: Balance`: a chain for each forward and family picks the bucket of the client's address, a chain for each target translates.
  * The buckets' targets are in the rule itself, so a target that leaves is one rule changed.
  */
-import { type ForwardShare, type ForwardTarget, targetsOf } from '../host/index.ts';
+import { type ForwardTarget, targetsOf } from '../host/index.ts';
 import { type Family, portCount } from '../net/index.ts';
 import {
   address,
@@ -27,32 +27,37 @@ import {
   verdictMap,
 } from '../nftables/index.ts';
 import { BUCKETS, spread, spreadSeed } from './spread.ts';
+import type { Found } from './table-found.ts';
 import { groupForwards, type Verdicts, verdictMaps } from './table-verdicts.ts';
 import { clientOf, IP, isPorts, isRange, type Marks, type Part, portValue, regular, setMark } from './table-words.ts';
 
 /** The maps, chains and rules of balanced forwards; the rules go before the translating ones, and what they find is done with. */
 export function balancePart(
-  forwards: readonly ForwardShare[],
+  forwards: readonly Found[],
   marks: Marks,
-): { readonly part: Part; readonly before: readonly Rule[] } {
+): { readonly part: Part; readonly before: readonly Rule[]; readonly beforeInside: readonly Rule[] } {
   const groups = groupForwards(forwards, ({ balance, to: { family } }) => balance && { balance, family });
   const named = groups.map((group) => ({ ...group, chain: chainName(group) }));
-  const { maps, rules }: Verdicts = verdictMaps(
+  const { maps, rules, inside }: Verdicts = verdictMaps(
     'sp_spread',
     named.flatMap(({ chain, forwards: each }) =>
       each.map((forward) => ({ forward, verdict: { kind: 'goto', chain } as const })),
     ),
   );
-  return { part: { maps, chains: named.flatMap((group) => chainsOf(group, marks)) }, before: rules };
+  return {
+    part: { maps, chains: named.flatMap((group) => chainsOf(group, marks)) },
+    before: rules,
+    beforeInside: inside,
+  };
 }
 
 interface Group {
   readonly name: string;
   readonly chain: string;
-  readonly forwards: readonly ForwardShare[];
+  readonly forwards: readonly Found[];
 }
 
-const familyOf = ([forward]: readonly ForwardShare[]): Family => forward?.to.family ?? 4;
+const familyOf = ([forward]: readonly Found[]): Family => forward?.to.family ?? 4;
 const chainName = ({ name, forwards }: Omit<Group, 'chain'>): string => `sp_spread${familyOf(forwards)}_${name}`;
 
 function chainsOf({ chain, forwards }: Group, marks: Marks): readonly Chain[] {
@@ -73,7 +78,7 @@ function chainsOf({ chain, forwards }: Group, marks: Marks): readonly Chain[] {
 
 /** To one target: ranges that keep their ports by the address alone, all else by address and port. */
 function translate(
-  forwards: readonly ForwardShare[],
+  forwards: readonly Found[],
   { to, masquerade }: ForwardTarget,
   family: Family,
   marks: Marks,

@@ -1,9 +1,10 @@
 /** The table's part for forwards: translating, letting them pass and nothing else, hiding the client where asked. */
 import { type ForwardShare, isOwnLink, targetsOf } from '../host/index.ts';
-import { type Family, portCount, printAddress } from '../net/index.ts';
+import { type Address, type Family, portCount, printAddress } from '../net/index.ts';
 import {
   address,
   and,
+  anonymousMap,
   anonymousSet,
   type Chain,
   concat,
@@ -11,7 +12,6 @@ import {
   ct,
   dnat,
   drop,
-  fib,
   join,
   jump,
   lookup,
@@ -26,11 +26,13 @@ import {
   type Rule,
   rule,
   setReference,
+  snat,
   symbol,
   text,
 } from '../nftables/index.ts';
 import type { TableInput } from './table.ts';
 import { balancePart } from './table-balance.ts';
+import { type Found, isFromInside, type Way, wayOf } from './table-found.ts';
 import { policyPart } from './table-policy.ts';
 import type { OwnLink } from './table-tunnel.ts';
 import {
@@ -57,11 +59,10 @@ export interface ForwardMap {
   readonly family: Family;
   readonly ranges: boolean;
   readonly masquerade: boolean;
-  /** Found by the interface, for addresses that change; else by the address. */
-  readonly lease: boolean;
+  readonly way: Way;
 }
 
-export function forwardParts(forwards: readonly ForwardShare[], marks: Marks): readonly Part[] {
+export function forwardParts(forwards: readonly Found[], marks: Marks): readonly Part[] {
   if (forwards.length === 0) return [];
   const policies = policyPart(forwards, 'sp_');
   const balanced = balancePart(forwards, marks);
@@ -75,7 +76,7 @@ export function forwardParts(forwards: readonly ForwardShare[], marks: Marks): r
       family: forward.to.family,
       ranges,
       masquerade: forward.masquerade,
-      lease: 'interface' in forward.match,
+      way: wayOf(forward),
     };
     const name = mapName(of);
     const group = groups.get(name) ?? { of, elements: new Map<string, MapElement>() };
@@ -83,62 +84,67 @@ export function forwardParts(forwards: readonly ForwardShare[], marks: Marks): r
     for (const element of forwardElements(forward, ranges)) group.elements.set(element.id, element.element);
   }
   const ordered = [...groups].sort(([a], [b]) => (a < b ? -1 : 1));
-  const rules: Rule[] = [...policies.before, ...balanced.before];
-  for (const masqueraded of [false, true]) {
-    const these = ordered.filter(([, { of }]) => of.masquerade === masqueraded);
-    if (these.length === 0) continue;
-    rules.push(rule(setMark(ct('mark'), masqueraded ? marks.masqueraded : marks.forwarded, marks.keep)));
-    rules.push(...these.map(([name, { of }]) => forwardRule(name, of)));
-  }
-  rules.push(rule(setMark(ct('mark'), 0, marks.keep)));
+  const rulesOf = (inside: boolean): readonly Rule[] => [
+    ...[false, true].flatMap((masqueraded) => {
+      const these = ordered.filter(([, { of }]) => of.masquerade === masqueraded && of.way.inside === inside);
+      if (these.length === 0) return [];
+      const mark = masqueraded ? marks.masqueraded : marks.forwarded;
+      return [rule(setMark(ct('mark'), mark, marks.keep)), ...these.map(([name, { of }]) => forwardRule(name, of))];
+    }),
+    rule(setMark(ct('mark'), 0, marks.keep)),
+  ];
   const maps = ordered.map(
     ([name, { of, elements }]): NamedMap => ({
       name,
-      type: [of.lease ? 'ifname' : ADDRESS_TYPE[of.family], 'inet_proto', 'inet_service'],
+      type: of.way.type,
       data: of.ranges ? [ADDRESS_TYPE[of.family]] : [ADDRESS_TYPE[of.family], 'inet_service'],
       flags: of.ranges ? ['interval'] : [],
       elements: [...elements.values()],
     }),
   );
-  return [policies.part, balanced.part, { maps, chains: [regular('sp_forwards', rules)] }];
+  const chains = [
+    regular('sp_forwards', [...policies.before, ...balanced.before, ...rulesOf(false)]),
+    ...(forwards.some(isFromInside)
+      ? [regular('sp_inside', [...policies.beforeInside, ...balanced.beforeInside, ...rulesOf(true)])]
+      : []),
+  ];
+  return [policies.part, balanced.part, { maps, chains }];
 }
 
-const mapName = ({ family, ranges, masquerade: hidden, lease }: ForwardMap): string =>
-  `sp_${hidden ? 'hide' : 'to'}${lease ? '_lease' : ''}${family}${ranges ? 'r' : ''}`;
+const mapName = ({ family, ranges, masquerade: hidden, way }: ForwardMap): string =>
+  `sp_${hidden ? 'hide' : 'to'}${way.suffix}${family}${ranges ? 'r' : ''}`;
 
 function* forwardElements(
-  forward: ForwardShare,
+  forward: Found,
   ranges: boolean,
 ): Generator<{ readonly id: string; readonly element: MapElement }> {
-  const where = 'address' in forward.match ? address(forward.match.address) : text(forward.match.interface);
-  const place = 'address' in forward.match ? printAddress(forward.match.address) : forward.match.interface;
+  const { where } = wayOf(forward);
+  const place =
+    'address' in forward.match
+      ? printAddress(forward.match.address)
+      : 'interface' in forward.match
+        ? forward.match.interface
+        : '';
   const protocol = symbol(forward.protocol);
   if (ranges) {
     yield {
       id: `${place} ${forward.protocol} ${forward.ports.first}`,
-      element: { key: concat(where, protocol, portValue(forward.ports)), data: address(forward.to) },
+      element: { key: concat(...where, protocol, portValue(forward.ports)), data: address(forward.to) },
     };
     return;
   }
   for (let offset = 0; offset < portCount(forward.ports); offset++) {
     const port = forward.ports.first + offset;
     const data = concat(address(forward.to), number(forward.targetPorts.first + offset));
-    yield { id: `${place} ${forward.protocol} ${port}`, element: { key: concat(where, protocol, number(port)), data } };
+    yield {
+      id: `${place} ${forward.protocol} ${port}`,
+      element: { key: concat(...where, protocol, number(port)), data },
+    };
   }
 }
 
-function forwardRule(name: string, { family, lease }: ForwardMap): Rule {
-  const key = lease
-    ? join(meta('iifname'), meta('l4proto'), payload('th', 'dport'))
-    : join(payload(IP[family], 'daddr'), meta('l4proto'), payload('th', 'dport'));
-  return rule(
-    ...(lease
-      ? [match(meta('nfproto'), '==', symbol(`ipv${family}`)), match(fib('type', 'daddr'), '==', symbol('local'))]
-      : []),
-    isPorts,
-    dnat(IP[family], lookup(key, setReference(name))),
-  );
-}
+const forwardRule = (name: string, { family, way }: ForwardMap): Rule =>
+  rule(...way.guard, isPorts, dnat(IP[family], lookup(way.key, setReference(name))));
 
 export function forwardRules(links: readonly OwnLink[], guarded: TableInput['guarded']): readonly Rule[] {
   return [
@@ -197,6 +203,21 @@ export function masqueradeRules({ tunnels, forwards, numbers }: TableInput, mark
         masquerade(),
       ),
     ),
+    // A target that asks the public address would be asked by itself, and answer itself: it sees the address that it asked.
+    ...selfSets(tunnels, forwards).map(({ set, family, asked }) =>
+      rule(
+        match(meta('oifname'), '==', names(carrying(tunnels, family))),
+        match(ours, '==', number(marks.forwarded)),
+        match(payload(IP[family], 'saddr'), '==', setReference(set.name)),
+        snat(
+          IP[family],
+          lookup(
+            ct(`${IP[family]} daddr`, 'original'),
+            anonymousMap(...asked.map((each) => ({ key: address(each), data: address(each) }))),
+          ),
+        ),
+      ),
+    ),
     ...masqueradeSets(tunnels).map((set) =>
       rule(
         match(ours, '!=', number(0)),
@@ -215,6 +236,41 @@ export function masqueradeRules({ tunnels, forwards, numbers }: TableInput, mark
     ),
   ];
 }
+
+interface SelfSet {
+  readonly set: NamedSet;
+  readonly family: Family;
+  /** The public addresses that stay. */
+  readonly asked: readonly Address[];
+}
+
+/** The targets that are routed into tunnels: so are answers to what they ask. */
+export const selfSets = (tunnels: readonly TunnelInTable[], forwards: readonly ForwardShare[]): readonly SelfSet[] =>
+  FAMILIES.flatMap((family) => {
+    const targets = ofFamily(
+      family,
+      tunnels.flatMap(({ routes }) => routes.map((route) => route.address)),
+    );
+    const asked = ofFamily(
+      family,
+      forwards.flatMap(({ match: at }) => ('address' in at ? [at.address] : [])),
+    );
+    if (targets.length === 0 || asked.length === 0) return [];
+    const elements = targets.map((each) => ({ key: address(each) }));
+    return [{ set: { name: `sp_self${family}`, type: [ADDRESS_TYPE[family]], flags: [], elements }, family, asked }];
+  });
+
+const ofFamily = (family: Family, addresses: readonly Address[]): readonly Address[] =>
+  [...new Map(addresses.filter((each) => each.family === family).map((each) => [printAddress(each), each] as const))]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([, each]) => each);
+
+const carrying = (tunnels: readonly TunnelInTable[], family: Family): readonly string[] =>
+  [
+    ...new Set(
+      tunnels.filter(({ routes }) => routes.some((route) => route.address.family === family)).map(({ link }) => link),
+    ),
+  ].sort();
 
 /** Targets behind this node that see the node as their client. */
 export const masqueradeSets = (tunnels: readonly TunnelInTable[]): readonly NamedSet[] =>

@@ -6,7 +6,7 @@
  * an element of its own; once strangers have filled a set, who is not in it is judged by a bucket that it shares with others, and a bucket
  * is given more (SHARED_MORE), so that a flood of invented sources neither switches a limit off nor locks anybody out.
  */
-import type { ForwardPolicy, ForwardShare } from '../host/index.ts';
+import type { ForwardPolicy } from '../host/index.ts';
 import type { Family, Prefix } from '../net/index.ts';
 import {
   addTo,
@@ -29,6 +29,7 @@ import {
   symbol,
   update,
 } from '../nftables/index.ts';
+import type { Found } from './table-found.ts';
 import { type ForwardGroup, groupForwards, verdictMaps } from './table-verdicts.ts';
 import { ADDRESS_TYPE, clientOf, FAMILIES, IP, jumpTo, type Part, regular } from './table-words.ts';
 
@@ -45,15 +46,17 @@ interface Judged extends ForwardGroup {
 
 /** The maps, sets and chains of policies, their names beginning with `own`, and the rules that stand before a packet is translated. */
 export function policyPart(
-  forwards: readonly ForwardShare[],
+  forwards: readonly Found[],
   own: string,
 ): {
   readonly part: Part;
   readonly before: readonly Rule[];
+  /** The same for what asks from inside for a leased address. */
+  readonly beforeInside: readonly Rule[];
 } {
   const judged = judgedOf(forwards);
-  if (judged.length === 0) return { part: { chains: [] }, before: [] };
-  const { maps, rules } = verdictMaps(
+  if (judged.length === 0) return { part: { chains: [] }, before: [], beforeInside: [] };
+  const { maps, rules, inside } = verdictMaps(
     `${own}judge`,
     judged.flatMap(({ name, policy, forwards: each }) =>
       each
@@ -69,10 +72,11 @@ export function policyPart(
       chains: parts.flatMap(({ chains }) => chains),
     },
     before: rules,
+    beforeInside: inside,
   };
 }
 
-const judgedOf = (forwards: readonly ForwardShare[]): readonly Judged[] =>
+const judgedOf = (forwards: readonly Found[]): readonly Judged[] =>
   groupForwards(forwards, ({ policy }) => policy).map((group) => ({
     ...group,
     policy: group.forwards[0]?.policy ?? {},

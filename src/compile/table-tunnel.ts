@@ -12,6 +12,7 @@ import {
   ct,
   dnat,
   drop,
+  fib,
   flags,
   type MapElement,
   match,
@@ -84,6 +85,33 @@ export function clamp(link: OwnLink, direction: 'iifname' | 'oifname'): readonly
   );
 }
 
+/**
+ * An ICMP error that this host makes is looked up before it has its mark, so it bears the address of the host's own line. The far end of a
+ * WireGuard tunnel takes nothing from there, and no reverse path check of it would: it must come from the tunnel address. IPv6 takes that itself.
+ */
+export const errorRules = (link: OwnLink, numbers: HostNumbers): readonly Rule[] =>
+  link.tunnels.flatMap((tunnel) => {
+    const own = tunnel.addresses.find(({ address: { family } }) => family === 4)?.address;
+    if (own === undefined || !tunnel.returns.includes(4)) return [];
+    return [
+      rule(
+        match(meta('oifname'), '==', text(link.name)),
+        match(
+          and(meta('mark'), number(numbers.mark.mask)),
+          '==',
+          number(tunnelMark(indexOf(tunnel, numbers), numbers)),
+        ),
+        match(
+          payload('icmp', 'type'),
+          '==',
+          anonymousSet(symbol('destination-unreachable'), symbol('time-exceeded'), symbol('parameter-problem')),
+        ),
+        match(fib('type', 'saddr'), '==', symbol('local')),
+        assign(payload('ip', 'saddr'), address(own)),
+      ),
+    ];
+  });
+
 /** What a link of ours may bring, judged before anybody's DNAT: the declared targets, replies of the far end, ICMP errors, and what `untracked` lets pass. */
 export function fromTunnel(
   link: OwnLink,
@@ -95,7 +123,11 @@ export function fromTunnel(
   const accepts = link.tunnels.flatMap((tunnel) => tunnel.accepts);
   const far = FAMILIES.flatMap((family): NamedSet[] => {
     const all = link.tunnels
-      .flatMap(({ peer, routes }) => [...peer.addresses, ...routes.map((route) => route.address)])
+      .flatMap(({ peer, routes }) => [
+        ...peer.addresses,
+        ...(peer.publicAddresses ?? []),
+        ...routes.map((route) => route.address),
+      ])
       .filter((each) => each.family === family);
     const elements = [...new Map(all.map((each) => [printAddress(each), { key: address(each) }])).values()];
     return elements.length === 0

@@ -3,6 +3,7 @@
  * them or fifty thousand, and a change is an element. What each statement is for was measured: dataplane.md, section 5.
  */
 import type { ForwardShare, HostNumbers } from '../host/index.ts';
+import type { Address } from '../net/index.ts';
 import {
   and,
   anonymousMap,
@@ -28,13 +29,16 @@ import {
   intoTunnels,
   masqueradeRules,
   masqueradeSets,
+  selfSets,
 } from './table-forward.ts';
+import { withInside } from './table-found.ts';
 import { insideRules } from './table-inside.ts';
 import { statelessPart } from './table-stateless.ts';
 import {
   backChain,
   clamp,
   directReturns,
+  errorRules,
   forgetMark,
   fromName,
   fromTunnel,
@@ -52,6 +56,8 @@ export interface TableInput {
   readonly fastPath?: readonly string[];
   readonly tunnels: readonly TunnelInTable[];
   readonly forwards: readonly ForwardShare[];
+  /** Addresses of the host that are no lease of a public link. */
+  readonly lasting: readonly Address[];
   readonly numbers: HostNumbers;
   /** Rules of others ask prerouting, by the packet's mark, whether an answer would go back by the link. */
   readonly askedBack: boolean;
@@ -106,10 +112,11 @@ export function sallyportTable(input: TableInput): Table | undefined {
   const parts = [
     ...links.map((link) => fromTunnel(link, input.tunnels, input.numbers, stateless.out)),
     ...directReturns(returning, input.numbers),
-    ...forwardParts(tracked, marks),
+    ...forwardParts(withInside(tracked), marks),
     stateless.part,
   ];
-  const inside = insideRules(tracked);
+  const isUnmarked = match(and(ct('mark'), number(input.numbers.mark.mask)), '==', number(0));
+  const inside = insideRules(tracked, input.lasting, isUnmarked);
   const fast = fastPath({ ...input, forwards: tracked }, marks);
   const back = returning.map((tunnel) => backChain(tunnel, input.numbers));
   const chains: Chain[] = [
@@ -136,19 +143,14 @@ export function sallyportTable(input: TableInput): Table | undefined {
       'nat',
       'prerouting',
       BEFORE_DSTNAT,
-      tracked.length === 0
-        ? []
-        : [
-            ...inside.others,
-            rule(match(and(ct('mark'), number(input.numbers.mark.mask)), '==', number(0)), jump('sp_forwards')),
-          ],
+      tracked.length === 0 ? [] : [...inside.others, rule(isUnmarked, jump('sp_forwards')), ...inside.othersLeased],
     ),
     ...base(
       'sp_dnat_own',
       'nat',
       'output',
       BEFORE_DSTNAT,
-      tracked.length === 0 ? [] : [...inside.own, rule(jump('sp_forwards'))],
+      tracked.length === 0 ? [] : [...inside.own, rule(jump('sp_forwards')), ...inside.ownLeased],
     ),
     ...base('sp_loop', 'filter', 'output', FILTER, loopRules(links)),
     ...base('sp_move', 'nat', 'prerouting', AFTER_DSTNAT, moveRules(input.tunnels, input.numbers)),
@@ -158,7 +160,7 @@ export function sallyportTable(input: TableInput): Table | undefined {
       'filter',
       'postrouting',
       MANGLE,
-      links.flatMap((link) => clamp(link, 'oifname')),
+      links.flatMap((link) => [...clamp(link, 'oifname'), ...errorRules(link, input.numbers)]),
     ),
     ...base('sp_unmark', 'filter', 'postrouting', LAST, unmarkRules(returning, input.numbers)),
     // Empty on purpose: with zones, replies share one zone, and the kernel makes their tuples unique only where NAT is on (dataplane.md, section 5).
@@ -171,11 +173,11 @@ export function sallyportTable(input: TableInput): Table | undefined {
     ...(links.length === 0 ? [] : [intoTunnels(marks, input.numbers.mark.mask, stateless.into)]),
     ...(input.guarded[4].length + input.guarded[6].length === 0 ? [] : [guardChain()]),
   ];
-  const masqueraded = masqueradeSets(input.tunnels);
+  const clients = [...masqueradeSets(input.tunnels), ...selfSets(input.tunnels, tracked).map(({ set }) => set)];
   return {
     family: 'inet',
     name: 'sallyport',
-    sets: [...parts.flatMap(({ sets }) => sets ?? []), ...masqueraded, ...inside.sets, ...fast.sets],
+    sets: [...parts.flatMap(({ sets }) => sets ?? []), ...clients, ...inside.sets, ...fast.sets],
     maps: parts.flatMap(({ maps }) => maps ?? []),
     chains,
     ...(fast.flowtables.length > 0 && { flowtables: fast.flowtables }),

@@ -98,6 +98,7 @@ export function compileEnd(
       addresses: farAddresses,
       allowedIps: type === 'WireGuard' ? allowedIps(farAddresses, use, returns) : [],
       ...(type === 'WireGuard' && wireguardPeer(tunnel, end, far, peer, returns.size > 0)),
+      ...(type !== 'Direct' && publicOf(peer, returns)),
       ...(type === 'Direct' && macOf(peer.facts, farAddresses)),
     },
     routes:
@@ -109,6 +110,12 @@ export function compileEnd(
   const missing = lacks(view.name, share, view.facts);
   if (missing !== undefined) problems.push(at('spec.type', missing));
   return { share, problems };
+}
+
+/** Where this end's addresses are routed into the tunnel, the peer answers by it whatever this end asks; a lease is not known in advance. */
+function publicOf({ publicAddresses }: HostView, returns: ReadonlySet<Family>): Pick<TunnelPeer, 'publicAddresses'> {
+  const lasting = publicAddresses.filter(({ dynamic, outer }) => !dynamic && returns.has(outer.family));
+  return lasting.length === 0 ? {} : { publicAddresses: lasting.map(({ outer }) => outer) };
 }
 
 /** What the peer may send and what is sent to it: its own addresses and our aims, or everybody where clients come in by it. */

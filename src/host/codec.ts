@@ -148,6 +148,7 @@ const encodePeer = (peer: TunnelPeer): unknown => ({
   ...(peer.keepaliveSeconds !== undefined && { keepaliveSeconds: peer.keepaliveSeconds }),
   allowedIps: peer.allowedIps.map(printPrefix),
   addresses: peer.addresses.map(printAddress),
+  ...(peer.publicAddresses && { publicAddresses: peer.publicAddresses.map(printAddress) }),
   ...(peer.mac !== undefined && { mac: peer.mac }),
 });
 
@@ -160,6 +161,7 @@ const readPeer: Reader<TunnelPeer> = (json, path) => {
     ...optional(from, 'keepaliveSeconds', whole, path),
     allowedIps: list(readPrefix)(from.allowedIps, `${path}.allowedIps`),
     addresses: list(readAddress)(from.addresses, `${path}.addresses`),
+    ...optional(from, 'publicAddresses', list(readAddress), path),
     ...optional(from, 'mac', text, path),
   };
 };

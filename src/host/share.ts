@@ -46,6 +46,8 @@ export interface TunnelPeer {
   readonly allowedIps: readonly Prefix[];
   /** The peer's own addresses in the tunnel: its end of each family. */
   readonly addresses: readonly Address[];
+  /** Lasting public addresses of the peer's host: it answers by the tunnel what this host asks them by its own line. Absent: none. */
+  readonly publicAddresses?: readonly Address[];
   /** Direct: the hardware address behind them, where it is known. */
   readonly mac?: string;
 }
@@ -92,7 +94,13 @@ export interface ForwardTarget {
 }
 
 /** Everywhere a forward leads. */
-export const targetsOf = ({ balance, name, to, masquerade, link }: ForwardShare): readonly ForwardTarget[] =>
+export const targetsOf = ({
+  balance,
+  name,
+  to,
+  masquerade,
+  link,
+}: Omit<ForwardShare, 'match'>): readonly ForwardTarget[] =>
   balance ?? [{ id: name, to, masquerade, weight: 1, ...(link !== undefined && { link }) }];
 
 /** Who may open connections, and how many. */

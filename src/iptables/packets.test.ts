@@ -194,8 +194,12 @@ function question(family: Family, { asked, port }: Exchange): PacketContext {
     ...(asked === 'ping' ? { icmpType: family === 4 ? 8 : 128 } : ports),
     ...(asked === 'tcp' && { tcpFlags: 2, maxseg: family === 4 ? 1460 : 1440 }),
     ...(!isHere && { oif: 'right0' }),
-    addressType: (address) =>
-      address.value === at(router).value || address.value === at(AT[family].beyond).value ? 'local' : 'unicast',
+    addressType: (address, link) =>
+      link !== undefined
+        ? undefined
+        : address.value === at(router).value || address.value === at(AT[family].beyond).value
+          ? 'local'
+          : 'unicast',
   };
 }
 

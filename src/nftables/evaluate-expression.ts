@@ -228,9 +228,15 @@ function fibReader(result: 'oif' | 'oifname' | 'type', flags: readonly string[])
   const [flag] = flags;
   if (result === 'oifname' && flags.length === 1 && flag === 'daddr')
     return field(({ destination, linkTowards }) => linkTowards?.(destination) ?? UNKNOWN);
-  if (result !== 'type' || flags.length !== 1 || (flag !== 'daddr' && flag !== 'saddr')) return unknown;
+  const byLink = flags.includes('iif');
+  const [of, ...more] = flags.filter((each) => each !== 'iif');
+  if (result !== 'type' || more.length > 0 || (of !== 'daddr' && of !== 'saddr')) return unknown;
   return field((packet) => {
-    const type = packet.addressType(flag === 'daddr' ? packet.destination : packet.source);
+    if (byLink && packet.iif === undefined) return UNKNOWN;
+    const type = packet.addressType(
+      of === 'daddr' ? packet.destination : packet.source,
+      byLink ? packet.iif : undefined,
+    );
     return type === undefined ? UNKNOWN : ADDRESS_TYPES[type];
   });
 }

@@ -25,8 +25,8 @@ export interface PacketContext {
   readonly connection?: ConnectionContext;
   /** `notrack` was said. */
   readonly untracked?: boolean;
-  /** `fib daddr type` without further flags; undefined where the model does not know. */
-  readonly addressType: (address: Address) => 'local' | 'unicast' | undefined;
+  /** `fib daddr type`, and with a link whether it is that one's (`fib daddr . iif type`); undefined where the model does not know. */
+  readonly addressType: (address: Address, link?: string) => 'local' | 'unicast' | undefined;
   /** `fib daddr oifname`: the link by which the routes send a packet there, none for `''`. Absent, or undefined: not known. */
   readonly linkTowards?: (destination: Address) => string | undefined;
   /** By which links the host would send to `destination`; undefined where the model does not know. */

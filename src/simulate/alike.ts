@@ -52,6 +52,6 @@ function contextOf(host: SimulatedHost, tuple: Tuple, original: Tuple): PacketCo
       ...{ state: 'new', direction: 'original', mark: 0, status: 0, zone: { original: 0, reply: 0 } },
       ...{ original, reply: inverseOf(original) },
     },
-    addressType: (address) => (host.isLocal(address) ? 'local' : 'unicast'),
+    addressType: (address, link) => (host.isLocal(address, link) ? 'local' : 'unicast'),
   };
 }

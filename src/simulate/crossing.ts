@@ -202,7 +202,7 @@ function letsIn(host: SimulatedHost, message: Message): End | undefined {
   const packet: PacketContext = {
     ...message,
     ...{ family: 6, protocol: 58, mark: 0, untracked: true },
-    addressType: (address) => (host.isLocal(address) ? 'local' : 'unicast'),
+    addressType: (address, link) => (host.isLocal(address, link) ? 'local' : 'unicast'),
   };
   for (const hook of ['prerouting', 'input'] as const) {
     const { verdict, decidedBy } = evaluate(host.ruleset, { hook, type: 'filter' }, packet);

@@ -45,7 +45,8 @@ export interface SimulatedHost extends HostInput {
   readonly cryptokeys: ReadonlyMap<string, Cryptokeys>;
   /** Translation runs for a family as soon as one nat chain of any hook is there, even an empty one. */
   readonly translates: Readonly<Record<Family, boolean>>;
-  readonly isLocal: (address: Address) => boolean;
+  /** Whether an address is the host's own, or that of one of its links. */
+  readonly isLocal: (address: Address, link?: string) => boolean;
 }
 
 export interface Cryptokeys {
@@ -75,7 +76,9 @@ export const plugKey = ({ host, link }: TunnelPlug): string => `${host} ${link}`
 
 function prepareHost(input: HostInput): SimulatedHost {
   const { state, openAddresses } = input;
-  const local = new Set(state.addresses.map(({ address }) => addressKey(address.address)));
+  const local = new Set(
+    state.addresses.flatMap(({ link, address: { address } }) => [addressKey(address), addressKey(address, link)]),
+  );
   return {
     ...input,
     ruleset: prepareRuleset(state.tables),
@@ -84,11 +87,12 @@ function prepareHost(input: HostInput): SimulatedHost {
     openLinks: new Set(openAddresses.map(({ link }) => link)),
     cryptokeys: new Map(state.devices.map((device) => [device.link, { device, peers: cryptokeyTable(device) }])),
     translates: { 4: hasNatChain(state, 'ip'), 6: hasNatChain(state, 'ip6') },
-    isLocal: (address) => local.has(addressKey(address)) || isLoopback(address),
+    isLocal: (address, link) =>
+      local.has(addressKey(address, link)) || ((link === undefined || link === 'lo') && isLoopback(address)),
   };
 }
 
-const addressKey = ({ family, value }: Address): string => `${family} ${value}`;
+const addressKey = ({ family, value }: Address, link = ''): string => `${family} ${value} ${link}`;
 
 const isLoopback = ({ family, value }: Address): boolean => (family === 4 ? value >> 24n === 127n : value === 1n);
 

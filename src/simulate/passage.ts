@@ -166,7 +166,7 @@ function contextOf({ packet, host, iif, hardware, oif, tracked, untracked, draws
     ...(tracked !== undefined && { connection: connectionContext(tracked) }),
     ...(untracked !== undefined && { untracked }),
     ...(draws !== undefined && { draw: draws.draw }),
-    addressType: (address) => (host.isLocal(address) ? 'local' : 'unicast'),
+    addressType: (address, link) => (host.isLocal(address, link) ? 'local' : 'unicast'),
     linkTowards: (destination) => linkTowards(host, destination, packet.source),
     linksTo: (destination, source, mark) => {
       const way = lookupRoute(host.routes, { destination, source, mark });

@@ -1,7 +1,7 @@
 /** What a PortForward promises: reachable from outside, the client's address kept or hidden, answered by the same edge. */
 import type { Compiled, CompiledHost } from '../compile/index.ts';
 import { type ForwardShare, type ForwardTarget, isOwnLink, targetsOf } from '../host/index.ts';
-import { type Address, portCount, printAddress, printPortRange, sameAddress } from '../net/index.ts';
+import { type Address, isPublicAddress, portCount, printAddress, printPortRange, sameAddress } from '../net/index.ts';
 import type { PortForwardResource, ResourceSet } from '../resources/index.ts';
 import { type Flow, simulate } from '../simulate/index.ts';
 import { pairs, targetOf } from './balance.ts';
@@ -199,8 +199,9 @@ function hairpinFindings(
   return forwards.flatMap((forward): readonly Finding[] => {
     const [place] = placesOf(forward, edge);
     const kind = `${forward.to.family} ${forward.protocol}`;
-    // By an interface's name a forward is found only for what comes in by it.
-    if (place === undefined || seen.has(kind) || !('address' in forward.match)) return [];
+    if (place === undefined || seen.has(kind)) return [];
+    // A lease that the Internet does not know nobody asks for.
+    if (!('address' in forward.match) && !isPublicAddress(place.address)) return [];
     // Those inside are clients like others: whether they are allowed is said in the forward.
     if (forward.policy?.allow !== undefined) return [];
     seen.add(kind);

@@ -50,11 +50,12 @@ while (1) {
 /**
  * SOURCE SOURCEPORT TO PORT STEP...: asks from one connected socket and prints a line of JSON for each step:
  * \`hello\` is answered; \`large N\` sends N bytes that may not be fragmented; \`ttl N\` lets a datagram live for N hops; \`ask N\` asks for N bytes
- * in one piece; \`pieces N\` sends and asks for N in pieces, again after a second of silence; \`tcp N\` fetches N bytes. What comes back first is told:
+ * in one piece; \`pieces N\` sends and asks for N in pieces, again after a second of silence; \`shards N SIZE\` sends N bytes over IPv4 in fragments
+ * of SIZE that nobody may fragment again, and asks for as many; \`beside\` closes the ear to errors of others; \`tcp N\` fetches N bytes. What comes back first is told:
  * the answer's length, or the ICMP error with who sent it, the packet it speaks of and what the socket heard.
  */
 export const ERROR_CLIENT = `${COMMON}
-my ($source, $sourceport, $to, $port, @steps) = @ARGV;
+my ($source, $sourceport, $to, $port, @steps) = @ARGV; my $beside = 0;
 my $v = $to =~ /:/ ? 6 : 4; my $family = $v == 6 ? AF_INET6 : AF_INET;
 socket(my $icmp, $family, SOCK_RAW, $v == 6 ? 58 : 1) or die "raw: $!";
 socket(my $s, $family, SOCK_DGRAM, 0) or die; setsockopt($s, SOL_SOCKET, SO_REUSEADDR, 1);
@@ -70,18 +71,28 @@ sub told { my ($from, $packet) = @_;
   if ($v == 4) { ($a, $b) = map { inet_ntop($family, substr($in, $_, 4)) } 12, 16; $p = (ord($in) & 15) * 4 } else { ($a, $b) = map { inet_ntop($family, substr($in, $_, 16)) } 8, 24; $p = 40 }
   my ($x, $y) = unpack 'nn', substr($in, $p);
   my $own = ($a eq $sa && $x == $sp && $b eq $da && $y == $dp) ? 'own' : "$a $x > $b $y";
+  return if $beside && $own ne 'own';
   return (from => $sender, icmp => "$type/$code", about => $own, (($v == 4 ? $type == 3 && $code == 4 : $type == 2) ? (mtu => $mtu) : ()));
 }
+sub shards { my ($data, $size) = @_;
+  socket(my $raw, AF_INET, SOCK_RAW, 255) or die "raw: $!";
+  my $all = pack('nnnn', $sp, $dp, 8 + length $data, 0) . $data; my $id = 1 + int rand 65000;
+  for (my $at = 0; $at < length $all; $at += $size) {
+    my $part = substr($all, $at, $size); my $more = $at + $size < length $all ? 0x2000 : 0;
+    send($raw, pack('CCnnnCCna4a4', 0x45, 0, 20 + length $part, $id, 0x4000 | $more | $at / 8, 64, 17, 0, inet_aton($sa), inet_aton($da)) . $part, 0, pack_at(4, 0, $da)) or die "send: $!";
+  }
+}
 for my $step (@steps) {
-  my ($what, $n) = split ' ', $step; my %seen = (step => $step);
+  my ($what, $n, $size) = split ' ', $step; my %seen = (step => $step);
+  if ($what eq 'beside') { $beside = 1; next }
   if ($what eq 'tcp') {
     socket(my $t, $family, SOCK_STREAM, 0) or die; alarm 20; connect($t, pack_at($v, $port, $to)) or do { say_it(%seen, error => code()); next };
     syswrite($t, "size $n\\n"); my $all = 0; while (my $r = sysread($t, my $part, 65536)) { $all += $r } say_it(%seen, bytes => $all); next;
   }
   option($s, $v, MTU_DISCOVER, $what eq 'pieces' ? 0 : 2);
   option($s, $v, TTL, $what eq 'ttl' ? $n : 64);
-  my $data = $what eq 'ask' ? "size $n" : $what eq 'pieces' ? sprintf("%-\${n}s", "pieces $n") : $what eq 'large' ? 'y' x $n : $what;
-  send($s, $data, 0) // do { say_it(%seen, error => code()); next };
+  my $data = $what eq 'ask' ? "size $n" : $what =~ /^(pieces|shards)$/ ? sprintf("%-\${n}s", "pieces $n") : $what eq 'large' ? 'y' x $n : $what;
+  if ($what eq 'shards') { shards($data, $size) } else { send($s, $data, 0) // do { say_it(%seen, error => code()); next } }
   my $until = time + ($what eq 'ask' ? 1 : $what eq 'pieces' ? 8 : 3); my ($answer, $error, %icmp);
   while (time < $until) {
     my $ready = ''; vec($ready, fileno($_), 1) = 1 for $s, $icmp;
