@@ -125,6 +125,11 @@ function indexForwards(forwards: readonly ForwardShare[]): (flow: Flow) => reado
   };
 }
 
+/** Whether any TCP flow may be to end by staleFlows: else those need not even be listed, and there may be a hundred thousand. */
+export const mayEndTcp = ({ before, after }: Pick<MovedFlows, 'before' | 'after'>): boolean =>
+  [before, after].some((forwards) => forwards.some(({ drain }) => drain === false)) ||
+  after.some(({ stateless }) => stateless === true);
+
 /** For the plan: what the flows are of. */
 export function printFlows({ places, before, after }: MovedFlows): string {
   const shown = places.slice(0, SHOWN).join(', ');

@@ -1,7 +1,8 @@
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { ForwardShare } from '../../host/index.ts';
 import { type Address, parseAddress } from '../../net/index.ts';
-import { type MovedFlows, staleFlows } from '../../plan/index.ts';
+import { type MovedFlows, mayEndTcp, staleFlows } from '../../plan/index.ts';
 import { localTransport } from '../../transport/index.ts';
 import { endCommands, endFlows, readFlows } from './flows.ts';
 
@@ -154,4 +155,51 @@ describe('a kernel that does not let go of what is in its fast path', () => {
       if (refused) expect(error?.message).toMatch(/^edge: .*\d+ flows in the fast path .*fastPath: "Off"/);
       else expect(error).toBeUndefined();
     });
+});
+
+describe('of TCP flows', () => {
+  const listedBy = async (forwards: MovedFlows): Promise<readonly string[]> => {
+    const asked: string[] = [];
+    const runAll = async (requests: readonly { readonly argv: readonly string[] }[]) =>
+      requests.map(({ argv }) => {
+        asked.push(argv.join(' '));
+        return { status: 0, stdout: '', stderr: '' };
+      });
+    await endFlows({ ...localTransport('edge'), runAll }, forwards);
+    return asked;
+  };
+  const plain = forward(53, '10.0.0.1', { protocol: 'tcp' });
+  for (const [name, read, before, after] of [
+    ['none is read where all may finish', false, [plain], [plain]],
+    ['all are read where one before does not let its own finish', true, [{ ...plain, drain: false as const }], []],
+    ['all are read where one now does not let its own finish', true, [], [{ ...plain, drain: false as const }]],
+    ['all are read where nobody tracks them any more', true, [], [{ ...plain, stateless: true as const }]],
+  ] as const)
+    test(name, async () => {
+      const asked = await listedBy(moved(after, before));
+      expect(asked).toHaveLength(4);
+      for (const each of asked) expect(each.endsWith(' -p udp')).toBe(!read);
+    });
+
+  test('one ends only where all are read', () => {
+    const some = fc.array(
+      fc
+        .record({
+          port: fc.constantFrom(53, 54),
+          to: fc.constantFrom('10.0.0.1', '10.0.0.2'),
+          protocol: fc.constantFrom('tcp' as const, 'udp' as const),
+          more: fc.constantFrom({}, {}, { drain: false as const }, { stateless: true as const }),
+        })
+        .map(({ port, to, protocol, more }) => forward(port, to, { protocol, ...more })),
+      { maxLength: 3 },
+    );
+    const flows = readFlows(line('192.0.2.1', EDGE, 53, '10.0.0.1', 53, 255, 'tcp'));
+    fc.assert(
+      fc.property(some, some, (before, after) => {
+        const these = moved(after, before);
+        if (!mayEndTcp(these)) expect(flows.map(staleFlows(these))).toEqual([false]);
+      }),
+      { numRuns: 1_000 },
+    );
+  });
 });

@@ -1,6 +1,6 @@
 /** Connections that the host tracks: listed and ended by `conntrack` (conntrack-tools). */
 import { parseAddress, printAddress } from '../../net/index.ts';
-import { type Flow, type MovedFlows, staleFlows } from '../../plan/index.ts';
+import { type Flow, type MovedFlows, mayEndTcp, staleFlows } from '../../plan/index.ts';
 import { type Output, script, type Transport, TransportError } from '../../transport/index.ts';
 import { failure } from './ask.ts';
 
@@ -75,10 +75,11 @@ set -f
 while read -r line; do conntrack $line >/dev/null 2>&1; done
 exit 0`;
 
-/** Both marks of ours, by the kernel's own filter: flows of others are not even read. */
+/** Both marks of ours, and UDP alone where no TCP may end, by conntrack's own filter: other flows are not even read. */
 async function listFlows(transport: Transport, moved: MovedFlows): Promise<readonly Flow[]> {
+  const protocol = mayEndTcp(moved) ? [] : ['-p', 'udp'];
   const argvs = FAMILIES.flatMap((family) =>
-    [moved.forwarded, moved.masqueraded].map((mark) => listArguments(family, mark, moved.mask)),
+    [moved.forwarded, moved.masqueraded].map((mark) => [...listArguments(family, mark, moved.mask), ...protocol]),
   );
   const outputs = await transport.runAll(argvs.map((argv) => ({ argv, timeoutMs: LIST_TIMEOUT_MS })));
   const flows: Flow[] = [];
