@@ -59,3 +59,27 @@ test('what differs is what differs in the normal forms, whatever the spelling', 
     { numRuns: 2_000 },
   );
 });
+
+/** Around the bounds of what stands in an array, and beyond: 2 ** 32 must not be taken for 0, nor 80.5 for 80. */
+const numbers = fc.array(
+  fc.constantFrom(-1, 0, 63, 64, 80, 80.5, 65_535, 2 ** 31 - 1, 2 ** 31, 2 ** 32, 2 ** 32 + 80),
+  {
+    maxLength: 12,
+  },
+);
+
+test('numbers of any size are told apart', () => {
+  const elementsOf = (values: readonly number[]) => values.map((value) => ({ key: nft.number(value) }));
+  const numberOf = ({ key }: { readonly key: Value }) => key.kind === 'number' && key.value;
+  fc.assert(
+    fc.property(numbers, numbers, (from, to) => {
+      const { removed, set } = compareElements(elementsOf(from), elementsOf(to), { key: ['mark'] });
+      expect(new Set(removed.map(numberOf))).toEqual(new Set(from.filter((each) => !to.includes(each))));
+      expect(new Set(set.map(({ after }) => numberOf(after)))).toEqual(
+        new Set(to.filter((each) => !from.includes(each))),
+      );
+      expect(set.every(({ before }) => before === undefined)).toBe(true);
+    }),
+    { numRuns: 1_000 },
+  );
+});

@@ -58,20 +58,49 @@ type Atom = string | number;
  */
 interface Index<Element> {
   /** Those whose keys differ from this one in the last part alone. */
-  readonly leaves: (key: Value) => Map<Atom, Element | 'met'>;
+  readonly leaves: (key: Value) => Leaves<Element>;
   /** The last part. */
   readonly atom: (key: Value) => Atom;
 }
 
 interface Branch<Element> {
   readonly branches: Map<Atom, Branch<Element>>;
-  readonly leaves: Map<Atom, Element | 'met'>;
+  readonly leaves: Leaves<Element>;
 }
+
+/** By the last part: a map, where a port costs a look into an array and not a hash of its own. */
+class Leaves<Element> {
+  readonly #pages = new Map<number, (Element | 'met' | undefined)[]>();
+  readonly #others = new Map<Atom, Element | 'met'>();
+
+  get(atom: Atom): Element | 'met' | undefined {
+    return isSmall(atom) ? this.#pages.get(atom >> PAGE_BITS)?.[atom & PAGE_MASK] : this.#others.get(atom);
+  }
+
+  set(atom: Atom, element: Element | 'met'): void {
+    if (!isSmall(atom)) {
+      this.#others.set(atom, element);
+      return;
+    }
+    let page = this.#pages.get(atom >> PAGE_BITS);
+    if (page === undefined) {
+      page = new Array<Element | 'met' | undefined>(PAGE_MASK + 1).fill(undefined);
+      this.#pages.set(atom >> PAGE_BITS, page);
+    }
+    page[atom & PAGE_MASK] = element;
+  }
+}
+
+const PAGE_BITS = 6;
+const PAGE_MASK = (1 << PAGE_BITS) - 1;
+/** Whole and not negative; in 31 bits, for what stands above is lost to `>>`. */
+const isSmall = (atom: Atom): atom is number =>
+  typeof atom === 'number' && atom >= 0 && atom < 2 ** 31 && Number.isInteger(atom);
 
 function startIndex<Element>(type: DataType): Index<Element> {
   const types = type.map((part): DataType => [part]);
   const atomOf = atoms();
-  const root: Branch<Element> = { branches: new Map(), leaves: new Map() };
+  const root: Branch<Element> = { branches: new Map(), leaves: new Leaves() };
   return {
     leaves(key) {
       if (key.kind !== 'concat') return root.leaves;
@@ -81,7 +110,7 @@ function startIndex<Element>(type: DataType): Index<Element> {
         const atom = part === undefined ? '' : atomOf(part, types[level]);
         let next = branch.branches.get(atom);
         if (next === undefined) {
-          next = { branches: new Map(), leaves: new Map() };
+          next = { branches: new Map(), leaves: new Leaves() };
           branch.branches.set(atom, next);
         }
         branch = next;
@@ -99,12 +128,20 @@ function startIndex<Element>(type: DataType): Index<Element> {
 function atoms(): (value: Value, type: DataType | undefined) => Atom {
   // Most elements of a map share an address or two.
   let last: { readonly address: Address; readonly text: string } | undefined;
+  const protocols = new Map<string, Atom>();
   const atomOf = (value: Value, type: DataType | undefined): Atom => {
     switch (value.kind) {
       case 'number':
         return type?.[0] === 'inet_proto' ? normalProtocol(value.value) : value.value;
       case 'symbol':
-        if (type?.[0] === 'inet_proto') return normalProtocol(value.name);
+        if (type?.[0] === 'inet_proto') {
+          let protocol = protocols.get(value.name);
+          if (protocol === undefined) {
+            protocol = normalProtocol(value.name);
+            protocols.set(value.name, protocol);
+          }
+          return protocol;
+        }
         return keyOf(normalValue(value, type), type);
       case 'address':
         if (last === undefined || !sameAddress(last.address, value.address))
