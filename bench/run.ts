@@ -32,7 +32,7 @@ const parts: Readonly<Record<string, () => Promise<Part>>> = {
   forwards: () => alone(measureForwards(sallyport, 10_000, quick ? 1 : 5)),
   many: () => alone(measureForwards(sallyport, 50_000, quick ? 1 : 3)),
   story: () => alone(measureStory(sallyport, 10_000, quick ? 1 : 3)),
-  moving: () => alone(measureMoving(sallyport, 10_000, quick ? 1 : 5)),
+  moving: () => alone(measureMoving(sallyport, 10_000, quick ? 1 : 3)),
   reapply: () =>
     measureReapply({
       seed,

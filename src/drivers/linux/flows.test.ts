@@ -102,7 +102,7 @@ describe('a flow ends', () => {
 
 describe('the commands', () => {
   const end = (after: readonly ForwardShare[], ...lines: readonly string[]): readonly string[] =>
-    endCommands(readFlows(lines.join('\n')), staleFlows(moved(after)), 0xff).map((words) => words.join(' '));
+    endCommands(readFlows(lines.join('\n')), staleFlows(moved(after)), moved(after)).map((words) => words.join(' '));
 
   test('ten thousand flows on a target that left are one', () => {
     const flows = Array.from({ length: 10_000 }, (_, index) =>
@@ -118,6 +118,12 @@ describe('the commands', () => {
     ]);
   });
 
+  test('by port too where the other forward has no flow yet: one may come before the command', () => {
+    expect(end([forward(54, '10.0.0.1')], line('192.0.2.1', EDGE, 53, '10.0.0.1', 53))).toEqual([
+      `-D -f ipv4 -p udp -m 0xff/0xff --reply-src 10.0.0.1 --orig-dst ${EDGE} --orig-port-dst 53 --reply-port-src 53`,
+    ]);
+  });
+
   test('never one that finds a flow that goes right', () => {
     const balance = ['a', 'b'].map((id, index) => ({
       id,
@@ -127,11 +133,12 @@ describe('the commands', () => {
     }));
     const lines = Array.from({ length: 40 }, (_, index) => line(`192.0.2.${index + 1}`, EDGE, 53, '10.0.0.1', 53));
     const flows = readFlows(lines.join('\n'));
-    const judge = staleFlows(moved([forward(53, '10.0.0.1', { balance })]));
+    const change = moved([forward(53, '10.0.0.1', { balance })]);
+    const judge = staleFlows(change);
     const stale = flows.filter(judge);
     expect(stale.length).toBeGreaterThan(5);
     expect(stale.length).toBeLessThan(35);
-    const commands = endCommands(flows, judge, 0xff).map((words) => words.join(' '));
+    const commands = endCommands(flows, judge, change).map((words) => words.join(' '));
     expect(commands).toHaveLength(stale.length);
     for (const command of commands) expect(command).toMatch(/ --orig-src 192\.0\.2\.\d+ /);
   });

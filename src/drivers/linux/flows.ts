@@ -1,4 +1,5 @@
 /** Connections that the host tracks: listed and ended by `conntrack` (conntrack-tools). */
+import { targetsOf } from '../../host/index.ts';
 import { parseAddress, printAddress } from '../../net/index.ts';
 import { type Flow, type MovedFlows, mayEndTcp, staleFlows } from '../../plan/index.ts';
 import { type Output, script, type Transport, TransportError } from '../../transport/index.ts';
@@ -29,13 +30,17 @@ const ROUNDS = 3;
  * reading ten thousand takes longer than a datagram should go on to where the forward no longer leads.
  */
 export async function foreseeEnds(transport: Transport, moved: MovedFlows): Promise<readonly string[] | undefined> {
-  const commands = endCommands(await listFlows(transport, moved), staleFlows(moved), moved.mask);
+  const flows = await listFlows(transport, moved);
+  const commands = endCommands(flows, staleFlows(moved), moved);
   const lines = commands.map((words) => `${words.join(' ')}\n`).join('');
-  return commands.length === 0 || lines.length > ARGUMENT_LIMIT ? undefined : script(CHANGE_AND_END, lines);
+  const isLong = lines.length > ARGUMENT_LIMIT || commands.length * flows.length > LOOKS_LIMIT;
+  return commands.length === 0 || isLong ? undefined : script(CHANGE_AND_END, lines);
 }
 
 /** One argument may have 128 KiB (MAX_ARG_STRLEN, execve(2)). */
 const ARGUMENT_LIMIT = 100_000;
+/** Each command looks through all flows, a million in about a second: more than some seconds are no part of a transaction. */
+const LOOKS_LIMIT = 10_000_000;
 
 /** What this leaves, the look that follows finds. */
 const CHANGE_AND_END = `
@@ -51,7 +56,7 @@ export async function endFlows(transport: Transport, moved: MovedFlows): Promise
   const isStale = staleFlows(moved);
   for (let round = 0; round < ROUNDS; round++) {
     const flows = await listFlows(transport, moved);
-    const commands = endCommands(flows, isStale, moved.mask);
+    const commands = endCommands(flows, isStale, moved);
     if (commands.length === 0) return undefined;
     const argv = script(END_FLOWS, round === 0 ? 'together' : 'each');
     const stdin = commands.map((words) => `${words.join(' ')}\n`).join('');
@@ -103,16 +108,19 @@ const listArguments = (family: string, mark: number, mask: number): readonly str
 export function endCommands(
   flows: readonly Flow[],
   isStale: (flow: Flow) => boolean,
-  mask: number,
+  { mask, after }: Pick<MovedFlows, 'mask' | 'after'>,
 ): readonly (readonly string[])[] {
   const kept = new Set(
     flows.filter((flow) => !isStale(flow)).flatMap((flow) => filtersOf(flow, mask).map(printFilter)),
   );
+  // A flow that comes before the command runs goes right, if it goes where a forward leads now.
+  const targets = new Set(after.flatMap((forward) => targetsOf(forward).map(({ to }) => printAddress(to))));
   const commands = new Map<string, readonly string[]>();
   for (const flow of flows) {
     if (!isStale(flow)) continue;
     const filters = filtersOf(flow, mask);
-    const filter = filters.find((each) => !kept.has(printFilter(each))) ?? filters.at(-1) ?? [];
+    const narrow = targets.has(printAddress(flow.target)) ? filters.slice(-2) : filters;
+    const filter = narrow.find((each) => !kept.has(printFilter(each))) ?? narrow.at(-1) ?? [];
     commands.set(printFilter(filter), filter);
   }
   return [...commands.values()];
