@@ -61,38 +61,59 @@ async function expectThrough(story: Story): Promise<void> {
       );
 }
 
-const CASES: readonly (readonly [string, Owner, 'edge' | 'node', readonly string[], SlimEdgeOptions?, Documents?])[] = [
-  ['ufw', ufw, 'edge', ['ufw, IPv4 forward', 'ufw, IPv4 input', 'ufw, IPv6 forward']],
-  ['ufw', ufw, 'node', ['ufw, IPv4 input', 'ufw, IPv6 input']],
-  [
-    'ufw, over a private link,',
-    ...([ufw, 'edge', ['iptables -t filter FORWARD', 'ip6tables -t filter FORWARD']] as const),
-    ...([{ privateLink: true }, { tunnel: DIRECT }] as const),
-  ],
-  ['firewalld', firewalld, 'edge', ['firewalld']],
-  ['firewalld', firewalld, 'node', ['firewalld']],
-  ['dockerd', docker, 'edge', ['iptables -t filter DOCKER-USER', 'ip6tables -t filter FORWARD']],
-  ['dockerd', docker, 'node', []],
-];
+interface Case {
+  readonly edge?: readonly [Owner, ...string[]];
+  readonly node?: readonly [Owner, ...string[]];
+  readonly options?: SlimEdgeOptions;
+  readonly parts?: Documents;
+}
+
+/**
+ * The owner of each host, and the places in which ours stand there. One of each kind in a lab, for they share their files; and no dockerd
+ * beside firewalld, which it would find on the bus of the other host.
+ */
+const CASES: Readonly<Record<string, Case>> = {
+  'ufw on the edge, firewalld on the node': {
+    edge: [ufw, 'ufw, IPv4 forward', 'ufw, IPv4 input', 'ufw, IPv6 forward'],
+    node: [firewalld, 'firewalld'],
+  },
+  'firewalld on the edge': { edge: [firewalld, 'firewalld'] },
+  'dockerd on the node': { node: [docker] },
+  'dockerd on the edge, ufw on the node': {
+    edge: [docker, 'iptables -t filter DOCKER-USER', 'ip6tables -t filter FORWARD'],
+    node: [ufw, 'ufw, IPv4 input', 'ufw, IPv6 input'],
+  },
+  'ufw, over a private link, on the edge': {
+    edge: [ufw, 'iptables -t filter FORWARD', 'ip6tables -t filter FORWARD'],
+    ...{ options: { privateLink: true }, parts: { tunnel: DIRECT } },
+  },
+};
 
 describe('our traffic comes through, and again after what the owner does to its rules', () => {
-  for (const [name, owner, host, places, options = {}, parts = {}] of CASES)
-    test(`${name} on the ${host}`, async () => {
-      let later: Awaited<ReturnType<Owner>> = [];
+  for (const [name, { edge, node, options = {}, parts = {} }] of Object.entries(CASES))
+    test(name, async () => {
+      const owned = Object.entries({ edge, node }).flatMap(([host, found]) => {
+        if (found === undefined) return [];
+        const [owner, ...places] = found;
+        return [{ host, owner, places }];
+      });
+      const later = new Map<string, Awaited<ReturnType<Owner>>>();
       await using story = await startStory(slimEdge(options), async (lab) => {
-        later = await owner(lab, host);
+        for (const { host, owner } of owned) later.set(host, await owner(lab, host));
         await lab.serve('node', { protocol: 'tcp', port: 8080 });
         await lab.serve('node', { protocol: 'udp', port: 5353 });
       });
       const { lab } = story;
       const before = await files(lab);
-      const rules = async () =>
+      const rules = async (host: string): Promise<string> =>
         (await lab.host(host).run(['sh', '-c', 'nft list ruleset; iptables-save; ip6tables-save'])).stdout;
       const expectGone = async (): Promise<void> => {
         expect(await files(lab)).toBe(before);
-        expect(await rules()).not.toMatch(/sp-[a-z]|51820/);
-        await later[0]?.[1](); // firewalld keeps chains of what it knew, now empty, until then
-        expect(await rules()).not.toContain('sallyport');
+        for (const { host } of owned) {
+          expect(await rules(host), host).not.toMatch(/sp-[a-z]|51820/);
+          await later.get(host)?.[0]?.[1](); // firewalld keeps chains of what it knew, now empty, until then
+          expect(await rules(host), host).not.toContain('sallyport');
+        }
       };
       const text = documents(parts);
       const { stdout } = await story.sallyport(['plan', '-o', 'json', '-f', '-'], text);
@@ -102,13 +123,15 @@ describe('our traffic comes through, and again after what the owner does to its 
           holds !== true && reason?.startsWith('a UDP server on node that is bound to no address') !== true, // Direct
       );
       expect(open).toEqual([]);
-      const accepts = hosts
-        .flatMap(({ changes }: { changes: readonly { object: string; name: string }[] }) => changes)
-        .filter(({ object }: { object: string }) => object === 'accept');
-      expect(accepts.map((each: { name: string }) => each.name).sort()).toEqual([...places].sort());
+      const accepts = hosts.flatMap(
+        ({ host, changes }: { host: string; changes: readonly { object: string; name: string }[] }) =>
+          changes.filter(({ object }) => object === 'accept').map((each) => `${host}: ${each.name}`),
+      );
+      const wanted = owned.flatMap(({ host, places }) => places.map((place) => `${host}: ${place}`));
+      expect(accepts.sort()).toEqual(wanted.sort());
       await story.apply(text);
       await expectThrough(story);
-      for (const [what, act] of later) {
+      for (const [what, act] of [...later.values()].flat()) {
         await act();
         await expectThrough(story);
         const status = await story.sallyport(['status', '-f', '-'], text);
@@ -116,9 +139,11 @@ describe('our traffic comes through, and again after what the owner does to its 
       }
       expect((await story.sallyport(['plan', '--detailed-exitcode', '-f', '-'], text)).status).toBe(0);
       // The way back without us: as after destroy.
-      const folder = `/run/sallyport/netns/$(stat -L -c %i /run/netns/${host})`;
-      const undone = await lab.run(['sh', '-c', `sh ${folder}/undo.sh`]);
-      expect(undone.stderr).toBe('');
+      for (const { host } of owned) {
+        const folder = `/run/sallyport/netns/$(stat -L -c %i /run/netns/${host})`;
+        const undone = await lab.run(['sh', '-c', `sh ${folder}/undo.sh`]);
+        expect(undone.stderr).toBe('');
+      }
       await expectGone();
       await story.apply(text);
       await expectThrough(story);

@@ -48,10 +48,22 @@ const CASES: readonly (readonly [
   string,
   { edge?: string; node?: string; options?: SlimEdgeOptions; parts?: Documents; places: readonly string[] },
 ])[] = [
-  ['dockerd 20 on the edge', { edge: DOCKER_20, places: ['iptables -t filter DOCKER-USER'] }],
   [
-    'dockerd 28 on the edge',
-    { edge: DOCKER_28, places: ['iptables -t filter DOCKER-USER', 'ip6tables -t filter DOCKER-USER'] },
+    'dockerd 20 on the edge, a cloud image at home',
+    {
+      ...{ edge: DOCKER_20, node: CLOUD_IMAGE },
+      places: ['iptables -t filter DOCKER-USER', 'iptables -t filter INPUT', 'ip6tables -t filter INPUT'],
+    },
+  ],
+  [
+    'dockerd 28 on the edge, nft by hand at home',
+    {
+      ...{ edge: DOCKER_28, node: NFT },
+      places: [
+        ...['iptables -t filter DOCKER-USER', 'ip6tables -t filter DOCKER-USER'],
+        ...['inet fw early', 'inet fw input', 'inet fw output'],
+      ],
+    },
   ],
   [
     'a cloud image on the edge',
@@ -60,7 +72,6 @@ const CASES: readonly (readonly [
       places: ['iptables -t filter INPUT', 'iptables -t filter FORWARD', 'ip6tables -t filter FORWARD'],
     },
   ],
-  ['a cloud image at home', { node: CLOUD_IMAGE, places: ['iptables -t filter INPUT', 'ip6tables -t filter INPUT'] }],
   [
     'rules of the older kind on the edge',
     {
@@ -76,7 +87,6 @@ const CASES: readonly (readonly [
     'nft by hand on the edge',
     { edge: NFT, places: ['inet fw early', 'inet fw input', 'inet fw forward', 'inet fw output'] },
   ],
-  ['nft by hand at home', { node: NFT, places: ['inet fw early', 'inet fw input', 'inet fw output'] }],
   [
     'a cloud image on both, over VXLAN',
     {
