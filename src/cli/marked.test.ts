@@ -138,6 +138,30 @@ async function expectProxy(lab: Lab): Promise<void> {
   expect(await wayOf(lab, '198.18.0.53', 0)).toBe('eth0');
 }
 
+/** Somebody's own bits, of both marks, on what goes out by a tunnel: written before ours, looked at after everything. */
+const BITS = `nft -f - <<'END'
+table inet bits {
+  chain pre { type filter hook prerouting priority -180; iifname "sp-*" ct state new ct mark set ct mark | 0x200000; iifname "cali5" meta mark set meta mark | 0x100000; }
+  chain out { type filter hook output priority -180; meta mark set meta mark | 0x100000; }
+  chain post { type filter hook postrouting priority 200; oifname "sp-*" ct direction reply jump judge; }
+  chain judge { meta mark & 0x100000 == 0 counter comment "mark"; ct mark & 0x200000 == 0 counter comment "connection mark"; counter comment "all"; }
+}
+END`;
+
+async function expectBits(lab: Lab): Promise<void> {
+  const { stdout } = await lab.host('node').run(['nft', 'list', 'chain', 'inet', 'bits', 'judge']);
+  const packets = [...stdout.matchAll(/packets (\d+) .*comment "(.*)"/g)].map(([, count, what]) => [
+    what,
+    Number(count),
+  ]);
+  expect(packets).toEqual([
+    ['mark', 0],
+    ['connection mark', 0],
+    ['all', expect.any(Number)],
+  ]);
+  expect(packets[2]?.[1]).toBeGreaterThan(0);
+}
+
 interface Case {
   readonly link: string;
   readonly peer?: boolean;
@@ -161,8 +185,10 @@ const CASES: Readonly<Record<string, Case>> = {
         lab,
         'ip route add default via 192.168.1.1 table 100; ip rule add priority 4000 fwmark 0x1/0xff lookup 100',
       );
+      await onNode(lab, BITS);
     },
     async expectTheirs(lab) {
+      await expectBits(lab);
       await expectMasquerade(lab);
       await expectPolicy(lab);
       expect(await wayOf(lab, '192.0.2.10', 1)).toBe('eth0 100');
