@@ -114,7 +114,7 @@ async function start(): Promise<Moving> {
 const tracked = async (lab: Lab, filter: string): Promise<readonly string[]> => {
   const { stdout } = await lab
     .host('edge')
-    .run(['sh', '-c', `conntrack -L ${filter} 2>/dev/null; conntrack -L -f ipv6 ${filter} 2>/dev/null`], {
+    .run(['sh', '-c', `conntrack -L -f ipv4 ${filter} 2>/dev/null; conntrack -L -f ipv6 ${filter} 2>/dev/null`], {
       allowFailure: true,
     });
   return [...new Set(stdout.split('\n').filter((line) => line !== ''))];
