@@ -5,6 +5,7 @@ import { CLIENT, documents, EDGES, farClient } from './testdata/far-client.ts';
 import { FROM_ONE_PORT } from './testdata/one-port.ts';
 import { SALLYPORT, waitFor } from './testdata/story.ts';
 
+const SOURCE_PORTS = process.env.LAB_LANE === 'vm' ? ['40001'] : ['40001', '40002', '40003'];
 const MARKED = { 'net.ipv4.conf.all.rp_filter': '1', 'net.ipv4.conf.all.src_valid_mark': '1' };
 
 for (const [name, settings, tracking, knows] of [
@@ -15,7 +16,10 @@ for (const [name, settings, tracking, knows] of [
   ['rp_filter 2', { 'net.ipv4.conf.all.rp_filter': '2' }, 'Stateful', false],
   ['rp_filter 1, the edges stateless', { 'net.ipv4.conf.all.rp_filter': '1' }, 'Stateless', false],
 ] as const)
-  test(`a client is answered by both edges at once from one port of its own, with ${name} on the node`, async () => {
+  test(`a client is answered by both edges at once from one port of its own, with ${name} on the node`, {
+    // There the kernel is one that looks for sockets before it tells ports apart.
+    tags: name === 'rp_filter 1' ? ['vm'] : [],
+  }, async () => {
     await using lab = await startLab(farClient(settings, knows));
     const before = new Map<string, string>();
     for (const each of ['edge0', 'edge1', 'node']) before.set(each, await lab.dump(each));
@@ -36,7 +40,7 @@ for (const [name, settings, tracking, knows] of [
       await using server = await lab.serve(at, { protocol: 'udp', port: 8080 });
       for (const family of [4, 6] as const)
         for (const protocol of ['tcp', 'udp'])
-          for (const sourcePort of ['40001', '40002', '40003']) {
+          for (const sourcePort of SOURCE_PORTS) {
             const asked = [protocol, CLIENT[family], sourcePort, String(port), ...EDGES[family]];
             const { stdout } = await lab.host('client').run(['perl', '-e', FROM_ONE_PORT, ...asked]);
             const seen = stdout
@@ -47,7 +51,7 @@ for (const [name, settings, tracking, knows] of [
               EDGES[family].map((to) => ({ client: { address: CLIENT[family] }, payload: `to ${to}` })),
             );
           }
-      expect((await server.report()).length, `datagrams at ${at}`).toBeGreaterThanOrEqual(12);
+      expect((await server.report()).length, `datagrams at ${at}`).toBeGreaterThanOrEqual(4 * SOURCE_PORTS.length);
     }
     expect((await sallyport('destroy', '--yes')).status).toBe(0);
     for (const [each, dump] of before) expect(await lab.dump(each), each).toBe(dump);

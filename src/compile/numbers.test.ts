@@ -67,7 +67,7 @@ describe('numbers for tunnels', () => {
   test('pass over what others have', () => {
     const facts = node({ rules: [lookup(5000, 5001, { value: 1, mask: 0xffffffff }), lookup(5002, 5003)] });
     const { numbers } = choose(facts);
-    expect(numbers.mark).toEqual({ value: 0x10000, mask: 0xff0000 });
+    expect(numbers.mark).toEqual({ value: 0x100, mask: 0x3f00 });
     expect(numbers.suppressPriority).toBe(5001);
     expect([...numbers.tunnels.values()].map(({ table, priority }) => [table, priority])).toEqual([
       [5000, 5003],
