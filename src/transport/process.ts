@@ -59,7 +59,10 @@ function giveSlot(): void {
   else next();
 }
 
-/** As runNow, as soon as not too many run. The time that it may take begins then. */
+/**
+ * Runs `argv` to its end, as soon as no more than SLOTS run, and gives what it wrote, whatever its status. `timeoutMs` begins then.
+ * Throws a ProcessError, or the signal's reason after an abort.
+ */
 export async function runProcess(argv: readonly string[], options: ProcessOptions): Promise<ProcessOutput> {
   await takeSlot();
   try {
@@ -69,10 +72,7 @@ export async function runProcess(argv: readonly string[], options: ProcessOption
   }
 }
 
-/**
- * Runs `argv` to its end in a process group of its own and gives what it wrote, whatever its status.
- * Throws a ProcessError, or the signal's reason after an abort; the whole group is killed then.
- */
+/** In a process group of its own, which is killed whole where its time is over or it is aborted. */
 async function runNow(argv: readonly string[], options: ProcessOptions): Promise<ProcessOutput> {
   options.signal?.throwIfAborted();
   const [program, ...rest] = argv;

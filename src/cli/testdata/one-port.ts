@@ -1,3 +1,5 @@
+import { patient } from '../../lab/index.ts';
+
 /**
  * PROTOCOL SOURCE SOURCEPORT PORT ADDRESS...: asks all addresses at once from that one port, which Node does not do, and prints each
  * answer. By UDP it asks again after a second: one of two first datagrams that reach the node in the same instant may get lost.
@@ -15,11 +17,11 @@ my @sockets = map {
   $s
 } @to;
 send($sockets[$_], "to $to[$_]\\n", 0) for 0..$#to;
-alarm 60;
+alarm ${patient(10)};
 for my $i (0..$#to) {
-  for (1..20) {
+  for (1..5) {
     vec(my $ready = '', fileno($sockets[$i]), 1) = 1;
-    last if select($ready, undef, undef, 1);
+    last if select($ready, undef, undef, ${patient(1)});
     send($sockets[$i], "to $to[$i]\\n", 0) if $protocol eq 'udp';
   }
   recv($sockets[$i], my $answer, 4096, 0); $answer =~ s/\\s+$//; print "$answer\\n"
