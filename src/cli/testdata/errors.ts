@@ -10,7 +10,10 @@ my $level = { 4 => 0, 6 => 41 };
 sub pack_at { my ($v, $port, $address) = @_; $v == 6 ? pack_sockaddr_in6($port, inet_pton(AF_INET6, $address)) : pack_sockaddr_in($port, inet_pton(AF_INET, $address)) }
 sub at { my ($name) = @_; my $v6 = sockaddr_family($name) == AF_INET6; my ($port, $address) = $v6 ? unpack_sockaddr_in6($name) : unpack_sockaddr_in($name); (inet_ntop($v6 ? AF_INET6 : AF_INET, $address), $port) }
 sub option { my ($socket, $v, $which, $value) = @_; setsockopt($socket, $level->{$v}, $which->{$v}, pack('i', $value)) or die "setsockopt: $!" }
-sub take { my ($socket) = @_; my $from = recv($socket, my $got, 65535, 0x40); my $error = defined $from ? undef : code(); recv($socket, my $old, 65535, 0x2040); ($from, $got, $error) }
+# The kernel queues an error and only then sets it on the socket (ip_icmp_error, then udp_err): who reads the queue in between clears what comes.
+sub take { my ($socket) = @_; my ($from, $got, $error);
+  for (1 .. 100) { $from = recv($socket, $got, 65535, 0x40); $error = defined $from ? undef : code(); last if ($error // '') ne 'EAGAIN'; select(undef, undef, undef, 0.002) }
+  recv($socket, my $old, 65535, 0x2040) unless defined $from; ($from, $got, $error) }
 sub code { (grep { $!{$_} } qw(EMSGSIZE ECONNREFUSED EHOSTUNREACH ENETUNREACH EACCES EPROTO EAGAIN))[0] // "$!" }
 `;
 
@@ -50,7 +53,7 @@ while (1) {
 /**
  * SOURCE SOURCEPORT TO PORT STEP...: asks from one connected socket and prints a line of JSON for each step:
  * \`hello\` is answered; \`large N\` sends N bytes that may not be fragmented; \`ttl N\` lets a datagram live for N hops; \`ask N\` asks for N bytes
- * in one piece; \`pieces N\` sends and asks for N in pieces, again after a second of silence; \`shards N SIZE\` sends N bytes over IPv4 in fragments
+ * in one piece and tells nothing; \`pieces N\` sends and asks for N in pieces, again after a second of silence; \`shards N SIZE\` sends N bytes over IPv4 in fragments
  * of SIZE that nobody may fragment again, and asks for as many; \`beside\` closes the ear to errors of others; \`tcp N\` fetches N bytes. What comes back first is told:
  * the answer's length, or the ICMP error with who sent it, the packet it speaks of and what the socket heard.
  */
@@ -93,14 +96,15 @@ for my $step (@steps) {
   option($s, $v, TTL, $what eq 'ttl' ? $n : 64);
   my $data = $what eq 'ask' ? "size $n" : $what =~ /^(pieces|shards)$/ ? sprintf("%-\${n}s", "pieces $n") : $what eq 'large' ? 'y' x $n : $what;
   if ($what eq 'shards') { shards($data, $size) } else { send($s, $data, 0) // do { say_it(%seen, error => code()); next } }
-  my $until = time + ($what eq 'ask' ? 1 : $what eq 'pieces' ? 8 : 3); my ($answer, $error, %icmp);
+  next if $what eq 'ask';
+  my $until = time + ($what eq 'pieces' ? 8 : 3); my ($answer, $error, %icmp);
   while (time < $until) {
     my $ready = ''; vec($ready, fileno($_), 1) = 1 for $s, $icmp;
     if (!select($ready, undef, undef, $what eq 'pieces' ? 1 : $until - time)) { last if $what ne 'pieces'; send($s, $data, 0); next }
     if (vec($ready, fileno($icmp), 1)) { my $from = recv($icmp, my $packet, 65535, 0x40); next unless defined $from; my %it = told($from, $packet); %icmp = %it if %it }
     if (vec($ready, fileno($s), 1)) { my ($from, $got, $failed) = take($s); if (defined $from) { $answer = length $got } elsif ($failed ne 'EAGAIN') { $error = $failed } }
     if ($what eq 'pieces' && %icmp) { $error = undef; %icmp = () }
-    last if defined $answer || (%icmp && (defined $error || $icmp{icmp} =~ /^(11|3)\\/0$/));
+    last if defined $answer || (%icmp && defined $error);
   }
   $seen{bytes} = $answer if defined $answer; $seen{error} = $error if defined $error;
   say_it(%seen, %icmp);
