@@ -1,6 +1,12 @@
 import type { Reporter, SerializedError, TestCase, TestModule, Vitest } from 'vitest/node';
 
-/** vitest's last word as one plain line: `N passed, N failed`, then skipped if any. A file that broke before or beside its tests is one failure. */
+/** The length that the text of an error keeps. */
+const MESSAGE_LIMIT = 400;
+
+/**
+ * vitest's last words as plain lines: a `failed: FILE > NAME: ERROR` each, and `N passed, N failed`, then skipped if any.
+ * A file that broke before or beside its tests is one failure.
+ */
 export default class Totals implements Reporter {
   /** By --tags-filter, of which `vm || vm-only` and `!vm-only` are known here. Other tests are not skipped: this lane did not ask for them. */
   #filters: readonly string[] = [];
@@ -20,6 +26,12 @@ export default class Totals implements Reporter {
     const elsewhere = all.filter((test) => test.tags.includes('vm-only') && !this.#asks(test));
     for (const { module, fullName } of elsewhere)
       process.stdout.write(`only in make test-kernel: ${module.relativeModuleId} > ${fullName}\n`);
+    for (const test of tests.filter((each) => each.result().state === 'failed')) {
+      const message = (test.result().errors ?? []).map((error) => error.message.replace(/\s+/g, ' ')).join('; ');
+      process.stdout.write(
+        `failed: ${test.module.relativeModuleId} > ${test.fullName}: ${message.slice(0, MESSAGE_LIMIT)}\n`,
+      );
+    }
     const suites = modules.flatMap((module) => [module, ...module.children.allSuites()]);
     const count = (state: 'passed' | 'failed' | 'skipped') =>
       tests.filter((test) => test.result().state === state).length;
