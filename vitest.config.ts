@@ -11,7 +11,7 @@ export default defineConfig({
     include: ['src/**/*.test.ts', 'scripts/**/*.test.ts'],
     pool: 'forks',
     isolate: false, // a process per worker, not per file: a sixth of the time for many small files
-    maxWorkers: 2,
+    maxWorkers: inVm ? 2 : 3, // tests mostly wait for processes and packets
     cache: keep,
     fsModuleCache: keep,
     tags: [
