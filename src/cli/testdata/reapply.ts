@@ -37,6 +37,8 @@ const WEB = '{ protocol: TCP, port: 80, targetPort: 8080 }';
 const ADDRESSES = ['198.51.100.10', '2001:db8:e::10'] as const;
 /** Longer than a busy machine lets an echo wait; what is cut off is refused or silent for ever. */
 const PATIENCE_MS = 10_000;
+/** Between two connections of a family: about a hundred for each re-apply; more would leave it no processor. */
+const PAUSE_MS = 10;
 
 /** Applies, connects, and applies `times` again, each time to something else. */
 export async function reapplyUnderTraffic(options: ReapplyOptions): Promise<ReapplyReport> {
@@ -60,7 +62,7 @@ export async function reapplyUnderTraffic(options: ReapplyOptions): Promise<Reap
     const to = { protocol: 'tcp', to: address, port: 80, timeoutMs: PATIENCE_MS } as const;
     const count = options.flows / ADDRESSES.length;
     flows.push(traffic.use(await lab.holdFlows('client', { ...to, count, intervalMs: options.intervalMs })));
-    connections.push(traffic.use(await lab.keepConnecting('client', { ...to, pauseMs: 1 })));
+    connections.push(traffic.use(await lab.keepConnecting('client', { ...to, pauseMs: PAUSE_MS })));
   }
   const milliseconds: number[] = [];
   let commands = 0;
