@@ -33,8 +33,10 @@ export function flowChanges(
   tables: readonly HostChange[],
 ): readonly HostChange[] {
   const known = facts.record ?? record;
-  const forwardsOf = (of: HostRecord | undefined): readonly ForwardShare[] =>
-    [...(of?.sets.values() ?? [])].flatMap(({ forwards }) => forwards);
+  const forwardsOf = (of: HostRecord | undefined): readonly ForwardShare[] => {
+    const [first, ...others] = [...(of?.sets.values() ?? [])].map(({ forwards }) => forwards);
+    return others.length === 0 ? (first ?? []) : [first ?? [], ...others].flat();
+  };
   const [before, after] = [forwardsOf(facts.record), forwardsOf(record)];
   if (known === undefined || before.length + after.length === 0) return [];
   const places = [...new Set(tables.flatMap((change) => (change.action === 'add' ? [] : placesOf(change.before))))];
@@ -127,8 +129,8 @@ function indexForwards(forwards: readonly ForwardShare[]): (flow: Flow) => reado
 
 /** Whether any TCP flow may be to end by staleFlows: else those need not even be listed, and there may be a hundred thousand. */
 export const mayEndTcp = ({ before, after }: Pick<MovedFlows, 'before' | 'after'>): boolean =>
-  [before, after].some((forwards) => forwards.some(({ drain }) => drain === false)) ||
-  after.some(({ stateless }) => stateless === true);
+  after.some(({ drain, stateless }) => drain === false || stateless === true) ||
+  before.some(({ drain }) => drain === false);
 
 /** For the plan: what the flows are of. */
 export function printFlows({ places, before, after }: MovedFlows): string {

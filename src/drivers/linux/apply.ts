@@ -1,11 +1,11 @@
 import { ApplyError, type ApplyOptions } from '../../apply/index.ts';
-import type { HostChange, MovedFlows } from '../../plan/index.ts';
+import type { HostChange } from '../../plan/index.ts';
 import { changeLinkArguments, type Link, printBatches } from '../../routing/index.ts';
 import { type Output, script, type Transport } from '../../transport/index.ts';
 import { writeAccept } from './accepts.ts';
 import { failure } from './ask.ts';
 import { daemonFilesCommand } from './daemons.ts';
-import { endFlows, foreseeEnds } from './flows.ts';
+import { type FlowWatch, watchFlows } from './flows.ts';
 import type { LinkSupport } from './observe.ts';
 import { REMOVE_WIREGUARD, START_WIREGUARD_GO, WRITE_SYSCTLS } from './scripts.ts';
 import {
@@ -51,14 +51,18 @@ export async function applyChanges(
   const place = { transport, stateFolder, support };
   const done: HostChange[] = [];
   const steps = makeSteps(changes, stateFolder);
+  const moving = startMoving(transport, steps);
   for (const [index, step] of steps.entries()) {
     if (signal.aborted) {
       const message = `${transport.host}: stopped: ${done.length} of ${changes.length} changes stand`;
       throw new ApplyError(message, done, { cause: signal.reason });
     }
-    const next = steps[index + 1];
-    const moved = next?.kind === 'flows' ? next.moved : undefined;
-    const refusal = await carryOut(place, step, moved).catch((error: unknown): Refusal => {
+    if (index === moving?.from) moving.look();
+    const refusal = await carryOut(
+      place,
+      step,
+      moving?.table === index || step.kind === 'flows' ? moving : undefined,
+    ).catch((error: unknown): Refusal => {
       if (!(error instanceof Error)) throw error;
       return { stands: [], error };
     });
@@ -70,8 +74,36 @@ export async function applyChanges(
   }
 }
 
-/** `moved`: the flows that the step after this one will look for. */
-async function carryOut(place: Place, step: Step, moved: MovedFlows | undefined): Promise<Refusal | undefined> {
+/** Flows that a change of the table leaves behind; see FlowWatch. */
+interface Moving {
+  /** The step at whose beginning they are looked for: while files are written, for that takes its time too. */
+  readonly from: number;
+  /** The step that changes the table. */
+  readonly table: number;
+  readonly look: () => void;
+  readonly found: () => Promise<readonly string[] | undefined>;
+  /** What the change of the table listed after it. */
+  seen?: string;
+  readonly watch: FlowWatch;
+}
+
+function startMoving(transport: Transport, steps: readonly Step[]): Moving | undefined {
+  const at = steps.findIndex(({ kind }) => kind === 'flows');
+  const [flows, table] = [steps[at], at - 1];
+  if (flows?.kind !== 'flows') return undefined;
+  let from = table;
+  while (steps[from - 1]?.kind === 'writeFile') from -= 1;
+  const watch = watchFlows(transport, flows.moved);
+  let found: Promise<readonly string[] | undefined> | undefined;
+  const look = (): Promise<readonly string[] | undefined> => {
+    found ??= watch.foresee();
+    found.catch(() => {}); // said where it is waited for
+    return found;
+  };
+  return { from, table, watch, look, found: look };
+}
+
+async function carryOut(place: Place, step: Step, moving: Moving | undefined): Promise<Refusal | undefined> {
   const { transport } = place;
   switch (step.kind) {
     case 'ip':
@@ -79,7 +111,7 @@ async function carryOut(place: Place, step: Step, moved: MovedFlows | undefined)
     case 'sysctl':
       return writeSysctls(transport, step.items);
     case 'nft':
-      return changeTable(transport, step.transaction, moved);
+      return changeTable(transport, step.transaction, moving);
     case 'wg':
       return setWireGuard(transport, step.link, step.items);
     case 'accept': {
@@ -87,7 +119,7 @@ async function carryOut(place: Place, step: Step, moved: MovedFlows | undefined)
       return error && { stands: [], error };
     }
     case 'flows': {
-      const error = await endFlows(transport, step.moved);
+      const error = await (moving?.watch ?? watchFlows(transport, step.moved)).end(moving?.seen);
       return error && { stands: [], error };
     }
     case 'goesWithLink':
@@ -119,13 +151,15 @@ async function run(transport: Transport, argv: readonly string[], stdin?: string
 async function changeTable(
   transport: Transport,
   transaction: string,
-  moved: MovedFlows | undefined,
+  moving: Moving | undefined,
 ): Promise<Refusal | undefined> {
   const nft = ['nft', '-f', '-'];
-  const together = moved && (await foreseeEnds(transport, moved));
-  if (together === undefined) return run(transport, nft, transaction);
+  const together = await moving?.found();
+  if (moving === undefined || together === undefined) return run(transport, nft, transaction);
   const output = await transport.run({ argv: together, timeoutMs: TRANSACTION_TIMEOUT_MS, stdin: transaction });
-  return output.status === 0 ? undefined : { stands: [], error: failure(transport.host, nft, output) };
+  if (output.status !== 0) return { stands: [], error: failure(transport.host, nft, output) };
+  moving.seen = output.stdout;
+  return undefined;
 }
 
 async function changeDaemonFiles({ transport, stateFolder }: Place, step: DaemonStep): Promise<Refusal | undefined> {

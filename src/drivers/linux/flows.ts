@@ -25,50 +25,74 @@ const LIST_TIMEOUT_MS = 60_000;
 /** Rounds of looking and ending: the second finds what a vanished flow made the first leave out, the third what came in between. */
 const ROUNDS = 3;
 
-/**
- * How a transaction of nft and the end of the flows that it leaves behind are one command, `transaction` on stdin. They are looked for before it:
- * reading ten thousand takes longer than a datagram should go on to where the forward no longer leads.
- */
-export async function foreseeEnds(transport: Transport, moved: MovedFlows): Promise<readonly string[] | undefined> {
-  const flows = await listFlows(transport, moved);
-  const commands = endCommands(flows, staleFlows(moved), moved);
-  const lines = commands.map((words) => `${words.join(' ')}\n`).join('');
-  const isLong = lines.length > ARGUMENT_LIMIT || commands.length * flows.length > LOOKS_LIMIT;
-  return commands.length === 0 || isLong ? undefined : script(CHANGE_AND_END, lines);
+/** The flows that a transaction leaves behind, from before it until none of them is left. */
+export interface FlowWatch {
+  /**
+   * Looks for them: before the transaction, for reading ten thousand takes longer than a datagram should go on to where the forward no
+   * longer leads. Gives the command that carries out a transaction, on stdin, and ends them at once; then it lists what is left, for
+   * endFlows. Undefined where they are too many for that.
+   */
+  foresee(): Promise<readonly string[] | undefined>;
+  /**
+   * Ends the flows of ours that go where no forward leads any more, and no others; `seen` is what that command listed. Nothing where there is
+   * no `conntrack`: the plan has said so. Gives the refusal, if there is one.
+   */
+  end(seen: string | undefined): Promise<Error | undefined>;
 }
+
+export function watchFlows(transport: Transport, moved: MovedFlows): FlowWatch {
+  const listings = listArguments(moved);
+  const isStale = staleFlows(moved);
+  const list = async (): Promise<readonly Flow[]> => {
+    const outputs = await transport.runAll(
+      listings.map((words) => ({ argv: ['conntrack', ...words], timeoutMs: LIST_TIMEOUT_MS })),
+    );
+    // What cannot be listed was said before the change; a kernel without IPv6 has nothing to list of it.
+    return outputs.flatMap(({ status, stdout }) => (status === 0 ? readFlows(stdout) : [])).filter(bearsMark(moved));
+  };
+  return {
+    async foresee() {
+      const flows = await list();
+      const commands = endCommands(flows, isStale, moved);
+      const lines = linesOf(commands);
+      const isLong = lines.length > ARGUMENT_LIMIT || commands.length * flows.length > LOOKS_LIMIT;
+      return isLong ? undefined : script(CHANGE_AND_END, lines, linesOf(listings));
+    },
+    async end(seen) {
+      for (let round = 0; round < ROUNDS; round++) {
+        const known = round === 0 && seen !== undefined;
+        const flows = known ? readFlows(seen).filter(bearsMark(moved)) : await list();
+        const commands = endCommands(flows, isStale, moved);
+        if (commands.length === 0) return undefined;
+        const argv = script(END_FLOWS, round === 0 ? 'together' : 'each');
+        const output = await transport.run({ argv, stdin: linesOf(commands), timeoutMs: LIST_TIMEOUT_MS });
+        if (output.status !== 0) return failure(transport.host, argv, output);
+      }
+      const left = (await list()).filter((flow) => flow.offloaded === true && isStale(flow));
+      if (left.length === 0) return undefined;
+      // ctnetlink answered EBUSY until "Support offloaded conntrack entry deletion", which all stable kernels have since June 2023.
+      const what = `${left.length} flows in the fast path go on to where the forward no longer leads, and this kernel does not let them be ended: update it, or use fastPath: "Off"`;
+      return new TransportError(transport.host, ['conntrack', '-D'], what);
+    },
+  };
+}
+
+/** Arguments for conntrack, a line for each command. */
+const linesOf = (commands: readonly (readonly string[])[]): string =>
+  commands.map((words) => `${words.join(' ')}\n`).join('');
 
 /** One argument may have 128 KiB (MAX_ARG_STRLEN, execve(2)). */
 const ARGUMENT_LIMIT = 100_000;
 /** Each command looks through all flows, a million in about a second: more than some seconds are no part of a transaction. */
 const LOOKS_LIMIT = 10_000_000;
 
-/** What this leaves, the look that follows finds. */
+/** ENDS LISTINGS: lines of arguments for conntrack. A transaction for nft on stdin, then the ends, then the listings. */
 const CHANGE_AND_END = `
 nft -f - || exit
-printf '%s' "$1" | conntrack -R - >/dev/null 2>&1
+[ -z "$1" ] || printf '%s' "$1" | conntrack -R - >/dev/null 2>&1
+set -f
+printf '%s' "$2" | while read -r line; do conntrack $line 2>/dev/null </dev/null; done
 exit 0`;
-
-/**
- * Ends the flows of ours that go where no forward leads any more, and no others. Nothing where there is no `conntrack`: the plan has
- * said so. Gives the refusal, if there is one.
- */
-export async function endFlows(transport: Transport, moved: MovedFlows): Promise<Error | undefined> {
-  const isStale = staleFlows(moved);
-  for (let round = 0; round < ROUNDS; round++) {
-    const flows = await listFlows(transport, moved);
-    const commands = endCommands(flows, isStale, moved);
-    if (commands.length === 0) return undefined;
-    const argv = script(END_FLOWS, round === 0 ? 'together' : 'each');
-    const stdin = commands.map((words) => `${words.join(' ')}\n`).join('');
-    const output = await transport.run({ argv, stdin, timeoutMs: LIST_TIMEOUT_MS });
-    if (output.status !== 0) return failure(transport.host, argv, output);
-  }
-  const left = (await listFlows(transport, moved)).filter((flow) => flow.offloaded === true && isStale(flow));
-  if (left.length === 0) return undefined;
-  // ctnetlink answered EBUSY until "Support offloaded conntrack entry deletion", which all stable kernels have since June 2023.
-  const what = `${left.length} flows in the fast path go on to where the forward no longer leads, and this kernel does not let them be ended: update it, or use fastPath: "Off"`;
-  return new TransportError(transport.host, ['conntrack', '-D'], what);
-}
 
 /**
  * together|each, and arguments for conntrack a line on stdin. `conntrack -R` (1.4.7) takes all lines in one run and stops at one whose
@@ -80,26 +104,23 @@ set -f
 while read -r line; do conntrack $line >/dev/null 2>&1; done
 exit 0`;
 
-/** Both marks of ours, and UDP alone where no TCP may end, by conntrack's own filter: other flows are not even read. */
-async function listFlows(transport: Transport, moved: MovedFlows): Promise<readonly Flow[]> {
+/**
+ * What lists them, a command for each family: by conntrack's own filter those that have what both marks of ours have in common, and UDP alone
+ * where no TCP may end. Other flows are not even read.
+ */
+function listArguments(moved: MovedFlows): readonly (readonly string[])[] {
+  const mask = (moved.mask & ~(moved.forwarded ^ moved.masqueraded)) >>> 0;
+  const mark = printMark((moved.forwarded & mask) >>> 0, mask);
   const protocol = mayEndTcp(moved) ? [] : ['-p', 'udp'];
-  const argvs = FAMILIES.flatMap((family) =>
-    [moved.forwarded, moved.masqueraded].map((mark) => [...listArguments(family, mark, moved.mask), ...protocol]),
-  );
-  const outputs = await transport.runAll(argvs.map((argv) => ({ argv, timeoutMs: LIST_TIMEOUT_MS })));
-  const flows: Flow[] = [];
-  for (const output of outputs) {
-    // What cannot be listed was said before the change; a kernel without IPv6 has nothing to list of it.
-    if (output.status !== 0) continue;
-    flows.push(...readFlows(output.stdout));
-  }
-  return flows;
+  return FAMILIES.map((family) => ['-L', '-f', family, '-m', mark, ...protocol]);
 }
 
-const listArguments = (family: string, mark: number, mask: number): readonly string[] => [
-  ...['conntrack', '-L', '-f', family],
-  ...['-m', printMark(mark, mask)],
-];
+const bearsMark =
+  ({ mask, forwarded, masqueraded }: MovedFlows) =>
+  (flow: Flow): boolean => {
+    const mark = (flow.mark & mask) >>> 0;
+    return mark === forwarded || mark === masqueraded;
+  };
 
 /**
  * As few commands as end the stale flows and no other of those that were listed: conntrack looks through its whole table for each. UDP goes
@@ -110,14 +131,15 @@ export function endCommands(
   isStale: (flow: Flow) => boolean,
   { mask, after }: Pick<MovedFlows, 'mask' | 'after'>,
 ): readonly (readonly string[])[] {
+  const stale = flows.filter(isStale);
+  if (stale.length === 0) return [];
   const kept = new Set(
     flows.filter((flow) => !isStale(flow)).flatMap((flow) => filtersOf(flow, mask).map(printFilter)),
   );
   // A flow that comes before the command runs goes right, if it goes where a forward leads now.
   const targets = new Set(after.flatMap((forward) => targetsOf(forward).map(({ to }) => printAddress(to))));
   const commands = new Map<string, readonly string[]>();
-  for (const flow of flows) {
-    if (!isStale(flow)) continue;
+  for (const flow of stale) {
     const filters = filtersOf(flow, mask);
     const narrow = targets.has(printAddress(flow.target)) ? filters.slice(-2) : filters;
     const filter = narrow.find((each) => !kept.has(printFilter(each))) ?? narrow.at(-1) ?? [];
