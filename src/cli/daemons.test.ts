@@ -131,6 +131,20 @@ const settled = '/lib/systemd/systemd-networkd-wait-online -i eth0 --timeout=90'
 const problem = machineProblem();
 const where = problem === undefined ? '' : ` (not here: ${problem})`;
 
+test.skipIf(problem !== undefined)(`systemd-networkd leaves what is ours alone${where}`, { tags: ['vm'] }, async () => {
+  await using node = await start(['systemd-networkd.service'], networkd);
+  await node.sh(settled);
+  const before = await node.dump();
+  await node.apply();
+  const well = { status: 0, node: expect.stringMatching(/^node: in sync, edge-node up/) };
+  // It is set up from the file again, and then started anew.
+  await node.sh(`networkctl reconfigure eth0; systemctl restart systemd-networkd; ${settled}`);
+  expect(await node.status()).toMatchObject(well);
+  await node.sallyport('destroy', '--yes');
+  await node.sh(settled);
+  expect(await node.dump()).toBe(before);
+});
+
 test.skipIf(problem !== undefined)(
   `systemd-networkd leaves what is ours alone, and takes it away where its drop-in is missing${where}`,
   async () => {
