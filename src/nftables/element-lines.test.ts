@@ -115,6 +115,25 @@ describe('large lists', () => {
     expect(unmatched(prepare(many), to)).toEqual({ from: [many[300]], to: [other] });
   });
 
+  const key = nft.concat(nft.address(ip('192.0.2.9')), nft.symbol('tcp'), nft.number(9));
+  const data = nft.concat(nft.address(ip('10.0.0.1')), nft.number(9));
+  for (const [what, one, other] of [
+    ['a comment', { key, data }, { key, data, comment: '' }],
+    ['a time limit', { key, data, extra: { timeout: 5 } }, { key, data, extra: { timeout: 6 } }],
+    ['a port of the data', { key, data }, { key, data: nft.concat(nft.address(ip('10.0.0.1')), nft.number(8)) }],
+    [
+      'a prefix in the data',
+      { key, data: nft.concat(nft.prefix({ address: ip('10.0.0.0'), length: 8 }), nft.number(9)) },
+      { key, data: nft.concat(nft.prefix({ address: ip('10.0.0.0'), length: 9 }), nft.number(9)) },
+    ],
+    ['a verdict', { key, data: { kind: 'accept' } }, { key, data: { kind: 'drop' } }],
+    ['a chain', { key, data: { kind: 'jump', chain: 'a' } }, { key, data: { kind: 'jump', chain: 'b' } }],
+    ['a number that is a text', { key, data: nft.number(7) }, { key, data: nft.symbol('7') }],
+  ] as const satisfies readonly (readonly [string, MapElement, MapElement])[])
+    test(`told apart by ${what}`, () => {
+      expect(unmatched(prepare([...many, one]), prepare([...many, other]))).toEqual({ from: [one], to: [other] });
+    });
+
   test('equal lists have nothing unmatched, whatever their order and spelling', () => {
     const spelt = many.map(
       ({ key, data }): MapElement => ({
