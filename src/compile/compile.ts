@@ -10,6 +10,7 @@ import {
   isOwnTable,
   printPlace,
   RECORD_FORMAT,
+  takeOver,
 } from '../host/index.ts';
 import { type Address, printAddress } from '../net/index.ts';
 import { prepareElements } from '../nftables/index.ts';
@@ -101,12 +102,12 @@ export function compile(
       return share === undefined ? [] : [share];
     });
     const { conntrack } = view.resource;
-    const share: HostShare = {
+    const share = takeOver(view.facts.record?.sets.get(setName), {
       tunnels,
       forwards: forwards.forwards.get(view.name) ?? [],
       accepts: forwards.accepts.get(view.name) ?? [],
       ...(conntrack.max !== undefined && { conntrackMax: conntrack.max }),
-    };
+    });
     const refused = conntrack.max === undefined ? undefined : cannotSetMax(view.facts);
     if (refused !== undefined)
       problems.push({

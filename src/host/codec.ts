@@ -18,7 +18,7 @@ import { OUTER_KINDS, type Outer, type Vxlan } from '../routing/index.ts';
 import { isPendingKey, parsePublicKey } from '../wireguard/index.ts';
 import { fields, flag, JsonError, list, oneOf, optional, parsed, type Reader, table, text, whole } from './json.ts';
 import { type HostNumbers, type HostRecord, RECORD_FORMAT } from './record.ts';
-import { encodeRows, type Row, readRows } from './rows.ts';
+import { BETWEEN, encodeRows, noteRows, type Row, readRows } from './rows.ts';
 import type {
   AcceptShare,
   ForwardPolicy,
@@ -32,24 +32,28 @@ import type {
 /** A plan and the check after it ask for the text of one and the same record; of one that was read, what stands is that text. */
 const encoded = new WeakMap<HostRecord, string>();
 
-/** The record as text, the same for equal records: a line for each tunnel, forward and accepted target. */
-export function encodeRecord(record: HostRecord): string {
-  const content = encoded.get(record) ?? encode(record);
+/**
+ * The record as text, the same for equal records: a line for each tunnel, forward and accepted target. `before` is one that was read: what of
+ * its forwards stands in this one too, the very object, is not encoded again.
+ */
+export function encodeRecord(record: HostRecord, before?: HostRecord): string {
+  const content = encoded.get(record) ?? encode(record, before?.version === record.version ? before : undefined);
   encoded.set(record, content);
   return content;
 }
 
-function encode(record: HostRecord): string {
+function encode(record: HostRecord, before: HostRecord | undefined): string {
   const lines = (items: readonly string[]): string =>
-    items.length === 0 ? '[]' : `[\n      ${items.join(',\n      ')}\n    ]`;
+    items.length === 0 ? '[]' : `${FIRST_LINE}${items.join(BETWEEN)}\n    ]`;
   const sets = [...record.sets]
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([name, share]) => {
+      const known = before?.sets.get(name);
       const parts = [
         ...(share.conntrackMax === undefined ? [] : [`    "conntrackMax": ${share.conntrackMax}`]),
         `    "tunnels": ${lines(share.tunnels.map((tunnel) => JSON.stringify(canonical(encodeTunnel(tunnel)))))}`,
-        `    "forwards": ${lines(encodeRows(share.forwards, COLUMNS, encodeForward, encodeOwn))}`,
-        `    "accepts": ${lines(encodeRows(share.accepts, COLUMNS, encodeAccept, encodeOwn))}`,
+        `    "forwards": ${lines(encodeRows(share.forwards, COLUMNS, encodeForward, encodeOwn, known?.forwards))}`,
+        `    "accepts": ${lines(encodeRows(share.accepts, COLUMNS, encodeAccept, encodeOwn, known?.accepts))}`,
       ];
       return `  ${JSON.stringify(name)}: {\n${parts.join(',\n')}\n  }`;
     });
@@ -63,6 +67,21 @@ function encode(record: HostRecord): string {
     `"sets": {\n${sets.join(',\n')}\n}`,
     '}\n',
   ].join('\n');
+}
+
+const FIRST_LINE = '[\n      ';
+
+/** Finds the lists of a record in the text of it, where that looks as `encode` writes it. */
+function noteLists({ format, sets }: HostRecord, content: string): void {
+  if (format !== RECORD_FORMAT) return;
+  for (const [name, share] of sets) {
+    const set = content.indexOf(`\n  ${JSON.stringify(name)}: {\n`);
+    for (const list of ['forwards', 'accepts'] as const) {
+      const opening = `\n    "${list}": ${FIRST_LINE}`;
+      const at = set === -1 ? -1 : content.indexOf(opening, set);
+      if (at !== -1) noteRows(share[list], content, at + opening.length);
+    }
+  }
 }
 
 /** Reads the text of a record; a problem in words where it is newer than this Sallyport knows, or damaged. */
@@ -83,6 +102,7 @@ export function decodeRecord(content: string): { readonly record: HostRecord } |
       sysctlsBefore: table(text)(json.sysctlsBefore, 'sysctlsBefore'),
     };
     encoded.set(record, content);
+    noteLists(record, content);
     return { record };
   } catch (error) {
     if (error instanceof JsonError || error instanceof SyntaxError)

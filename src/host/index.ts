@@ -26,4 +26,5 @@ export type {
 export { targetsOf } from './share.ts';
 export type { HostState } from './state.ts';
 export { EMPTY_STATE } from './state.ts';
+export { takeOver } from './take-over.ts';
 export { undoScript } from './undo-script.ts';

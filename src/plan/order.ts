@@ -261,7 +261,7 @@ function diffFiles(
 ): { readonly first: readonly HostChange[]; readonly last: readonly HostChange[] } {
   const folder = facts.stateFolder ?? '/etc/sallyport';
   const files = (from: HostRecord): readonly HostObject[] => [
-    { kind: 'file', path: `${folder}/${RECORD}`, mode: 0o600, content: encodeRecord(from) },
+    { kind: 'file', path: `${folder}/${RECORD}`, mode: 0o600, content: encodeRecord(from, facts.record) },
     { kind: 'file', path: `${folder}/${UNDO}`, mode: 0o700, content: undoScript(from, folder, facts.namespace) },
   ];
   const stands = facts.record === undefined ? [] : files(facts.record);
