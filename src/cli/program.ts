@@ -7,7 +7,7 @@ import { type Format, guardStreams, type Output, openOutput, outputFailure } fro
 import { sallyportVersion } from './version.ts';
 
 /** Commands of design.md that later work brings: not in help, named when typed. */
-const later = ['verify', 'trace', 'doctor', 'run', 'wireguard', 'generate', 'controller', 'agent', 'ui'];
+const later = ['verify', 'doctor', 'run', 'wireguard', 'generate', 'controller', 'agent', 'ui'];
 
 interface CommonFlags {
   readonly output?: Format;
@@ -97,6 +97,22 @@ function buildProgram(running: Running): Command {
     .requiredOption('--host <name>', 'the Host to render')
     .option('--offline', 'from declared facts alone: no host is looked at')
     .action(running(async (output, flags) => (await import('./commands/render.ts')).render(output, flags)));
+  withFiles(program.command('trace').description('the way of a packet and of its answer, and what decides at each hop'))
+    .requiredOption(
+      '--from <addr[@host]>',
+      'who asks; without a host from the Internet, or the host that bears the address',
+    )
+    .requiredOption(
+      '--to <addr:port/proto>',
+      'what is asked: ADDR:PORT/tcp, ADDR:PORT/udp or ADDR/icmp; IPv6 as [2001:db8::10]:80/tcp',
+    )
+    .option('--live', 'what stands on the hosts now, not what the documents would make of them')
+    .option('--sport <port>', 'the source port (an echo: its id)')
+    .option('--iif <link>', 'the link by which it comes in')
+    .option('--mark <mark>', 'the packet mark it starts with')
+    .option('--size <bytes>', 'the whole IP packet')
+    .option('--df', 'no router may fragment it')
+    .action(running(async (output, flags) => (await import('./commands/trace.ts')).trace(output, flags)));
   withFiles(program.command('destroy').description('take back what this set put on the hosts, and nothing else'))
     .option('--yes', 'ask nothing')
     .option('--all', 'every set, not this one alone')

@@ -4,3 +4,4 @@ export { declaredFacts } from './declared.ts';
 export { targetFor } from './spread.ts';
 export { connectionMarks } from './table-words.ts';
 export type { PublicAddress } from './view.ts';
+export { viewHost } from './view.ts';

@@ -57,7 +57,7 @@ export interface Tuple {
 
 /** A rule, or where `rule` is absent the policy of a base chain. */
 export interface RuleReference {
-  readonly table: Pick<Table, 'family' | 'name'>;
+  readonly table: Pick<Table, 'family' | 'name' | 'origin'>;
   readonly chain: string;
   readonly rule?: Rule;
   readonly policy?: BaseChain['policy'];

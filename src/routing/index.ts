@@ -18,6 +18,13 @@ export { ownRoutes, ownRules } from './own.ts';
 export { printLink, printLinkAddress, printRoute, printRule } from './print.ts';
 export { learntCommand, readLearnt } from './read-learnt.ts';
 export { ADDRESSES_COMMAND, LINKS_COMMAND, readAddresses, readLinks } from './read-links.ts';
+export type { Neighbour } from './read-neighbours.ts';
+export {
+  NAMESPACES_COMMAND,
+  NEIGHBOURS_COMMAND,
+  readNamespaceNames,
+  readNeighbours,
+} from './read-neighbours.ts';
 export { readRoutes, routesCommand } from './read-routes.ts';
 export { readRules, rulesCommand } from './read-rules.ts';
 export type { ReversePath } from './reverse-path.ts';

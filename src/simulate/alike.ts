@@ -1,9 +1,9 @@
 /** Flows that differ in their ports alone and meet the same fate: one trace stands for all of them. */
 import type { Address } from '../net/index.ts';
 import { type PacketContext, portAnswers, type Tuple } from '../nftables/index.ts';
+import { SOURCE_PORT } from './flow-packet.ts';
 import type { Network, SimulatedHost } from './network.ts';
 import { inverseOf, PROTOCOLS } from './packet.ts';
-import { SOURCE_PORT } from './simulate.ts';
 
 /** A flow to a public port, and where it is expected to be translated to. */
 export interface Expectation {

@@ -14,6 +14,7 @@ import {
 } from './network.ts';
 import { type Packet, printPacket } from './packet.ts';
 import { type End, end, type Origin, type Recorder } from './trace.ts';
+import { wiredTo } from './wiring.ts';
 
 export type Crossing =
   /** `hardware`: of the link it left by, where both are on one network. */
@@ -38,13 +39,18 @@ export function cross(
   const host = network.hosts.get(from.host);
   const link = host?.links.get(from.link);
   if (host === undefined || link === undefined || !link.up)
-    return end('dropped', `${from.host} has no link ${from.link} that is up`);
+    return end('dropped', `${from.host} has no link ${from.link} that is up`, { kind: 'linkDown', ...from });
   if (isOverlay(link)) {
     if (isHome(origin, from, packet)) return { kind: 'returns', packet };
     if (link.kind === 'wireguard') return crossWireGuard(network, host, from.link, packet, record);
     return link.kind === 'vxlan'
       ? (wrapsItself(host, link, packet) ?? crossVxlan(network, host, from.link, nexthop, packet))
       : crossOuter(network, host, link, packet);
+  }
+  const wired = wiredTo(network, from, nexthop);
+  if (wired !== undefined && !isHome(origin, from, packet)) {
+    if ('kind' in wired) return wired;
+    return { kind: 'arrives', at: wired, packet, ...(link.mac !== undefined && { hardware: link.mac }) };
   }
   const outside = host.openLinks.has(from.link) ? withOuterSource(host, packet) : packet;
   if (isHome(origin, from, packet)) return { kind: 'returns', packet };
@@ -100,6 +106,7 @@ function crossWireGuard(
     return end(
       'unreachable',
       `no peer of ${link} on ${host.name} has ${printAddress(packet.destination)} among its allowed IPs`,
+      { kind: 'noPeer', host: host.name, link, destination: packet.destination },
     );
   }
   const peer = found.value;
@@ -115,6 +122,7 @@ function crossWireGuard(
     return end(
       'dropped',
       `${far.link} on ${far.host} does not take ${printAddress(packet.source)} from ${host.name}: it is not among its allowed IPs`,
+      { kind: 'notBelieved', host: far.host, link: far.link, source: packet.source, sender: host.name },
     );
   }
   return { kind: 'arrives', at: far, packet };

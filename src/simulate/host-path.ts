@@ -1,10 +1,12 @@
 /** The ways through one host: what comes in by a link, and what the host itself sends. */
-import type { Address } from '../net/index.ts';
+import { type Address, printAddress } from '../net/index.ts';
 import { lookupRoute, printRoute, printRule, type RouteResult } from '../routing/index.ts';
 import type { Tracked } from './connections.ts';
+import type { SimulatedHost } from './network.ts';
 import { familyOf, type Packet, printPacket } from './packet.ts';
 import { noWay, type Passage, runEntry, runExit, runForward, runIngress } from './passage.ts';
 import { forwarding, hasNoIpv6, reversePath } from './setting.ts';
+import { fitsInto, fitsOut } from './size.ts';
 import { type End, end } from './trace.ts';
 
 export type Left =
@@ -22,10 +24,18 @@ export type Left =
 export function receive(passage: Passage & { iif: string }): Left {
   const { host, iif } = passage;
   const link = host.links.get(iif);
-  if (link === undefined || !link.up) return end('dropped', `${host.name} has no link ${iif} that is up`);
-  if (familyOf(passage.packet) === 6 && hasNoIpv6(host, iif))
-    return end('dropped', `${host.name} has IPv6 disabled on ${iif}`);
+  if (link === undefined || !link.up)
+    return end('dropped', `${host.name} has no link ${iif} that is up`, {
+      kind: 'linkDown',
+      host: host.name,
+      link: iif,
+    });
+  if (familyOf(passage.packet) === 6 && hasNoIpv6(host, iif)) {
+    return end('dropped', `${host.name} has IPv6 disabled on ${iif}`, { kind: 'noIpv6', host: host.name, link: iif });
+  }
   passage.record(host.name, 'link', () => ({ detail: `${printPacket(passage.packet)} comes in by ${iif}` }));
+  const wide = fitsInto(passage, iif);
+  if (wide !== undefined) return wide;
   return runIngress(passage) ?? runEntry(passage, 'prerouting', () => undefined) ?? route(passage);
 }
 
@@ -48,10 +58,14 @@ function route(passage: Passage & { iif: string }): Left {
     }));
     return end(
       on === false ? 'dropped' : 'undecided',
-      `whether ${host.name} forwards what comes in by ${iif}: ${text}`,
+      on === false
+        ? `${host.name} does not forward what comes in by ${iif}: ${text}`
+        : `whether ${host.name} forwards what comes in by ${iif}: ${text}`,
+      { kind: 'forwarding', host: host.name, link: iif, family: destination.family },
     );
   }
-  const ended = checkSource(passage, result.link) ?? choose(passage, result);
+  const ended =
+    checkSource(passage, result.link) ?? choose(passage, result) ?? fitsOut(passage, mtuOf(host, result), true);
   return ended ?? runForward(passage) ?? leave(passage);
 }
 
@@ -61,7 +75,13 @@ function checkSource(passage: Passage & { iif: string }, oif: string | undefined
   if (familyOf(packet) === 6 || host.links.get(iif)?.kind === 'loopback') return undefined;
   const { mode, usesMark, acceptsLocal, text } = reversePath(host, iif);
   if (host.isLocal(packet.source) && !acceptsLocal) {
-    return end('dropped', `${host.name} takes ${printPacket(packet)} for a martian: the source is its own address`);
+    passage.record(host.name, 'route', () => ({
+      detail: 'a martian: the source is an address of the host itself',
+      decidedBy: `sysctl net/ipv4/conf/${iif}/accept_local`,
+    }));
+    return end('dropped', `${host.name} takes ${printPacket(packet)} for a martian: the source is its own address`, {
+      ...{ kind: 'martian', host: host.name, link: iif, source: packet.source },
+    });
   }
   if (mode === 0) return undefined;
   const back = lookupRoute(host.routes, {
@@ -78,7 +98,9 @@ function checkSource(passage: Passage & { iif: string }, oif: string | undefined
   const why = isBackThere ? `the way back goes by ${back.link}` : 'there is no way back';
   passage.record(host.name, 'route', () => ({ detail: `the source is not believed: ${why}`, decidedBy: text }));
   const what = `rp_filter on ${host.name}, ${printPacket(packet)} by ${iif}: ${why} (${text})`;
-  return end(mode === undefined ? 'undecided' : 'dropped', what);
+  return end(mode === undefined ? 'undecided' : 'dropped', what, {
+    ...{ kind: 'reversePath', host: host.name, link: iif, source: packet.source, isThere: isBackThere },
+  });
 }
 
 /** Takes the way a lookup gave; where a hash chooses between links the trace cannot tell which. */
@@ -119,8 +141,12 @@ export function send(passage: Passage): Left {
     way = lookup(passage);
     return way.kind === 'route' || way.kind === 'local' ? undefined : noWay(passage.host, passage.packet, way);
   });
-  return ended ?? choose(passage, way) ?? leave(passage);
+  return ended ?? choose(passage, way) ?? fitsOut(passage, mtuOf(passage.host, way), false) ?? leave(passage);
 }
+
+/** The route's own, else that of its link. */
+const mtuOf = (host: SimulatedHost, result: RouteResult): number | undefined =>
+  result.kind === 'route' ? (result.route.mtu ?? host.links.get(result.link)?.mtu) : undefined;
 
 function lookup(passage: Passage): RouteResult {
   const { destination, source, mark } = passage.packet;
@@ -136,10 +162,12 @@ function recordRoute(passage: Passage, result: RouteResult): void {
     const by = result.route === undefined ? rule : [...rule, `route ${printRoute(result.route)}`];
     const where =
       result.kind === 'route'
-        ? `leaves by ${result.link}`
+        ? `leaves by ${result.link}${result.gateway === undefined ? '' : ` via ${printAddress(result.gateway)}`}`
         : result.kind === 'local'
           ? 'to the host itself'
-          : result.kind;
+          : result.route === undefined && result.rule === undefined
+            ? 'no route'
+            : result.kind;
     return { detail: where, decidedBy: by.join(', ') };
   });
 }

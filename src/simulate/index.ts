@@ -2,9 +2,21 @@ export type { Expectation } from './alike.ts';
 export { portClass } from './alike.ts';
 export type { ChanceTrace, Draws } from './chance.ts';
 export { simulateAll, startDraws } from './chance.ts';
+export type { Cause } from './fix.ts';
+export { printFlow } from './flow-packet.ts';
+export { findTunnels } from './found-tunnels.ts';
 export { withKernelDefaults, withKernelRoutes } from './kernel-made.ts';
-export type { HostInput, Network, OpenAddress, SimulatedHost, TunnelInput, TunnelPlug } from './network.ts';
-export { buildNetwork } from './network.ts';
+export type {
+  HostInput,
+  Network,
+  OpenAddress,
+  SimulatedHost,
+  Socket,
+  TunnelInput,
+  TunnelPlug,
+  Wires,
+} from './network.ts';
+export { buildNetwork, openAt } from './network.ts';
 export type { Packet } from './packet.ts';
 export { printPacket, SEGMENT_HEADERS } from './packet.ts';
 export type { TraceReport, WayReport } from './report.ts';
@@ -12,3 +24,5 @@ export { reportTrace } from './report.ts';
 export type { Connections, SimulateOptions } from './simulate.ts';
 export { simulate } from './simulate.ts';
 export type { Ending, Flow, Hop, Origin, Trace, Way } from './trace.ts';
+export type { WiredHost } from './wiring.ts';
+export { wireHosts } from './wiring.ts';

@@ -24,6 +24,19 @@ export interface HostInput {
   readonly state: HostState;
   /** Links that bear one are on the Internet, all others on private networks. */
   readonly openAddresses: readonly OpenAddress[];
+  /** Who waits there for packets; absent where nobody looked, and somebody is assumed. */
+  readonly sockets?: readonly Socket[];
+  /** Why nobody could look at it: what comes there is undecided. */
+  readonly unseen?: string;
+}
+
+/** A socket that takes TCP connections or any datagrams. */
+export interface Socket {
+  readonly protocol: 'tcp' | 'udp';
+  /** Absent: any of its families. */
+  readonly address?: Address;
+  readonly families: readonly Family[];
+  readonly port: number;
 }
 
 export interface TunnelInput {
@@ -58,10 +71,28 @@ export interface Network {
   readonly hosts: ReadonlyMap<string, SimulatedHost>;
   /** By `HOST LINK`: the far ends of the tunnels on that link. */
   readonly farEnds: ReadonlyMap<string, readonly TunnelPlug[]>;
+  /** How their links are wired, as far as they say. */
+  readonly wires: Wires;
 }
 
+/** What lies at the other end of links (wireHosts). */
+export interface Wires {
+  /** By `HOST LINK`: the links of hosts that a packet put in there comes out of; `whole`: there are no others. */
+  readonly segments: ReadonlyMap<string, { readonly plugs: readonly TunnelPlug[]; readonly whole: boolean }>;
+  /** By `HOST LINK ADDRESS`: whose hardware address stands for a neighbour. */
+  readonly neighbours: ReadonlyMap<string, readonly TunnelPlug[]>;
+  /** Nobody looked: hosts are wired by their zones and prefixes alone. */
+  readonly unknown?: true;
+}
+
+const UNKNOWN_WIRES: Wires = { segments: new Map(), neighbours: new Map(), unknown: true };
+
 /** Makes the network of these hosts. Each state is complete: what the kernel adds by itself is in it (kernelMade). */
-export function buildNetwork(hosts: readonly HostInput[], tunnels: readonly TunnelInput[]): Network {
+export function buildNetwork(
+  hosts: readonly HostInput[],
+  tunnels: readonly TunnelInput[],
+  wires: Wires = UNKNOWN_WIRES,
+): Network {
   const farEnds = new Map<string, TunnelPlug[]>();
   for (const { ends } of tunnels)
     for (const [index, end] of ends.entries()) {
@@ -69,7 +100,7 @@ export function buildNetwork(hosts: readonly HostInput[], tunnels: readonly Tunn
       const far = ends[1 - index];
       if (far !== undefined) farEnds.set(key, [...(farEnds.get(key) ?? []), far]);
     }
-  return { hosts: new Map(hosts.map((host) => [host.name, prepareHost(host)])), farEnds };
+  return { hosts: new Map(hosts.map((host) => [host.name, prepareHost(host)])), farEnds, wires };
 }
 
 export const plugKey = ({ host, link }: TunnelPlug): string => `${host} ${link}`;
@@ -110,14 +141,20 @@ const hasNatChain = ({ tables }: HostState, family: 'ip' | 'ip6'): boolean =>
 export const isOverlay = (link: Link | undefined): boolean =>
   link !== undefined && (link.kind === 'wireguard' || link.kind === 'vxlan' || isOuterKind(link.kind));
 
-/** The links on the same network as `plug` that bear `address`: of the same zone, and with a prefix in common. */
-export function neighboursAt(network: Network, plug: TunnelPlug, address: Address): readonly TunnelPlug[] {
+/** The links on the same network as `plug` that bear `address`: with a prefix in common, and of the same zone unless `any` will do. */
+export function neighboursAt(
+  network: Network,
+  plug: TunnelPlug,
+  address: Address,
+  zones: 'same' | 'any' = 'same',
+): readonly TunnelPlug[] {
   const found: TunnelPlug[] = [];
   const isOpen = network.hosts.get(plug.host)?.openLinks.has(plug.link) === true;
   for (const host of network.hosts.values())
     for (const each of host.state.addresses) {
       const isHere = host.name === plug.host && each.link === plug.link;
-      if (isHere || !bears(each, address) || host.openLinks.has(each.link) !== isOpen) continue;
+      if (isHere || !bears(each, address)) continue;
+      if (zones === 'same' && host.openLinks.has(each.link) !== isOpen) continue;
       if (isOverlay(host.links.get(each.link))) continue;
       if (sharesPrefix(network, plug, each)) found.push({ host: host.name, link: each.link });
     }

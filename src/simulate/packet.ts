@@ -3,7 +3,16 @@ import { type Address, type Family, printAddress } from '../net/index.ts';
 import type { Tuple } from '../nftables/index.ts';
 
 /** IANA's numbers. */
-export const PROTOCOLS = { tcp: 6, udp: 17, ipip: 4, sit: 41, gre: 47 } as const;
+export const PROTOCOLS = { tcp: 6, udp: 17, ipip: 4, sit: 41, gre: 47, icmp: 1, icmpv6: 58 } as const;
+
+/** Of an echo: the request's type and the reply's (RFC 792, RFC 4443). */
+export const ECHO: Readonly<Record<Family, { readonly request: number; readonly reply: number }>> = {
+  4: { request: 8, reply: 0 },
+  6: { request: 128, reply: 129 },
+};
+
+export const isIcmp = ({ protocol }: Pick<Packet, 'protocol'>): boolean =>
+  protocol === PROTOCOLS.icmp || protocol === PROTOCOLS.icmpv6;
 
 const nameOf = (protocol: number): string =>
   Object.entries(PROTOCOLS).find(([, number]) => number === protocol)?.[0] ?? String(protocol);
@@ -11,14 +20,21 @@ const nameOf = (protocol: number): string =>
 export interface Packet {
   readonly source: Address;
   readonly destination: Address;
-  /** 6 TCP, 17 UDP. */
+  /** 6 TCP, 17 UDP, 1 and 58 ICMP. */
   readonly protocol: number;
+  /** Of an echo: its id, by which conntrack tells echoes apart; it stands for both ports. */
   readonly sourcePort: number;
   readonly destinationPort: number;
   /** TCP: syn 2, ack 16. */
   readonly tcpFlags?: number;
   /** Of a SYN: the largest segment its sender takes, in bytes. */
   readonly maxseg?: number;
+  /** Of an echo. Its code is 0. */
+  readonly icmpType?: number;
+  /** The whole IP packet, in bytes; absent: small enough for every link. */
+  readonly size?: number;
+  /** Routers may not fragment it: IPv4's DF. Those of IPv6 never do. */
+  readonly df?: true;
   readonly mark: number;
 }
 
@@ -44,9 +60,15 @@ export const inverseOf = ({ source, destination, protocol, sourcePort, destinati
   destinationPort: sourcePort,
 });
 
+/** `198.51.100.10:80/tcp`: where it goes. */
+export const printDestination = ({ destination, protocol, destinationPort }: Tuple): string =>
+  isIcmp({ protocol })
+    ? `${printAddress(destination)}/icmp`
+    : `${printEnd(destination, destinationPort)}/${nameOf(protocol)}`;
+
 const printEnd = (address: Address, port: number): string =>
   address.family === 6 ? `[${printAddress(address)}]:${port}` : `${printAddress(address)}:${port}`;
 
-/** `192.0.2.7:40000 → 198.51.100.10:80/tcp`. */
-export const printPacket = ({ source, destination, protocol, sourcePort, destinationPort }: Tuple): string =>
-  `${printEnd(source, sourcePort)} → ${printEnd(destination, destinationPort)}/${nameOf(protocol)}`;
+/** `192.0.2.7:40000 → 198.51.100.10:80/tcp`, `192.0.2.7 → 198.51.100.10/icmp`. */
+export const printPacket = (tuple: Tuple): string =>
+  `${isIcmp(tuple) ? printAddress(tuple.source) : printEnd(tuple.source, tuple.sourcePort)} → ${printDestination(tuple)}`;

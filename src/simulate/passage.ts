@@ -8,10 +8,11 @@ import {
   type Hook,
   type PacketContext,
   printReference,
+  type RuleReference,
   standsAt,
   type Translation,
 } from '../nftables/index.ts';
-import { lookupRoute, type RouteResult } from '../routing/index.ts';
+import { lookupRoute, printRoute, printRule, type RouteResult } from '../routing/index.ts';
 import type { Draws } from './chance.ts';
 import {
   type ConnectionTable,
@@ -24,7 +25,7 @@ import {
   type Zone,
 } from './connections.ts';
 import type { SimulatedHost } from './network.ts';
-import { familyOf, type Packet, printPacket, tupleOf } from './packet.ts';
+import { familyOf, isIcmp, type Packet, printPacket, tupleOf } from './packet.ts';
 import { type End, end, type Recorder } from './trace.ts';
 
 /** It changes as the packet goes; made anew for each host the packet comes to. */
@@ -113,25 +114,42 @@ function judge(passage: Passage, hook: Hook, evaluation: Evaluation): End | unde
   if (changedBy.length > 0) {
     record(host.name, hook, () => ({
       detail: printChanges(changes),
-      decidedBy: changedBy.map(printReference).join('; '),
+      decidedBy: changedBy.map(printPlace).join('; '),
     }));
   }
-  if (verdict === 'accept') return undefined;
+  if (verdict === 'accept') {
+    if (decidedBy?.rule !== undefined && !changedBy.includes(decidedBy))
+      record(host.name, hook, () => ({ detail: 'accepted', decidedBy: printPlace(decidedBy) }));
+    return undefined;
+  }
   const by = decidedBy === undefined ? '' : printReference(decidedBy);
-  record(host.name, hook, () => ({ detail: verdict === 'drop' ? 'dropped' : 'rejected', decidedBy: by }));
+  record(host.name, hook, () => ({
+    detail: verdict === 'drop' ? 'dropped' : 'rejected',
+    ...(decidedBy !== undefined && { decidedBy: printPlace(decidedBy) }),
+  }));
   const what = verdict === 'drop' ? 'dropped' : 'rejected';
   return end(
     what,
     `${host.name} ${what === 'dropped' ? 'drops' : 'rejects'} ${printPacket(passage.packet)} in ${hook}: ${by}`,
+    decidedBy && {
+      ...{ kind: 'rule', host: host.name, at: decidedBy, packet: passage.packet },
+      answer: passage.tracked?.state === 'established' || passage.tracked?.direction === 'reply',
+    },
   );
 }
 
+/** With its handle, as `nft -a` shows it, where it was read from a kernel. */
+const printPlace = (at: RuleReference): string =>
+  `${printReference(at)}${at.rule?.handle === undefined ? '' : ` # handle ${at.rule.handle}`}`;
+
 function printChanges(changes: Extract<Evaluation, { readonly changes: unknown }>['changes']): string {
-  const { mark, connectionMark, translation, notrack, rewritten } = changes;
+  const { mark, connectionMark, translation, notrack, rewritten, zone, maxseg } = changes;
   const hex = (value: number): string => `0x${value.toString(16)}`;
   return [
     ...(mark === undefined ? [] : [`mark ${hex(mark)}`]),
     ...(connectionMark === undefined ? [] : [`connection mark ${hex(connectionMark)}`]),
+    ...(zone === undefined ? [] : [`conntrack zone ${zone.id}`]),
+    ...(maxseg === undefined ? [] : [`MSS ${maxseg}`]),
     ...(notrack === true ? ['untracked'] : []),
     ...(rewritten === undefined ? [] : [printRewritten(rewritten)]),
     ...(translation === undefined ? [] : [printTranslation(translation)]),
@@ -157,8 +175,10 @@ function printTranslation(translation: Translation): string {
 }
 
 function contextOf({ packet, host, iif, hardware, oif, tracked, untracked, draws }: Passage): PacketContext {
+  const { sourcePort, destinationPort, ...rest } = packet;
   return {
-    ...packet,
+    ...rest,
+    ...(!isIcmp(packet) && { sourcePort, destinationPort }),
     family: familyOf(packet),
     ...hardwareOf(host, iif, hardware),
     ...(iif !== undefined && { iif }),
@@ -236,7 +256,7 @@ function targetOf(
   passage: Passage,
   translation: Translation,
 ): { readonly address?: Address; readonly port?: number } | End {
-  const port = translation.port === undefined ? {} : { port: translation.port };
+  const port = translation.port === undefined || isIcmp(passage.packet) ? {} : { port: translation.port };
   switch (translation.kind) {
     case 'dnat':
     case 'snat':
@@ -284,14 +304,27 @@ export function noWay(
   packet: Packet,
   result: Exclude<RouteResult, { readonly kind: 'route' | 'local' }>,
 ): End {
+  const cause = { host: host.name, destination: packet.destination, by: printRefusal(result) };
   const what = `${printPacket(packet)}${packet.mark === 0 ? '' : ` with mark 0x${packet.mark.toString(16)}`}`;
   switch (result.kind) {
     case 'undecided':
       return end('undecided', `the way of ${what} on ${host.name}: ${result.why}`);
     case 'blackhole':
-      return end('dropped', `a blackhole route on ${host.name} takes ${what}`);
+      return end('dropped', `a blackhole route on ${host.name} takes ${what}`, { ...cause, kind: 'routeRefuses' });
     case 'prohibit':
     case 'unreachable':
-      return end('unreachable', `${host.name} has no route for ${what}`);
+      return result.route === undefined && result.rule === undefined
+        ? end('unreachable', `${host.name} has no route for ${what}`, { ...cause, kind: 'noRoute' })
+        : end('unreachable', `${host.name} refuses ${what} by ${printRefusal(result)}`, {
+            ...cause,
+            kind: 'routeRefuses',
+          });
   }
+}
+
+/** The route or rule that refuses. */
+function printRefusal(result: Exclude<RouteResult, { readonly kind: 'route' | 'local' }>): string {
+  if (result.kind === 'undecided') return result.why;
+  if (result.route !== undefined) return `route ${printRoute(result.route)}`;
+  return result.rule === undefined ? 'no route' : `rule ${printRule(result.rule)}`;
 }

@@ -1,11 +1,14 @@
 /** A trace as `trace -o json` and `plan -o json` give it. */
 import { printAddress } from '../net/index.ts';
+import { fixOf } from './fix.ts';
 import type { Ending, Hop, Trace, Way } from './trace.ts';
 
 export interface WayReport {
   readonly works: boolean | 'undecided';
   readonly verdict: Ending;
   readonly reason?: string;
+  /** What would let it pass. */
+  readonly fix?: string;
   readonly hops: readonly Hop[];
   /** The source of the request where it was delivered. */
   readonly clientAddressSeen?: string;
@@ -26,9 +29,10 @@ export function reportTrace({ works, request, reply, next }: Trace): TraceReport
   };
 }
 
-const reportWay = ({ verdict, reason, hops }: Way, works: boolean | 'undecided'): WayReport => ({
+const reportWay = ({ verdict, reason, cause, hops }: Way, works: boolean | 'undecided'): WayReport => ({
   works,
   verdict,
   ...(reason !== undefined && { reason }),
+  ...(cause !== undefined && { fix: fixOf(cause) }),
   hops,
 });

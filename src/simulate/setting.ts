@@ -50,6 +50,17 @@ export function reversePath(host: SimulatedHost, link: string): ReversePath {
 
 export const hasNoIpv6 = (host: SimulatedHost, link: string): boolean => ofLink(host, 6, link, 'disable_ipv6') === '1';
 
+/** Whether the host leaves echoes unanswered. */
+export function ignoresEchoes({ state: { sysctls } }: SimulatedHost, family: Family): Setting {
+  const path = family === 4 ? 'net/ipv4/icmp_echo_ignore_all' : 'net/ipv6/icmp/echo_ignore_all';
+  const value = sysctls.get(path);
+  return { text: `sysctl ${path}=${value ?? 'not known'}`, on: value === undefined ? undefined : value === '1' };
+}
+
+/** Whether the kernel's own answers bear the mark of what they answer. */
+export const echoesBearMark = ({ state: { sysctls } }: SimulatedHost, family: Family): boolean =>
+  sysctls.get(`net/ipv${family}/fwmark_reflect`) === '1';
+
 /** Whether answers to a TCP connection bear the mark of its first packet. */
 export const answersBearMark = ({ state: { sysctls } }: SimulatedHost): boolean =>
   sysctls.get('net/ipv4/tcp_fwmark_accept') === '1';

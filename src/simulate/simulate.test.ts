@@ -153,6 +153,7 @@ test('a trace tells each hop, and the very rule that decided', () => {
   expect(reportTrace(simulate(network, client, { hops: true }))).toEqual({
     works: false,
     verdict: 'dropped',
+    fix: 'on router: an accept before it: nft insert rule ip guard forward ip saddr 192.0.2.7 ip daddr 10.0.0.2 tcp dport 80 accept',
     reason: 'router drops 192.0.2.7:40000 → 10.0.0.2:80/tcp in forward: ip guard forward: iifname "wan" drop',
     hops: [
       { host: 'router', stage: 'link', detail: '192.0.2.7:40000 → 10.0.0.2:80/tcp comes in by wan', decidedBy: '' },

@@ -1,15 +1,16 @@
 /** A packet, its answer and the packet after that, through the network of hosts. */
-import { type Address, containsAddress, type Family, networkOf, sameAddress } from '../net/index.ts';
+import { type Address, containsAddress, networkOf, sameAddress } from '../net/index.ts';
 import { lookupRoute } from '../routing/index.ts';
 import type { Draws } from './chance.ts';
 import type { ConnectionTable, Tracked } from './connections.ts';
 import { cross } from './crossing.ts';
+import { answerPacket, ETHERNET_MTU, mtuTowards, packetOf, TCP_FLAGS } from './flow-packet.ts';
 import { type Left, receive, send } from './host-path.ts';
 import { isOverlay, type Network, type SimulatedHost, type TunnelPlug } from './network.ts';
-import { type Packet, PROTOCOLS, SEGMENT_HEADERS } from './packet.ts';
+import { type Packet, printPacket } from './packet.ts';
 import type { Passage } from './passage.ts';
-import { answersBearMark } from './setting.ts';
-import type { Ending, Flow, Hop, Origin, Recorder, Trace, Way } from './trace.ts';
+import { hear } from './sockets.ts';
+import type { End, Ending, Flow, Hop, Origin, Recorder, Trace, Way } from './trace.ts';
 
 /** The connections that hosts know, by host: given to several traces, each meets what those before it left. */
 export type Connections = Map<string, ConnectionTable>;
@@ -76,11 +77,11 @@ function answerTo(network: Network, { verdict, host: name, link, packet }: Way):
   const host = name === undefined ? undefined : network.hosts.get(name);
   if (host === undefined) return undefined;
   if (verdict === 'delivered')
-    return { packet: answerPacket(packet, answersBearMark(host), mtuTowards(host, packet.source)), host: host.name };
+    return { packet: answerPacket(packet, host, mtuTowards(host, packet.source)), host: host.name };
   if (verdict !== 'exits' || link === undefined) return undefined;
   const mtu = host.links.get(link)?.mtu ?? ETHERNET_MTU;
   return isOnLink(host, link, packet) || isGuest(host, link, packet.destination)
-    ? { packet: answerPacket(packet, false, mtu), host: host.name, link }
+    ? { packet: answerPacket(packet, undefined, mtu), host: host.name, link }
     : undefined;
 }
 
@@ -110,59 +111,30 @@ const answers = (reply: Packet, asked: Packet): boolean =>
   reply.destination.value === asked.source.value &&
   reply.destinationPort === asked.sourcePort;
 
-const TCP_FLAGS = { syn: 2, ack: 16 } as const;
-/** Of a client that names none: in nobody's way. */
-export const SOURCE_PORT = 40_000;
-
-function packetOf({ to, port, protocol, sourcePort }: Flow, source: Address, tcpFlags: number = TCP_FLAGS.syn): Packet {
-  return {
-    ...{ source, destination: to, protocol: PROTOCOLS[protocol], mark: 0 },
-    ...{ sourcePort: sourcePort ?? SOURCE_PORT, destinationPort: port },
-    ...(protocol === 'tcp' && { tcpFlags }),
-    ...(protocol === 'tcp' && tcpFlags === TCP_FLAGS.syn && { maxseg: maxsegOf(ETHERNET_MTU, to.family) }),
-  };
-}
-
-const ETHERNET_MTU = 1500;
-const maxsegOf = (mtu: number, family: Family): number => mtu - SEGMENT_HEADERS[family];
-
 /** A packet about to come in by a link, or about to be sent by a host. */
 interface Start {
   readonly packet: Packet;
   readonly host: string;
   readonly link?: string;
+  /** It is for a socket that waits, not for the one that asked. */
+  readonly asks?: true;
 }
 
 function startOf(network: Network, flow: Flow, tcpFlags?: number): Start | undefined {
   const { from, to } = flow;
   if (from.kind === 'beyond')
-    return { packet: packetOf(flow, from.address, tcpFlags), host: from.host, link: from.link };
+    return { packet: packetOf(flow, from.address, tcpFlags), host: from.host, link: from.link, asks: true };
   const routes = network.hosts.get(from.host)?.routes;
   const way = routes === undefined ? undefined : lookupRoute(routes, { destination: to });
-  const source = way !== undefined && 'source' in way ? way.source : undefined;
-  return source === undefined ? undefined : { packet: packetOf(flow, source, tcpFlags), host: from.host };
+  const source = from.address ?? (way !== undefined && 'source' in way ? way.source : undefined);
+  return source === undefined ? undefined : { packet: packetOf(flow, source, tcpFlags), host: from.host, asks: true };
 }
 
-/** From the address and port that were asked, as a connected socket answers. */
-function answerPacket(
-  { source, destination, sourcePort, destinationPort, protocol, mark }: Packet,
-  bearsMark: boolean,
-  mtu: number,
-): Packet {
-  const isTcp = protocol === PROTOCOLS.tcp;
-  return {
-    ...{ source: destination, destination: source, protocol },
-    ...{ sourcePort: destinationPort, destinationPort: sourcePort },
-    mark: isTcp && bearsMark ? mark : 0,
-    ...(isTcp && { tcpFlags: TCP_FLAGS.syn | TCP_FLAGS.ack, maxseg: maxsegOf(mtu, source.family) }),
-  };
-}
-
-/** A socket offers segments that fit its way as it is looked up first, before any mark. */
-function mtuTowards({ routes, links }: SimulatedHost, destination: Address): number {
-  const way = lookupRoute(routes, { destination });
-  return (way.kind === 'route' ? links.get(way.link)?.mtu : undefined) ?? ETHERNET_MTU;
-}
+/** What a way says of its end. */
+const endOf = ({ verdict, reason, cause }: End): Pick<Way, 'verdict' | 'reason' | 'cause'> => ({
+  ...{ verdict, reason },
+  ...(cause !== undefined && { cause }),
+});
 
 /** Links a packet may cross; a real one has 64 hops at most (RFC 1700, the default TTL). */
 const MOST_LINKS = 64;
@@ -195,6 +167,11 @@ function follow(network: Network, { connections, origin, keepsHops, draws }: Wal
     arrived = packet;
     if (host === undefined)
       return { verdict: 'undecided', reason: `no host ${at.host}`, hops, through, packet, arrived };
+    if (host.unseen !== undefined) {
+      const reason = `nobody could look at ${host.name}: ${host.unseen}`;
+      record(host.name, 'link', () => ({ detail: `${printPacket(packet)} comes to a host that is not known` }));
+      return { verdict: 'undecided', reason, hops, through, packet, arrived, host: host.name };
+    }
     const table: ConnectionTable = connections.get(host.name) ?? new Map();
     connections.set(host.name, table);
     const passage: Passage = {
@@ -209,10 +186,11 @@ function follow(network: Network, { connections, origin, keepsHops, draws }: Wal
       ...(at.link !== undefined && { link: at.link }),
       ...(tunnelMtu !== undefined && { tunnelMtu }),
     };
-    if (left.kind === 'end')
-      return { verdict: left.verdict, reason: left.reason, hops, through, packet: passage.packet, arrived, ...here };
+    if (left.kind === 'end') return { ...endOf(left), hops, through, packet: passage.packet, arrived, ...here };
     if (left.kind === 'delivered') {
-      record(host.name, 'delivered', () => ({ detail: 'to a socket of the host' }));
+      const unheard = start.asks === true ? hear(host, left.packet, record) : undefined;
+      if (unheard !== undefined) return { ...endOf(unheard), hops, through, packet: left.packet, arrived, ...here };
+      if (start.asks !== true) record(host.name, 'delivered', () => ({ detail: 'to the socket that asked' }));
       return { verdict: 'delivered', hops, through, packet: left.packet, arrived, ...here };
     }
     packet = left.packet;
@@ -225,8 +203,7 @@ function follow(network: Network, { connections, origin, keepsHops, draws }: Wal
     const link = host.links.get(left.link);
     if (isOverlay(link) && link !== undefined) tunnelMtu = Math.min(link.mtu, tunnelMtu ?? link.mtu);
     const crossing = cross(network, { from, nexthop: left.nexthop, packet }, origin, record);
-    if (crossing.kind === 'end')
-      return { verdict: crossing.verdict, reason: crossing.reason, hops, through, packet, arrived, ...from };
+    if (crossing.kind === 'end') return { ...endOf(crossing), hops, through, packet, arrived, ...from };
     packet = { ...crossing.packet, mark: 0 };
     if (crossing.kind === 'returns')
       return {

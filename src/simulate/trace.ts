@@ -1,5 +1,6 @@
 /** What a trace tells: how a packet and its answer went, hop by hop. */
 import type { Address } from '../net/index.ts';
+import type { Cause } from './fix.ts';
 import type { Packet } from './packet.ts';
 
 export type Ending = 'delivered' | 'dropped' | 'rejected' | 'unreachable' | 'looped' | 'exits' | 'undecided';
@@ -18,6 +19,8 @@ export interface Way {
   readonly verdict: Ending;
   /** One sentence; absent where it was delivered. */
   readonly reason?: string;
+  /** What it died of, where that is known. */
+  readonly cause?: Cause;
   readonly hops: readonly Hop[];
   /** The hosts it came through, in order. */
   readonly through: readonly string[];
@@ -47,17 +50,28 @@ export interface Trace {
 /** Who asks: somebody beyond a link of a host (a client on the Internet, a neighbour, the far end of a tunnel), or the host itself. */
 export type Origin =
   | { readonly kind: 'beyond'; readonly host: string; readonly link: string; readonly address: Address }
-  | { readonly kind: 'host'; readonly host: string };
+  | {
+      readonly kind: 'host';
+      readonly host: string;
+      /** Of its socket; the one that the routes choose unless given. */
+      readonly address?: Address;
+    };
 
 export interface Flow {
   readonly from: Origin;
   /** As it stands in the packet when it comes to the first host. */
   readonly to: Address;
   readonly port: number;
-  /** The others are packets in packets, which have no ports: those are 0. */
-  readonly protocol: 'tcp' | 'udp' | 'ipip' | 'sit' | 'gre';
+  /** ICMP: an echo, whose id is the source port. The others are packets in packets, which have no ports: those are 0. */
+  readonly protocol: 'tcp' | 'udp' | 'icmp' | 'icmpv6' | 'ipip' | 'sit' | 'gre';
   /** 40000 unless given. */
   readonly sourcePort?: number;
+  /** On the packet when it starts; 0 unless given. */
+  readonly mark?: number;
+  /** The whole IP packet, in bytes; small enough for every link unless given. */
+  readonly size?: number;
+  /** Routers may not fragment it. */
+  readonly df?: true;
 }
 
 /** Takes the hops of a way; `tell` is called only by one that keeps them, as most traces are never read. */
@@ -72,6 +86,10 @@ export interface End {
   readonly kind: 'end';
   readonly verdict: Ending;
   readonly reason: string;
+  readonly cause?: Cause;
 }
 
-export const end = (verdict: Ending, reason: string): End => ({ kind: 'end', verdict, reason });
+export const end = (verdict: Ending, reason: string, cause?: Cause): End => ({
+  ...{ kind: 'end', verdict, reason },
+  ...(cause !== undefined && { cause }),
+});

@@ -1,25 +1,75 @@
 /** The network as it will stand when the plan is carried out: what others have there, and ours as compiled. */
-import type { Compiled, CompiledHost } from '../compile/index.ts';
+import { type Compiled, type CompiledHost, viewHost } from '../compile/index.ts';
 import { type HostFacts, type HostState, isOwnLink, ownState, withAccepts, withoutAccepts } from '../host/index.ts';
 import type { ResourceSet } from '../resources/index.ts';
 import { ownRoutes, ownRules } from '../routing/index.ts';
 import {
   buildNetwork,
+  findTunnels,
   type Network,
+  type Socket,
   type TunnelInput,
+  type Wires,
   withKernelDefaults,
   withKernelRoutes,
 } from '../simulate/index.ts';
 
-/** The hosts of the set in their future state, wired by their tunnels. */
-export function futureNetwork(set: ResourceSet, compiled: Compiled, facts: ReadonlyMap<string, HostFacts>): Network {
+/** What was seen of hosts beside their facts; `wires` and `sockets` absent: nobody looked. */
+export interface Sightings {
+  readonly wires?: Wires;
+  readonly sockets: ReadonlyMap<string, readonly Socket[]>;
+}
+
+/** The hosts of the set in their future state, wired by their tunnels and by what was seen. */
+export function futureNetwork(
+  set: ResourceSet,
+  compiled: Compiled,
+  facts: ReadonlyMap<string, HostFacts>,
+  { wires, sockets }: Sightings = { sockets: new Map() },
+): Network {
   const hosts = [...compiled.hosts.values()].flatMap((host) => {
     const known = facts.get(host.name);
     return known === undefined
       ? []
-      : [{ name: host.name, state: futureState(known, host), openAddresses: host.publicAddresses }];
+      : [
+          {
+            ...{ name: host.name, state: futureState(known, host), openAddresses: host.publicAddresses },
+            ...socketsOf(sockets, host.name),
+          },
+        ];
   });
-  return buildNetwork(hosts, tunnelsOf(set, compiled));
+  return buildNetwork(hosts, tunnelsOf(set, compiled), wires);
+}
+
+/** The hosts as they stand, ours and everybody else's; those that nobody could look at, with the reason, are not known. */
+export function liveNetwork(
+  set: ResourceSet,
+  facts: ReadonlyMap<string, HostFacts>,
+  unreachable: ReadonlyMap<string, string>,
+  { wires, sockets }: Sightings,
+): Network {
+  const hosts = [...set.hosts.values()].flatMap((resource) => {
+    const known = facts.get(resource.name);
+    if (known === undefined) return [];
+    const unseen = unreachable.get(resource.name);
+    return [
+      {
+        name: resource.name,
+        // An address is there a moment before its local route.
+        state:
+          known.source === 'declared' ? withKernelDefaults(known.state) : withKernelRoutes(known.state, () => false),
+        openAddresses: viewHost(resource, known).publicAddresses,
+        ...(unseen !== undefined && { unseen }),
+        ...socketsOf(sockets, resource.name),
+      },
+    ];
+  });
+  return buildNetwork(hosts, findTunnels(hosts), wires);
+}
+
+function socketsOf(sockets: Sightings['sockets'], host: string): { readonly sockets?: readonly Socket[] } {
+  const found = sockets.get(host);
+  return found === undefined ? {} : { sockets: found };
 }
 
 /** What stands on a host, with everything of ours replaced. Settings that we changed once and no longer want go back. */

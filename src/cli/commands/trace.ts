@@ -1,0 +1,68 @@
+import type { HostFacts } from '../../host/index.ts';
+import type { ResourceSet } from '../../resources/index.ts';
+import {
+  type Network,
+  reportTrace,
+  simulate,
+  simulateAll,
+  startDraws,
+  type TraceReport,
+} from '../../simulate/index.ts';
+import { futureNetwork, liveNetwork, type Sightings } from '../../verify/index.ts';
+import { aimOfSet } from '../aims.ts';
+import { DONE, FAILED, InputProblems } from '../exit.ts';
+import { manageAll } from '../hosts.ts';
+import { listenForInterrupt } from '../interrupt.ts';
+import { loadSet } from '../load.ts';
+import type { Output } from '../output.ts';
+import { sightAll, sightingsOf } from '../sightings.ts';
+import { type Survey, surveyManaged } from '../survey.ts';
+import { placeQuestion, type QuestionFlags, readQuestion } from '../trace-question.ts';
+import { printTraces } from '../trace-text.ts';
+
+export interface TraceFlags extends QuestionFlags {
+  readonly file: readonly string[];
+  readonly set: string;
+  readonly live?: boolean;
+}
+
+/** Tells the way of a packet and of its answer, hop by hop; 0 where every way of it works. */
+export async function trace(output: Output, flags: TraceFlags): Promise<number> {
+  const set = await loadSet(flags.file);
+  const question = readQuestion(flags, [...set.hosts.keys()]);
+  using interrupt = listenForInterrupt(false);
+  const managed = manageAll(set);
+  const [survey, seen] = await Promise.all([
+    surveyManaged(set, managed, interrupt.signal, output),
+    sightAll(managed, interrupt.signal),
+  ]);
+  const known = sightingsOf(seen, survey.facts);
+  const network = flags.live === true ? liveOf(set, survey, known) : declaredOf(set, flags.set, survey.facts, known);
+  for (const [host, reason] of survey.unreachable)
+    output.say(`${host}: ${reason}${flags.live === true ? '' : ' (taken as declared)'}`);
+  const flow = placeQuestion(network, question);
+  const { traces: all, complete } = simulateAll(network, flow);
+  const traces = all.map(
+    ({ ways }): TraceReport => reportTrace(simulate(network, flow, { hops: true, draws: startDraws(ways) })),
+  );
+  if (!complete) output.say('chance has more ways than are traced: these are the first');
+  await output.result({ traces }, () =>
+    printTraces(traces, { flow, color: output.color, ...(process.stdout.isTTY && { width: process.stdout.columns }) }),
+  );
+  return complete && traces.every(({ works }) => works === true) ? DONE : FAILED;
+}
+
+const liveOf = (set: ResourceSet, { facts, unreachable }: Survey, seen: Sightings): Network =>
+  liveNetwork(set, facts, unreachable, seen);
+
+/** What the documents would make of the hosts, as `plan` proves it. */
+function declaredOf(
+  set: ResourceSet,
+  setName: string,
+  facts: ReadonlyMap<string, HostFacts>,
+  seen: Sightings,
+): Network {
+  const compiled = aimOfSet(set, setName)(facts);
+  if (compiled.problems.length > 0) throw new InputProblems(compiled.problems);
+  return futureNetwork(set, compiled, facts, seen);
+}

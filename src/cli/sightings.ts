@@ -1,0 +1,62 @@
+/** What `trace` looks at beside the facts of hosts: how they are wired, and who listens. */
+import type { ManagedHost } from '../apply/index.ts';
+import type { HostFacts } from '../host/index.ts';
+import { NAMESPACES_COMMAND, NEIGHBOURS_COMMAND, readNamespaceNames, readNeighbours } from '../routing/index.ts';
+import { type Socket, wireHosts } from '../simulate/index.ts';
+import type { Output, Transport } from '../transport/index.ts';
+import type { Sightings } from '../verify/index.ts';
+import { readSockets, SOCKET_TABLES } from './sockets.ts';
+
+/** What one host said of itself; a host that did not answer said nothing. */
+export interface Sighting {
+  readonly sockets: readonly Socket[];
+  readonly namespaces: ReturnType<typeof readNamespaceNames>;
+  readonly neighbours: ReturnType<typeof readNeighbours>;
+}
+
+/** Asks every host side by side, one round trip each. */
+export async function sightAll(
+  managed: readonly ManagedHost[],
+  signal: AbortSignal,
+): Promise<ReadonlyMap<string, Sighting>> {
+  const found = managed.map(async ({ name, transport }) => {
+    try {
+      return [[name, await sight(transport, signal)] as const];
+    } catch (error) {
+      signal.throwIfAborted();
+      // Why it does not answer, the look at its facts says.
+      if (error instanceof Error) return [];
+      throw error;
+    }
+  });
+  return new Map((await Promise.all(found)).flat());
+}
+
+async function sight(transport: Transport, signal: AbortSignal): Promise<Sighting> {
+  const argvs = [NAMESPACES_COMMAND, NEIGHBOURS_COMMAND, ...SOCKET_TABLES.map(({ path }) => ['cat', path])];
+  const outputs = await transport.runAll(
+    argvs.map((argv) => ({ argv })),
+    signal,
+  );
+  const text = (output: Output | undefined): string => (output?.status === 0 ? output.stdout : '');
+  const [namespaces, neighbours, ...tables] = outputs;
+  return {
+    sockets: SOCKET_TABLES.flatMap((table, index) => readSockets(text(tables[index]), table)),
+    namespaces: readNamespaceNames(text(namespaces)),
+    neighbours: readNeighbours(text(neighbours)),
+  };
+}
+
+/** Puts together what all said. */
+export function sightingsOf(seen: ReadonlyMap<string, Sighting>, facts: ReadonlyMap<string, HostFacts>): Sightings {
+  const wired = [...facts].flatMap(([name, { state, namespace }]) => {
+    const sighting = seen.get(name);
+    if (sighting === undefined) return [];
+    const { namespaces, neighbours } = sighting;
+    return [{ name, links: state.links, namespaces, neighbours, ...(namespace !== undefined && { namespace }) }];
+  });
+  return {
+    wires: wireHosts(wired),
+    sockets: new Map([...seen].map(([name, { sockets }]) => [name, sockets])),
+  };
+}
