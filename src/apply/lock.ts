@@ -46,7 +46,7 @@ export async function lockHost(transport: Transport, command: string, signal?: A
   const draft = `${path}.${process.pid}.${++drafts}`;
   const mine = `${JSON.stringify(describeUs(command))}\n`;
   try {
-    await transport.writeFile(draft, mine, 0o600, signal);
+    await transport.writeFile(draft, mine, 0o600, { signal });
     // A hard link is made or refused in one step, so that one of many gets the name.
     for (let attempt = 1; !(await succeeds(transport, ['ln', '-T', draft, path], signal)); attempt++) {
       const found = await transport.readFile(path, signal);

@@ -1,7 +1,8 @@
 import { ProcessError, type ProcessOutput, runProcess } from './process.ts';
 import { missingProgram } from './programs.ts';
-import { READ_FILE, SEVERAL, script, WITH_WHOLE_STDIN, WRITE_FILE } from './scripts.ts';
-import { type Command, type Output, type Transport, TransportError } from './transport.ts';
+import { CHANGE_FILE, READ_FILE, SEVERAL, script, WITH_WHOLE_STDIN, WRITE_FILE } from './scripts.ts';
+import { spliceOf } from './splice.ts';
+import { type Command, type Output, type Transport, TransportError, type WriteOptions } from './transport.ts';
 
 /** How a place is reached where commands run on this very machine. */
 export interface Reach {
@@ -18,7 +19,17 @@ const DEFAULT_TIMEOUT_MS = 30_000;
 const ONE_WRITE = 16 * 1024;
 
 /** A Transport, without its stateFolder, that runs its commands by `reach`. */
-export function commandTransport(host: string, reach: Reach): Omit<Transport, 'stateFolder'> {
+export interface CommandTransport extends Omit<Transport, 'stateFolder'> {
+  /** `note`: a file and the one line that it is to have before. */
+  writeFile(
+    path: string,
+    content: string,
+    mode: number,
+    options?: WriteOptions & { readonly note?: readonly [path: string, line: string] },
+  ): Promise<void>;
+}
+
+export function commandTransport(host: string, reach: Reach): CommandTransport {
   const start = async (
     command: Command,
     signal: AbortSignal | undefined,
@@ -99,8 +110,17 @@ export function commandTransport(host: string, reach: Reach): Omit<Transport, 's
       if (output.status !== 0) throw new TransportError(host, ['cat', path], `${path} cannot be read: ${said(output)}`);
       return output.stdout;
     },
-    async writeFile(path, content, mode, signal) {
-      const args = [path, mode.toString(8), String(Buffer.byteLength(content))];
+    async writeFile(path, content, mode, { standing, signal, note = [] } = {}) {
+      const octal = mode.toString(8);
+      const splice = standing === undefined ? undefined : spliceOf(standing, content);
+      if (splice !== undefined) {
+        const { head, tail, sum, middle } = splice;
+        const argv = script(CHANGE_FILE, path, octal, String(head), String(tail), sum, ...note);
+        const output = await run({ argv, stdin: middle }, signal);
+        if (output.status === 0) return;
+        if (output.status !== 45) throw new TransportError(host, argv, `${path} cannot be written: ${said(output)}`);
+      }
+      const args = [path, octal, String(Buffer.byteLength(content)), ...note];
       await must(script(WRITE_FILE, ...args), `${path} cannot be written`, content, signal);
     },
     async removeFile(path, signal) {

@@ -64,11 +64,14 @@ export function namespaceTransport(host: string, name: string, options: Namespac
   return {
     ...commands,
     namespace: name,
-    async writeFile(path, content, mode, signal) {
-      const { folder, birth } = await found(signal);
-      if (path === `${folder}/record.json`)
-        await commands.writeFile(`${folder}/namespace`, `${birth}\n`, 0o600, signal);
-      await commands.writeFile(path, content, mode, signal);
+    // Files are the same in all network namespaces: to enter one costs as much as to write.
+    async writeFile(path, content, mode, options) {
+      const { folder, birth } = await found(options?.signal);
+      const isRecord = path === `${folder}/record.json`;
+      await outside.writeFile(path, content, mode, {
+        ...options,
+        ...(isRecord && { note: [`${folder}/namespace`, birth] as const }),
+      });
     },
     stateFolder: async (signal) => (await found(signal)).folder,
   };

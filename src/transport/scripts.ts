@@ -69,16 +69,40 @@ export const READ_FILE = `
 exec cat "$1"`;
 
 /**
- * PATH MODE LENGTH: stdin becomes the file, whole or not at all. Its folder is made where missing, readable by root alone.
- * The temporary file has a fixed name, so that what a killed run left is overwritten and not gathered.
+ * `put FILE MODE`: FILE.new becomes FILE. `keep FILE TEXT`: FILE has this one line, and is left alone where it has. The temporary file has a
+ * fixed name, so that what a killed run left is overwritten and not gathered.
  */
-export const WRITE_FILE = `
+const PUT_AND_KEEP = `
 umask 077
-mkdir -p "$(dirname "$1")" || exit 1
+put() { chmod "$2" "$1.new" && sync "$1.new" && mv -f "$1.new" "$1" && sync "\${1%/*}"; }
+keep() {
+  if [ -e "$1" ] && read -r l <"$1" && [ "$l" = "$2" ]; then return 0; fi
+  mkdir -p "\${1%/*}" && printf '%s\\n' "$2" >"$1.new" && put "$1" 600
+}`;
+
+/**
+ * PATH MODE LENGTH [NOTE LINE]: stdin becomes the file, whole or not at all. Its folder is made where missing, readable by root alone. Before
+ * it the file NOTE has the one LINE.
+ */
+export const WRITE_FILE = `${PUT_AND_KEEP}
+[ "$#" -lt 5 ] || keep "$4" "$5" || exit 1
+mkdir -p "\${1%/*}" || exit 1
 cat >"$1.new" || exit 1
 n=$(wc -c <"$1.new") || exit 1
 if [ "$n" -ne "$3" ]; then rm -f "$1.new"; echo "only $n of $3 bytes came" >&2; exit 1; fi
-chmod "$2" "$1.new" && sync "$1.new" && mv -f "$1.new" "$1" && sync "$(dirname "$1")"`;
+put "$1" "$2"`;
+
+/**
+ * PATH MODE HEAD TAIL SUM [NOTE LINE]: the file becomes its first HEAD bytes, stdin, and its last TAIL bytes; as above. SUM is what b2sum says
+ * of that: status 45 and nothing done where it is another one, because the file is, because not all of stdin came, or without a b2sum.
+ */
+export const CHANGE_FILE = `${PUT_AND_KEEP}
+[ -e "$1" ] || exit 45
+[ "$#" -lt 7 ] || keep "$6" "$7" || exit 1
+{ head -c "$3" "$1" && cat && tail -c "$4" "$1"; } >"$1.new" 2>/dev/null || { rm -f "$1.new"; exit 45; }
+s=$(b2sum <"$1.new" 2>/dev/null)
+if [ "\${s%% *}" != "$5" ]; then rm -f "$1.new"; exit 45; fi
+put "$1" "$2"`;
 
 /**
  * FOLDER COMMAND…: runs COMMAND with FOLDER at /run/wireguard, where the control sockets of wireguard-go lie. Without that

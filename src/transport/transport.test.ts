@@ -159,6 +159,32 @@ for (const [kind, make] of Object.entries(kinds)) {
     expect(await transport.readFile(path)).toBeUndefined();
   });
 
+  test(`${kind}: a long file of which a little changes, whatever truly stands there`, async () => {
+    await using places = await startPlaces();
+    const transport = make(places.entry);
+    const path = '/run/long';
+    const long = Array.from({ length: 20_000 }, (_, index) => `line ${index} ü\n`);
+    const before = long.join('');
+    const after = long.with(7_000, 'another €\n').toSpliced(9_000, 1).join('');
+    const leave = (text: string): Promise<unknown> =>
+      places.lab.run(['sh', '-c', 'printf %s "$1" >/run/long', 'sh', text]);
+    await transport.writeFile(path, before, 0o600);
+    await transport.writeFile(path, after, 0o640, { standing: before });
+    expect(await transport.readFile(path)).toBe(after);
+    expect((await places.lab.run(['stat', '-c', '%a', path])).stdout).toBe('640\n');
+    for (const spoil of [
+      () => leave(''),
+      () => leave('something else'),
+      () => transport.removeFile(path),
+      () => transport.writeFile(path, before.replace('line 9 ', 'line 8 '), 0o600),
+    ]) {
+      await spoil();
+      await transport.writeFile(path, after, 0o600, { standing: before });
+      expect(await transport.readFile(path)).toBe(after);
+    }
+    expect((await places.lab.run(['ls', '/run'])).stdout).not.toMatch(/long.new/);
+  });
+
   test(`${kind}: state lies below /run/sallyport, by the inode of the network namespace`, async () => {
     await using places = await startPlaces();
     const inode = statSync(

@@ -13,6 +13,11 @@ export interface Output {
   readonly status: number;
 }
 
+export interface WriteOptions {
+  readonly standing?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
 export interface Transport {
   /** For messages: `edge`. */
   readonly host: string;
@@ -24,8 +29,11 @@ export interface Transport {
   runAll(commands: readonly Command[], signal?: AbortSignal): Promise<readonly Output[]>;
   /** The whole text of a file, or undefined where there is none. */
   readFile(path: string, signal?: AbortSignal): Promise<string | undefined>;
-  /** Puts a file whole or not at all (temporary file, fsync, rename), its folder made 0700 where missing. */
-  writeFile(path: string, content: string, mode: number, signal?: AbortSignal): Promise<void>;
+  /**
+   * Puts a file whole or not at all (temporary file, fsync, rename), its folder made 0700 where missing. `standing` is what is thought to
+   * stand there: where it does, of a long text only what differs is sent.
+   */
+  writeFile(path: string, content: string, mode: number, options?: WriteOptions): Promise<void>;
   removeFile(path: string, signal?: AbortSignal): Promise<void>;
   /** Where state lies on this host: /etc/sallyport, or /run/sallyport/netns/INODE for a namespace that is not PID 1's. */
   stateFolder(signal?: AbortSignal): Promise<string>;

@@ -131,7 +131,7 @@ async function carryOut(place: Place, step: Step, moving: Moving | undefined): P
     case 'daemonFiles':
       return changeDaemonFiles(place, step);
     case 'writeFile':
-      await transport.writeFile(step.path, step.content, step.mode);
+      await transport.writeFile(step.path, step.content, step.mode, { standing: step.standing });
       return undefined;
     case 'removeFile':
       await transport.removeFile(step.path);

@@ -91,9 +91,9 @@ function recording(transport: Transport, heard: string[]): Transport {
       heard.push(JSON.stringify([commands, outputs]));
       return outputs;
     },
-    async writeFile(path, content, mode, signal) {
+    async writeFile(path, content, mode, options) {
       heard.push(content);
-      await transport.writeFile(path, content, mode, signal);
+      await transport.writeFile(path, content, mode, options);
     },
   };
 }

@@ -48,6 +48,8 @@ export type Step =
       readonly path: string;
       readonly mode: number;
       readonly content: string;
+      /** What stands there before. */
+      readonly standing?: string;
     }
   /** Files of one network daemon, which is told then. */
   | {
@@ -203,7 +205,9 @@ function makeStep(change: HostChange, stateFolder: string): Step {
         return { kind: 'daemonFiles', daemon, items: [{ change, ...item }] };
       }
       if (change.action === 'remove') return { kind: 'removeFile', change, path: object.path };
-      return { kind: 'writeFile', change, path: object.path, mode: object.mode, content: object.content };
+      const { path, mode, content } = object;
+      const standing = change.action === 'change' && change.before.kind === 'file' ? change.before.content : undefined;
+      return { kind: 'writeFile', change, path, mode, content, ...(standing !== undefined && { standing }) };
     }
     case 'nft':
       throw new TypeError('an nft change is part of the transaction');
