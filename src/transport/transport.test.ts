@@ -185,6 +185,23 @@ for (const [kind, make] of Object.entries(kinds)) {
     expect((await places.lab.run(['ls', '/run'])).stdout).not.toMatch(/long.new/);
   });
 
+  test(`${kind}: a long file whose change is stopped at any moment is the old one or the new one`, async () => {
+    await using places = await startPlaces();
+    const transport = make(places.entry);
+    const [before, after] = ['one', 'two'].map((word) => 'x'.repeat(1_000_000) + word + 'y'.repeat(1_000_000));
+    if (before === undefined || after === undefined) expect.fail();
+    const ends = new Set<unknown>();
+    for (let delay = 0; delay < 60; delay += 6) {
+      await transport.writeFile('/run/long', before, 0o600);
+      const stop = AbortSignal.timeout(delay);
+      await transport.writeFile('/run/long', after, 0o600, { standing: before, signal: stop }).catch(() => {});
+      const found = await transport.readFile('/run/long');
+      ends.add(found === before ? 'before' : found === after ? 'after' : found?.length);
+    }
+    expect([...ends].filter((end) => end !== 'before' && end !== 'after')).toEqual([]);
+    expect(ends).toContain('before');
+  });
+
   test(`${kind}: state lies below /run/sallyport, by the inode of the network namespace`, async () => {
     await using places = await startPlaces();
     const inode = statSync(
