@@ -23,6 +23,7 @@ export {
   unionOf,
 } from './interval.ts';
 export { parseMac } from './mac.ts';
+export { isNestedTooDeep } from './nesting.ts';
 export type { PortRange, Transport } from './port.ts';
 export {
   comparePortRanges,

@@ -148,6 +148,8 @@ function isSelected({ base, table }: PreparedBase, selection: ChainSelection, fa
 
 interface Run extends Registers {
   verdict: 'accept' | 'drop' | 'reject';
+  /** How many it came by so far. */
+  rules: number;
 }
 
 /** More ways than this are not tried: six tests not known, all on one path. */
@@ -187,7 +189,7 @@ function fateOf(evaluation: Evaluation): string {
 }
 
 function runAll(chains: readonly PreparedBase[], packet: PacketContext, guesses: readonly boolean[]): Run {
-  const run: Run = { ...registersOf(packet), guesses, verdict: 'accept' };
+  const run: Run = { ...registersOf(packet), guesses, verdict: 'accept', rules: 0 };
   for (const chain of chains) {
     const before = run.mark;
     const { rewritten } = run;
@@ -201,6 +203,9 @@ function runAll(chains: readonly PreparedBase[], packet: PacketContext, guesses:
   return run;
 }
 
+/** Chains that lead to each other again and again can make more of a few rules than a kernel would ever walk. */
+const MOST_RULES = 1_000_000;
+
 /** The kernel's NFT_JUMP_STACK_SIZE; it refuses to load a deeper nest, or a ring. */
 const DEEPEST = 16;
 
@@ -213,6 +218,11 @@ function runChain(
 ): 'accept' | 'drop' | 'reject' | 'return' {
   for (const { steps, reference } of chain.rules) {
     run.at = reference;
+    run.rules += 1;
+    if (run.rules > MOST_RULES) {
+      run.why = `more than ${MOST_RULES} rules stand on the way`;
+      return 'accept';
+    }
     for (const step of steps) {
       const outcome = step(run);
       if (outcome === 'next') continue;

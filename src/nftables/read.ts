@@ -1,3 +1,4 @@
+import { isNestedTooDeep } from '../net/index.ts';
 import { arrayOf, hasOnly, isObject, type JsonObject, onlyField, textsOf } from './json.ts';
 import { readStatement } from './read-statement.ts';
 import { readMapElement, readSetElement } from './read-value.ts';
@@ -60,6 +61,7 @@ export function readRuleset(jsonText: string): readonly Table[] {
 }
 
 function entriesOf(jsonText: string): readonly unknown[] {
+  if (isNestedTooDeep(jsonText)) throw new RulesetReadError('', 'nested too deep');
   let parsed: unknown;
   try {
     parsed = JSON.parse(jsonText);

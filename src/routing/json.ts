@@ -1,5 +1,5 @@
 /** What `ip -j` prints, field by field. An error names the command and the place, as the text came from another host. */
-import { type Address, parseAddress } from '../net/index.ts';
+import { type Address, isNestedTooDeep, parseAddress } from '../net/index.ts';
 
 /** One object of a command's output, and where it stood there, for messages. */
 export interface Entry {
@@ -80,6 +80,7 @@ export function otherFields(entry: Entry, known: ReadonlySet<string>): Record<st
 }
 
 function parseJson(source: string, text: string): unknown {
+  if (isNestedTooDeep(text)) throw new Error(`${source}: nested too deep`);
   try {
     return JSON.parse(text);
   } catch (error) {
