@@ -8,7 +8,7 @@ const inVm = process.env.LAB_LANE === 'vm';
 
 export default defineConfig({
   test: {
-    include: ['src/**/*.test.ts', 'scripts/**/*.test.ts'],
+    include: ['src/**/*.test.ts', 'scripts/**/*.test.ts', 'fuzz/**/*.test.ts'],
     pool: 'forks',
     isolate: false, // a process per worker, not per file: a sixth of the time for many small files
     maxWorkers: inVm ? 2 : 3, // tests mostly wait for processes and packets

@@ -81,17 +81,19 @@ export function settle(
   connection: Connection,
   half: Half,
   to: { readonly address?: Address; readonly port?: number },
+  freePort: FreePort = nextPort,
 ): void {
   connection.settled.add(half);
   const now = inverseOf(connection.reply);
   const wanted: Tuple =
     half === 'destination'
       ? { ...now, destination: to.address ?? now.destination, destinationPort: to.port ?? now.destinationPort }
-      : uniqueSource(table, connection, {
-          ...now,
-          source: to.address ?? now.source,
-          sourcePort: to.port ?? now.sourcePort,
-        });
+      : uniqueSource(
+          table,
+          connection,
+          { ...now, source: to.address ?? now.source, sourcePort: to.port ?? now.sourcePort },
+          to.port === undefined ? freePort : undefined,
+        );
   if (isSameTuple(wanted, now)) return;
   connection.reply = inverseOf(wanted);
   connection.status |= NAT_STATUS[half];
@@ -103,11 +105,15 @@ const isSameTuple = (left: Tuple, right: Tuple): boolean =>
   left.sourcePort === right.sourcePort &&
   left.destinationPort === right.destinationPort;
 
-/** The kernel takes a random free port; which one does not matter here. */
-function uniqueSource(table: ConnectionTable, connection: Connection, wanted: Tuple): Tuple {
+/** The port to try after one that is taken. The kernel takes a random one (nf_nat_l4proto_unique_tuple); which does not matter here. */
+export type FreePort = (taken: number) => number;
+const nextPort: FreePort = (taken) => taken + 1;
+
+/** A rule that names the port gets no other: then the tuple stays taken, and the packet is dropped where it is confirmed. */
+function uniqueSource(table: ConnectionTable, connection: Connection, wanted: Tuple, freePort?: FreePort): Tuple {
   let tuple = wanted;
-  while (isTaken(table, inverseOf(tuple), connection) && tuple.sourcePort < 65_535) {
-    tuple = { ...tuple, sourcePort: tuple.sourcePort + 1 };
+  while (freePort !== undefined && isTaken(table, inverseOf(tuple), connection) && tuple.sourcePort < 65_535) {
+    tuple = { ...tuple, sourcePort: freePort(tuple.sourcePort) };
   }
   return tuple;
 }

@@ -17,6 +17,7 @@ import type { Draws } from './chance.ts';
 import {
   type ConnectionTable,
   confirm,
+  type FreePort,
   type Half,
   settle,
   type Tracked,
@@ -44,6 +45,7 @@ export interface Passage {
   /** `ct original zone set`, between the raw hook and conntrack. */
   zone?: Zone;
   readonly draws?: Draws;
+  readonly freePort?: FreePort;
 }
 
 /** netfilter_ipv4.h: conntrack -200, destination translation -100, source translation 100. */
@@ -246,7 +248,7 @@ function runTranslation(passage: Passage, hook: Hook, half: Half, reroute?: () =
     if (mark !== undefined) passage.packet = { ...passage.packet, mark };
     const to = translation === undefined ? {} : targetOf(passage, translation);
     if ('kind' in to) return to;
-    settle(passage.connections, tracked.connection, half, to);
+    settle(passage.connections, tracked.connection, half, to, passage.freePort);
   }
   passage.packet = translated(passage.packet, tracked, half);
   return passage.packet.destination.value === packet.destination.value ? undefined : reroute?.();

@@ -2,7 +2,7 @@
 import { type Address, containsAddress, networkOf, sameAddress } from '../net/index.ts';
 import { lookupRoute } from '../routing/index.ts';
 import type { Draws } from './chance.ts';
-import type { ConnectionTable, Tracked } from './connections.ts';
+import type { ConnectionTable, FreePort, Tracked } from './connections.ts';
 import { cross } from './crossing.ts';
 import { answerPacket, ETHERNET_MTU, mtuTowards, packetOf, TCP_FLAGS } from './flow-packet.ts';
 import { type Left, receive, send } from './host-path.ts';
@@ -21,16 +21,28 @@ export interface SimulateOptions {
   readonly hops?: true;
   /** What chance decides; without it that is not known. */
   readonly draws?: Draws;
+  /** Chooses source ports where the kernel takes any that is free; the next one is taken without it. */
+  readonly freePort?: FreePort;
 }
 
 /** Traces a flow: the request, the answer of a socket that is assumed to listen where the request is delivered, and the next packet. */
 export function simulate(
   network: Network,
   flow: Flow,
-  { connections = new Map(), hops, draws }: SimulateOptions = {},
+  { connections = new Map(), hops, draws, freePort }: SimulateOptions = {},
 ): Trace {
   const walk = (start: Start): Way =>
-    follow(network, { connections, origin: flow.from, keepsHops: hops === true, ...(draws && { draws }) }, start);
+    follow(
+      network,
+      {
+        connections,
+        origin: flow.from,
+        keepsHops: hops === true,
+        ...(draws && { draws }),
+        ...(freePort && { freePort }),
+      },
+      start,
+    );
   const traced = traceOf(network, flow, walk);
   return { ...traced, trackedBy: [...connections].flatMap(([host, { size }]) => (size > 0 ? [host] : [])) };
 }
@@ -145,9 +157,10 @@ interface Walk {
   readonly origin: Origin;
   readonly keepsHops: boolean;
   readonly draws?: Draws;
+  readonly freePort?: FreePort;
 }
 
-function follow(network: Network, { connections, origin, keepsHops, draws }: Walk, start: Start): Way {
+function follow(network: Network, { connections, origin, keepsHops, draws, freePort }: Walk, start: Start): Way {
   const hops: Hop[] = [];
   const through: string[] = [];
   const record: Recorder = (host, stage, tell) => {
@@ -179,6 +192,7 @@ function follow(network: Network, { connections, origin, keepsHops, draws }: Wal
       ...(tracked !== undefined && { tracked }),
       ...(hardware !== undefined && { hardware }),
       ...(draws && { draws }),
+      ...(freePort && { freePort }),
     };
     const left: Left = at.link === undefined ? send(passage) : receive(Object.assign(passage, { iif: at.link }));
     const here = {

@@ -1,0 +1,211 @@
+/** A scenario on the real kernel: built in namespaces, read as Sallyport reads a host, asked packet by packet. */
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { linuxDriver } from '../src/drivers/index.ts';
+import type { HostState } from '../src/host/index.ts';
+import { type RunningCommand, startNamespace } from '../src/lab/index.ts';
+import type { Output, Transport } from '../src/transport/index.ts';
+import { PORTS } from './rules.ts';
+import { type Host, PROBE, printTables, type Scenario } from './scenario.ts';
+
+export interface Tuple {
+  readonly source: string;
+  readonly destination: string;
+  readonly protocol: number;
+  readonly sourcePort: number;
+  readonly destinationPort: number;
+}
+
+/** What nft told of a rule or policy that one packet met. */
+export interface Traced {
+  readonly host: string;
+  readonly family: string;
+  readonly table: string;
+  readonly chain: string;
+  readonly handle?: number;
+  readonly type: 'rule' | 'policy' | 'return';
+  readonly verdict?: string;
+  readonly mark: number;
+}
+
+/** What was seen of one packet, in order. `outside` is the host beyond every outside link, whose links bear `HOST-LINK`. */
+export interface Seen {
+  readonly trace: readonly Traced[];
+  readonly links: readonly (Tuple & {
+    readonly host: string;
+    readonly link: string;
+    readonly direction: 'in' | 'out';
+  })[];
+  readonly delivered: readonly (Tuple & { readonly host: string; readonly mark: number })[];
+  /** Why the socket could not send, as the kernel names it. */
+  readonly error?: string;
+  /** The sockets could not keep up. */
+  readonly lost?: true;
+}
+
+export type Step =
+  | { readonly kind: 'inject'; readonly link: string; readonly packet: Tuple & { readonly payload: string } }
+  | {
+      readonly kind: 'ask';
+      readonly space: string;
+      readonly sourcePort: number;
+      readonly destination: string;
+      readonly destinationPort: number;
+      readonly payload: string;
+    }
+  | (Tuple & { readonly kind: 'answer'; readonly space: string; readonly payload: string });
+
+export interface Kernel extends AsyncDisposable {
+  send(step: Step): Promise<Seen>;
+  /** Ends what is tracked, on all hosts. */
+  forget(): Promise<void>;
+  /** Closes the sockets of the last flow. */
+  close(): Promise<void>;
+}
+
+/** What the scenario cannot be made of: an illegal rule or route, said by nft or ip. */
+class BuildError extends Error {}
+
+interface Agent extends AsyncDisposable {
+  ask(request: object): Promise<unknown>;
+}
+
+async function startAgent(): Promise<Agent> {
+  const namespace = await startNamespace({ name: 'fuzz' });
+  const program: RunningCommand = await namespace.spawn([
+    'python3',
+    fileURLToPath(new URL('agent.py', import.meta.url)),
+  ]);
+  let said = '';
+  program.stderr.on('data', (chunk: Buffer) => {
+    said += chunk.toString();
+  });
+  const waiting: { resolve: (text: string) => void; reject: (error: Error) => void }[] = [];
+  createInterface({ input: program.stdout }).on('line', (line) => waiting.shift()?.resolve(line));
+  void program.exited.then((status) => {
+    for (const { reject } of waiting) reject(new Error(`the agent ended with status ${status}: ${said}`));
+  });
+  return {
+    async ask(request) {
+      program.stdin.write(`${JSON.stringify(request)}\n`);
+      const line = await new Promise<string>((resolve, reject) => waiting.push({ resolve, reject }));
+      const answer = JSON.parse(line) as { ok?: unknown; failed?: string };
+      if (answer.failed !== undefined) throw new Error(`the agent: ${answer.failed} ${said}`);
+      return answer.ok;
+    },
+    async [Symbol.asyncDispose]() {
+      await program[Symbol.asyncDispose]();
+      await namespace[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** Every link's: so nobody has to be asked for a neighbour's. */
+const MAC = '02:00:00:00:00:01';
+
+/** The name of the far end of an outside link. */
+export const outsideOf = (host: string, link: string): string => `${host}-${link}`;
+
+interface Command {
+  readonly space: string;
+  readonly argv: readonly string[];
+  readonly stdin?: string;
+}
+
+export async function startKernel(
+  scenario: Scenario,
+): Promise<{ readonly kernel: Kernel; readonly states: ReadonlyMap<string, HostState> }> {
+  const agent = await startAgent();
+  const run = async (commands: readonly Command[]): Promise<readonly Output[]> =>
+    (await agent.ask({ what: 'run', commands })) as readonly Output[];
+  try {
+    await make(scenario, agent, run);
+    const states = new Map<string, HostState>();
+    for (const { name } of scenario.hosts) states.set(name, await observe(name, run));
+    return {
+      states,
+      kernel: {
+        send: async (step) => (await agent.ask({ what: 'send', step })) as Seen,
+        forget: async () => void (await agent.ask({ what: 'forget' })),
+        close: async () => void (await agent.ask({ what: 'close' })),
+        [Symbol.asyncDispose]: () => agent[Symbol.asyncDispose](),
+      },
+    };
+  } catch (error) {
+    await agent[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+type Run = (commands: readonly Command[]) => Promise<readonly Output[]>;
+
+async function make(scenario: Scenario, agent: Agent, run: Run): Promise<void> {
+  const paths = (await agent.ask({ what: 'build', names: scenario.hosts.map(({ name }) => name) })) as Record<
+    string,
+    string
+  >;
+  const cables = scenario.cables.map(({ ends: [a, b] }) => {
+    const far = b ?? { host: 'outside', link: outsideOf(a.host, a.link) };
+    return `link add ${a.link} address ${MAC} arp off netns ${paths[a.host]} type veth peer name ${far.link} address ${MAC} arp off netns ${paths[far.host]}`;
+  });
+  await ran(run, [{ space: 'outside', argv: ['ip', '-b', '-'], stdin: cables.join('\n') }]);
+  const up = (links: readonly string[]): string => links.map((link) => `link set ${link} up`).join('\n');
+  const ends = scenario.cables.flatMap(({ ends: [a, b] }) => [
+    a,
+    b ?? { host: 'outside', link: outsideOf(a.host, a.link) },
+  ]);
+  const linksOf = (host: string): readonly string[] => ends.flatMap((end) => (end.host === host ? [end.link] : []));
+  await ran(run, [
+    { space: 'outside', argv: ['ip', '-b', '-'], stdin: up(linksOf('outside')) },
+    ...scenario.hosts.map(({ name, addresses }) => ({
+      ...{ space: name, argv: ['ip', '-b', '-'] },
+      stdin: [
+        ...addresses.map((each) => `addr add ${each.split(' ')[1]} dev ${each.split(' ')[0]}`),
+        up(['lo', ...linksOf(name)]),
+      ].join('\n'),
+    })),
+  ]);
+  await agent.ask({ what: 'settings', settings: scenario.hosts.map(({ name, sysctls }) => [name, sysctls]) });
+  await ran(run, scenario.hosts.flatMap(commandsOf));
+  await agent.ask({ what: 'watch', ports: PORTS });
+}
+
+function commandsOf({ name, routes, rules, tables }: Host): readonly Command[] {
+  const ip = [4, 6].flatMap((family): readonly Command[] => {
+    const of = (lines: readonly string[], what: string): readonly string[] =>
+      lines.flatMap((line) => (line.startsWith(`-${family} `) ? [`${what} add ${line.slice(3)}`] : []));
+    const lines = [...of(routes, 'route'), ...of(rules, 'rule')];
+    return lines.length === 0 ? [] : [{ space: name, argv: ['ip', `-${family}`, '-b', '-'], stdin: lines.join('\n') }];
+  });
+  return [...ip, { space: name, argv: ['nft', '-f', '-'], stdin: printTables([PROBE, ...tables]) }];
+}
+
+async function ran(run: Run, commands: readonly Command[]): Promise<void> {
+  for (const [index, { status, stderr }] of (await run(commands)).entries()) {
+    const command = commands[index];
+    if (status !== 0)
+      throw new BuildError(`${command?.space}: ${command?.argv.join(' ')}: ${stderr}\n${command?.stdin}`);
+  }
+}
+
+/** By the driver, as a live host is read. */
+async function observe(space: string, run: Run): Promise<HostState> {
+  const runAll: Transport['runAll'] = (commands) => run(commands.map((command) => ({ space, ...command })));
+  const no = (): Promise<never> => Promise.reject(new Error('the fuzzer writes no files'));
+  const transport: Transport = {
+    host: space,
+    runAll,
+    async run(command) {
+      const [output] = await runAll([command]);
+      if (output === undefined) throw new Error('no output');
+      return output;
+    },
+    ...{ readFile: no, writeFile: no, removeFile: no },
+    stateFolder: () => Promise.resolve('/run/fuzz'),
+  };
+  const support = { wireguard: 'absent', vxlan: 'absent', flowtables: 'absent' } as const;
+  const { state } = await linuxDriver(transport, { support: Promise.resolve(support) }).observe(
+    new AbortController().signal,
+  );
+  return state;
+}

@@ -1,0 +1,273 @@
+/** Draws a network: hosts in a tree of veth, an outside link on some, ways between all of them, and what disturbs these ways. */
+import type { Random } from './random.ts';
+import type { Cable, Host, Scenario } from './scenario.ts';
+
+/** What rules and packets are drawn from. */
+export interface Ground {
+  readonly scenario: Omit<Scenario, 'flows'>;
+  /** Addresses of the hosts, of neighbours outside, and some that nobody has. */
+  readonly addresses: Readonly<Record<4 | 6, readonly [string, ...string[]]>>;
+  readonly prefixes: Readonly<Record<4 | 6, readonly [string, ...string[]]>>;
+  readonly linksOf: ReadonlyMap<string, readonly [string, ...string[]]>;
+  readonly outside: readonly { readonly host: string; readonly link: string; readonly number: number }[];
+  readonly ownOf: ReadonlyMap<string, Readonly<Record<4 | 6, readonly [string, ...string[]]>>>;
+}
+
+export const MARKS = ['0x1', '0x2', '0x3', '0x10', '0xff00', '0x80000001'] as const;
+export const MASKS = ['0xffffffff', '0x1', '0xf', '0xff00', '0xfffffffe'] as const;
+const TABLES = ['100', '101', '102'] as const;
+const FAMILIES = [4, 6] as const;
+
+const addressOn = (family: 4 | 6, network: number, host: number): string =>
+  family === 4 ? `10.${network}.0.${host}` : `fd00:${network}::${host}`;
+const prefixOf = (family: 4 | 6, network: number): string =>
+  family === 4 ? `10.${network}.0.0/24` : `fd00:${network}::/64`;
+
+export function drawNetwork(random: Random, seed: number): Ground {
+  const count = 2 + random.below(4);
+  const names = Array.from({ length: count }, (_, index) => `h${index}`);
+  const cables: Cable[] = [];
+  const addresses = new Map<string, string[]>(names.map((name) => [name, []]));
+  const links = new Map<string, [string, ...string[]]>();
+  const own = new Map(names.map((name) => [name, { 4: [] as string[], 6: [] as string[] }]));
+  const edges: {
+    readonly a: string;
+    readonly b: string;
+    readonly network: number;
+    readonly ab: string;
+    readonly ba: string;
+  }[] = [];
+  const give = (
+    host: string,
+    link: string,
+    family: 4 | 6,
+    network: number,
+    number: number,
+    length = family === 4 ? 24 : 64,
+  ): void => {
+    addresses.get(host)?.push(`${link} ${addressOn(family, network, number)}/${length}`);
+    own.get(host)?.[family].push(addressOn(family, network, number));
+  };
+  const addLink = (host: string, link: string): void => {
+    const known = links.get(host);
+    if (known === undefined) links.set(host, [link]);
+    else known.push(link);
+  };
+  for (let index = 1; index < count; index++) {
+    const [a, b] = [`h${random.below(index)}`, `h${index}`];
+    const [ab, ba] = [`to${index}`, `up${index}`];
+    edges.push({ a, b, network: index, ab, ba });
+    cables.push({
+      ends: [
+        { host: a, link: ab },
+        { host: b, link: ba },
+      ],
+    });
+    addLink(a, ab);
+    addLink(b, ba);
+    for (const family of FAMILIES) {
+      give(a, ab, family, index, 1);
+      give(b, ba, family, index, 2);
+    }
+  }
+  const outside: { host: string; link: string; number: number }[] = [];
+  for (const [index, host] of names.entries()) {
+    if (index !== 0 && !random.chance(0.5)) continue;
+    for (const link of random.chance(0.25) ? ['out', 'alt'] : ['out']) {
+      const number = (link === 'out' ? 100 : 150) + index;
+      outside.push({ host, link, number });
+      cables.push({ ends: [{ host, link }] });
+      addLink(host, link);
+      for (const family of FAMILIES) give(host, link, family, number, 1);
+    }
+  }
+  for (const [index, host] of names.entries())
+    if (random.chance(0.4))
+      for (const family of FAMILIES) give(host, 'lo', family, 200 + index, 1, family === 4 ? 32 : 128);
+
+  const hosts = names.map((name): Host => {
+    const far = waysFrom(name, edges);
+    const routes: string[] = [];
+    const rules: string[] = [];
+    for (const family of FAMILIES) {
+      const hop = (neighbour: string): string => {
+        const edge = edges.find(({ a, b }) => (a === name && b === neighbour) || (b === name && a === neighbour));
+        return edge === undefined ? '' : addressOn(family, edge.network, edge.a === name ? 2 : 1);
+      };
+      const targets: { readonly prefix: string; readonly owner: string }[] = [
+        ...edges.map(({ b, network }) => ({ prefix: prefixOf(family, network), owner: b })),
+        ...outside.map(({ host, number }) => ({ prefix: prefixOf(family, number), owner: host })),
+        ...names.flatMap((host, index) =>
+          addresses.get(host)?.some((each) => each.startsWith('lo ')) === true
+            ? [{ prefix: `${addressOn(family, 200 + index, 1)}/${family === 4 ? 32 : 128}`, owner: host }]
+            : [],
+        ),
+      ];
+      const neighbours = edges.flatMap(({ a, b }) => (a === name ? [b] : b === name ? [a] : []));
+      for (const { prefix, owner } of targets) {
+        const by = far.get(owner);
+        const isMine =
+          owner === name ||
+          edges.some(({ a, b, network }) => (a === name || b === name) && prefix === prefixOf(family, network));
+        if (by !== undefined && !isMine && random.chance(0.93)) routes.push(`-${family} ${prefix} via ${hop(by)}`);
+      }
+      const away = outside.filter(({ host }) => host === name);
+      const gateways = [
+        ...neighbours.map((neighbour) => `via ${hop(neighbour)}`),
+        ...away.map(({ number, link }) => `via ${addressOn(family, number, 254)} dev ${link}`),
+        ...away.map(({ link }) => `dev ${link}`),
+      ];
+      const [first, ...rest] = gateways;
+      if (first === undefined) continue;
+      const ways: readonly [string, ...string[]] = [first, ...rest];
+      if (random.chance(0.4)) routes.push(`-${family} default ${random.pick(ways)}`);
+      const pool = targets.map(({ prefix }) => prefix);
+      const somewhere = (): string => pool[random.below(pool.length)] ?? 'default';
+      for (const table of TABLES)
+        if (random.chance(0.5))
+          for (const route of random.times(1, 3, () =>
+            drawRoute(random, random.chance(0.4) ? 'default' : somewhere(), ways),
+          ))
+            routes.push(`-${family} ${route} table ${table}`);
+      if (random.chance(0.3)) {
+        const specific = `${addressOn(family, random.pick([1, 100, 101, 200]), random.pick([1, 2, 50]))}/${family === 4 ? 32 : 128}`;
+        routes.push(`-${family} ${drawRoute(random, specific, ways)} metric 7`);
+      }
+      const names4 = links.get(name) ?? ['lo'];
+      if (random.chance(0.5))
+        for (const rule of random.times(1, 4, () => drawRule(random, family, somewhere, names4)))
+          rules.push(`-${family} ${rule}`);
+    }
+    return {
+      ...{ name, addresses: addresses.get(name) ?? [], routes: eachOnce(routes), rules: eachOnce(rules), tables: [] },
+      sysctls: drawSysctls(random, links.get(name) ?? ['lo']),
+    };
+  });
+  const all = (family: 4 | 6): readonly [string, ...string[]] => [
+    addressOn(family, 203, 7),
+    ...names.flatMap((name) => own.get(name)?.[family] ?? []),
+    ...outside.flatMap(({ number }) => [addressOn(family, number, 50), addressOn(family, number, 51)]),
+  ];
+  return {
+    scenario: { seed, hosts, cables },
+    addresses: { 4: all(4), 6: all(6) },
+    prefixes: {
+      4: [
+        '10.0.0.0/8',
+        ...edges.map(({ network }) => prefixOf(4, network)),
+        ...outside.map(({ number }) => prefixOf(4, number)),
+      ],
+      6: [
+        'fd00::/16',
+        ...edges.map(({ network }) => prefixOf(6, network)),
+        ...outside.map(({ number }) => prefixOf(6, number)),
+      ],
+    },
+    linksOf: links,
+    outside,
+    ownOf: new Map([...own].map(([name, each]) => [name, { 4: atLeastOne(each[4]), 6: atLeastOne(each[6]) }])),
+  };
+}
+
+const atLeastOne = (list: readonly string[]): readonly [string, ...string[]] => [
+  list[0] ?? '10.1.0.1',
+  ...list.slice(1),
+];
+
+/** The kernel takes no second route to one prefix in one table (and of one metric), and no rule twice. */
+const eachOnce = (lines: readonly string[]): readonly string[] => {
+  const keyOf = (line: string): string =>
+    line.includes('priority')
+      ? line
+      : `${line.slice(0, 2)} ${/\S+[.:]\S+|default/.exec(line)?.[0]} ${/(?:table|metric) \S+$/.exec(line)?.[0]}`;
+  return lines.filter((line, at) => lines.findIndex((other) => keyOf(other) === keyOf(line)) === at);
+};
+
+function drawRoute(random: Random, target: string, ways: readonly [string, ...string[]]): string {
+  const kind = random.below(12);
+  if (kind === 0) return `blackhole ${target}`;
+  if (kind === 1) return `unreachable ${target}`;
+  if (kind === 2) return `prohibit ${target}`;
+  if (kind === 3) return `throw ${target}`;
+  return `${target} ${random.pick(ways)}`;
+}
+
+function drawRule(
+  random: Random,
+  family: 4 | 6,
+  somewhere: () => string,
+  links: readonly [string, ...string[]],
+): string {
+  const words: string[] = [];
+  if (random.chance(0.1)) words.push('not');
+  if (random.chance(0.3)) words.push(`from ${somewhere()}`);
+  if (random.chance(0.3)) words.push(`to ${somewhere()}`);
+  if (random.chance(0.25)) words.push(`iif ${random.pick(['lo', ...links])}`);
+  if (random.chance(0.45)) words.push(`fwmark ${random.pick(MARKS)}/${random.pick(MASKS)}`);
+  if (random.chance(0.12)) words.push('ipproto udp');
+  if (random.chance(0.12)) words.push('ipproto udp dport 5000-5001');
+  if (random.chance(0.06)) words.push(`ipproto udp sport 4${random.below(3)}000`);
+  const selectors = dedupe(words);
+  // The default ones keep working: most rules come between local (0) and main (32766), some before and after.
+  const priority = random.pick([100, 110, 120, 130, 1000, 32_766, 33_000]);
+  const action = random.below(14);
+  const what =
+    action === 0
+      ? 'unreachable'
+      : action === 1
+        ? 'blackhole'
+        : action === 2
+          ? 'prohibit'
+          : action === 3
+            ? 'nop'
+            : action === 4
+              ? `goto ${random.pick([120, 1000, 32_766, 32_767])}`
+              : `lookup ${random.pick([...TABLES, 'main'])}`;
+  const target = Number(what.split(' ')[1]);
+  const safe = what.startsWith('goto') && target <= priority ? 'nop' : what;
+  const suppress =
+    safe.startsWith('lookup') && random.chance(0.3)
+      ? ` suppress_prefixlength ${random.pick([0, 8, family === 4 ? 24 : 64])}`
+      : '';
+  return `${[...selectors, `priority ${priority}`, safe].join(' ')}${suppress}`;
+}
+
+const dedupe = (words: readonly string[]): readonly string[] =>
+  words.filter((word, at) => words.findIndex((other) => other.split(' ')[0] === word.split(' ')[0]) === at);
+
+function drawSysctls(random: Random, links: readonly string[]): readonly (readonly [string, string])[] {
+  const forwards = random.chance(0.93) ? '1' : '0';
+  const set: (readonly [string, string])[] = [
+    ['net/ipv4/ip_forward', forwards],
+    ['net/ipv6/conf/all/forwarding', random.chance(0.93) ? '1' : '0'],
+    ['net/ipv4/conf/all/rp_filter', random.chance(0.7) ? '0' : random.pick(['1', '2'])],
+  ];
+  if (random.chance(0.2)) set.push(['net/ipv4/conf/all/src_valid_mark', '1']);
+  if (random.chance(0.15)) set.push(['net/ipv4/conf/all/accept_local', '1']);
+  for (const link of links) {
+    if (random.chance(0.3)) set.push([`net/ipv4/conf/${link}/rp_filter`, random.pick(['0', '1', '2'])]);
+    if (random.chance(0.08)) set.push([`net/ipv4/conf/${link}/forwarding`, random.pick(['0', '1'])]);
+    if (random.chance(0.08)) set.push([`net/ipv4/conf/${link}/accept_local`, '1']);
+    if (random.chance(0.08)) set.push([`net/ipv4/conf/${link}/src_valid_mark`, '1']);
+    if (random.chance(0.05)) set.push([`net/ipv6/conf/${link}/forwarding`, '0']);
+  }
+  return set;
+}
+
+/** From `name`, the neighbour by which each other host is reached. */
+function waysFrom(
+  name: string,
+  edges: readonly { readonly a: string; readonly b: string }[],
+): ReadonlyMap<string, string> {
+  const by = new Map<string, string>();
+  const queue = edges.flatMap(({ a, b }) => (a === name ? [[b, b]] : b === name ? [[a, a]] : []));
+  for (let each = queue.shift(); each !== undefined; each = queue.shift()) {
+    const [host = '', first = ''] = each;
+    if (host === name || by.has(host)) continue;
+    by.set(host, first);
+    for (const { a, b } of edges)
+      if (a === host) queue.push([b, first]);
+      else if (b === host) queue.push([a, first]);
+  }
+  return by;
+}

@@ -1,0 +1,255 @@
+/** Draws rulesets in nft's grammar, and the packets that meet them. */
+import { type Ground, MARKS, MASKS } from './network.ts';
+import type { Random } from './random.ts';
+import type { Flow, Scenario, TableText } from './scenario.ts';
+
+/** Every port is listened on, on every host. */
+export const PORTS = [53, 80, 443, 5000, 5001, 5002, 8080, 30_000, 30_001] as const;
+const SOURCE_PORTS = [40_000, 40_001, 41_000, 42_000] as const;
+
+type Hook = 'prerouting' | 'input' | 'forward' | 'output' | 'postrouting';
+const HOOKS: readonly [Hook, ...Hook[]] = ['prerouting', 'input', 'forward', 'output', 'postrouting'];
+type TableFamily = TableText['family'];
+
+/** Where a rule stands: what it may say depends on it. */
+interface Place {
+  readonly random: Random;
+  readonly ground: Ground;
+  readonly host: string;
+  readonly family: TableFamily;
+  readonly hook: Hook;
+  readonly type: 'filter' | 'nat' | 'route';
+  readonly beforeConntrack: boolean;
+  /** Chains without a hook that may be jumped to, and named sets and maps, by family of their addresses. */
+  readonly jumps: readonly string[];
+  readonly named: boolean;
+}
+
+export function drawScenario(random: Random, ground: Ground, flows: number): Scenario {
+  const hosts = ground.scenario.hosts.map((host) => ({ ...host, tables: drawTables(random, ground, host.name) }));
+  return { ...ground.scenario, hosts, flows: Array.from({ length: flows }, () => drawFlow(random, ground)) };
+}
+
+function drawTables(random: Random, ground: Ground, host: string): readonly TableText[] {
+  if (random.chance(0.12)) return [];
+  return random.times(1, 3, (index) => drawTable(random, ground, host, index));
+}
+
+const versionOf = ({ random, family }: Pick<Place, 'random' | 'family'>): 4 | 6 =>
+  family === 'ip' ? 4 : family === 'ip6' ? 6 : random.pick([4, 6]);
+
+function drawTable(random: Random, ground: Ground, host: string, index: number): TableText {
+  const family = random.pick<TableFamily>(['inet', 'inet', 'ip', 'ip6']);
+  const versions = family === 'inet' ? ([4, 6] as const) : family === 'ip' ? ([4] as const) : ([6] as const);
+  const sets = versions.flatMap((version) => drawSets(random, ground, version));
+  const base = { random, ground, host, family, named: true };
+  const inner = random.times(0, 2, (at) => {
+    const place: Place = {
+      ...base,
+      hook: 'forward',
+      type: 'filter',
+      beforeConntrack: false,
+      jumps: at === 0 ? [] : ['inner0'],
+    };
+    return { name: `inner${at}`, head: '', rules: random.times(1, 3, () => drawRule({ ...place })) };
+  });
+  const jumps = inner.map(({ name }) => name);
+  const chains = random.times(1, 4, (at) => {
+    const type = random.pick(['filter', 'filter', 'filter', 'nat', 'nat', 'route'] as const);
+    const hook =
+      type === 'route'
+        ? 'output'
+        : type === 'nat'
+          ? random.pick<Hook>(['prerouting', 'input', 'output', 'postrouting', 'postrouting'])
+          : random.pick(HOOKS);
+    const priority =
+      type === 'nat'
+        ? hook === 'prerouting' || hook === 'output'
+          ? random.pick([-100, -100, -90, -110])
+          : random.pick([100, 100, 90, 110])
+        : random.pick([-300, -250, -150, -150, -10, 0, 0, 0, 10, 50, 150, 300]);
+    const policy = type === 'filter' && random.chance(0.08) ? 'drop' : 'accept';
+    const place: Place = {
+      ...base,
+      hook,
+      type,
+      beforeConntrack: priority < -200,
+      jumps: type === 'nat' || priority < -200 ? [] : jumps,
+    };
+    return {
+      name: `c${at}`,
+      head: `type ${type} hook ${hook} priority ${priority}; policy ${policy};`,
+      rules: random.times(1, 4, () => drawRule(place)),
+    };
+  });
+  return { family, name: `t${index}`, sets, chains: [...inner, ...chains] };
+}
+
+const word = (version: 4 | 6): 'ip' | 'ip6' => (version === 4 ? 'ip' : 'ip6');
+const distinct = (list: readonly string[]): readonly string[] => [...new Set(list)];
+
+function drawSets(random: Random, ground: Ground, version: 4 | 6): readonly string[] {
+  const type = version === 4 ? 'ipv4_addr' : 'ipv6_addr';
+  const address = (): string => random.pick(ground.addresses[version]);
+  const port = (): string => String(random.pick(PORTS));
+  const some = (make: () => string): string => distinct(random.times(1, 4, make)).join(', ');
+  const keyed = (key: () => string, value: () => string): string => {
+    const keys = distinct(random.times(1, 4, key));
+    return keys.map((each) => `${each} : ${value()}`).join(', ');
+  };
+  const isPrefix = random.chance(0.5);
+  const first = isPrefix ? random.pick(ground.prefixes[version]) : `${ground.addresses[version][1] ?? address()}`;
+  return [
+    `set a${version} { type ${type}; elements = { ${some(address)} }; }`,
+    `set i${version} { type ${type}; flags interval; elements = { ${first} }; }`,
+    `set c${version} { type ${type} . inet_service; elements = { ${some(() => `${address()} . ${port()}`)} }; }`,
+    `map m${version} { type ${type} : mark; elements = { ${keyed(address, () => random.pick(MARKS))} }; }`,
+    `map d${version} { type inet_service : ${type} . inet_service; elements = { ${keyed(port, () => `${address()} . ${port()}`)} }; }`,
+    `map v${version} { type ${type} : verdict; elements = { ${keyed(address, () => random.pick(['accept', 'drop', 'return', 'continue']))} }; }`,
+  ];
+}
+
+function drawRule(place: Place): string {
+  const { random } = place;
+  const version = versionOf(place);
+  const matches = random.times(place.type === 'nat' ? 0 : 1, 2, () => drawMatch(place, version));
+  return [...matches, drawAction(place, version)].join(' ');
+}
+
+function drawMatch(place: Place, version: 4 | 6): string {
+  const { random, ground, host, hook, beforeConntrack, type } = place;
+  const ip = word(version);
+  const not = random.chance(0.15) ? '!= ' : '';
+  const end = random.pick(['saddr', 'daddr', 'daddr']);
+  const address = (): string => random.pick(ground.addresses[version]);
+  const link = (): string => random.pick(ground.linksOf.get(host) ?? ['lo']);
+  const kinds: (() => string)[] = [
+    () => `${ip} ${end} ${not}${address()}`,
+    () => `${ip} ${end} ${not}${random.pick(ground.prefixes[version])}`,
+    () => `${ip} ${end} ${not}@a${version}`,
+    () => `${ip} ${end} ${not}@i${version}`,
+    () => `${ip} ${end} . udp dport ${not}@c${version}`,
+    () => `${ip} ${end} ${not}{ ${distinct([address(), address()]).join(', ')} }`,
+    () => `udp dport ${not}${random.pick(PORTS)}`,
+    () => `udp dport ${not}{ ${distinct([random.pick(PORTS), random.pick(PORTS)].map(String)).join(', ')} }`,
+    () => `udp dport ${not}5000-5001`,
+    () => `udp sport ${not}${random.pick(SOURCE_PORTS)}`,
+    () => `meta l4proto . th dport ${not}{ udp . ${random.pick(PORTS)} }`,
+    () => `meta mark ${not}${random.pick(MARKS)}`,
+    () => `meta mark and ${random.pick(MASKS)} ${random.pick(['==', '!='])} ${random.pick(['0x0', '0x1', '0x2'])}`,
+    () =>
+      place.family === 'inet' ? `meta nfproto ${version === 4 ? 'ipv4' : 'ipv6'} meta l4proto udp` : 'meta l4proto udp',
+    () => `fib ${random.pick(['daddr', 'saddr'])} type ${not}${random.pick(['local', 'unicast'])}`,
+  ];
+  const hasIn = hook === 'prerouting' || hook === 'input' || hook === 'forward';
+  const isInner = place.type === 'filter' && hook === 'forward';
+  if (hasIn)
+    kinds.push(
+      () => `iifname ${not}"${link()}"`,
+      () => `iifname ${not}{ "${link()}", "lo" }`,
+    );
+  if (!hasIn || isInner)
+    kinds.push(
+      () => `oifname ${not}"${link()}"`,
+      () => `oifname "${random.pick(['to*', 'up*', 'o*'])}"`,
+    );
+  if (hook === 'prerouting') kinds.push(() => `fib saddr . iif oif ${random.pick(['exists', 'missing'])}`);
+  if (!beforeConntrack) {
+    kinds.push(
+      () => `ct state ${not}${random.pick(['new', 'established', 'established,related', 'untracked', 'invalid'])}`,
+      () => `ct direction ${random.pick(['original', 'reply'])}`,
+      () => `ct mark ${not}${random.pick(MARKS)}`,
+      () => `ct mark and ${random.pick(MASKS)} ${random.pick(['==', '!='])} 0x1`,
+    );
+    if (type !== 'nat') kinds.push(() => `ct status ${random.pick(['dnat', 'snat', 'seen-reply', 'confirmed'])}`);
+    kinds.push(
+      () => `ct original ${ip} ${end} ${not}${address()}`,
+      () => `ct reply ${ip} ${end} ${not}${address()}`,
+    );
+  }
+  return (kinds[random.below(kinds.length)] ?? (() => ''))();
+}
+
+function drawAction(place: Place, version: 4 | 6): string {
+  const { random, ground, hook, type, beforeConntrack, jumps } = place;
+  const ip = word(version);
+  const own = random.chance(0.7)
+    ? random.pick(ground.addresses[version])
+    : random.pick(ground.ownOf.get(place.host)?.[version] ?? ground.addresses[version]);
+  const at = (address: string, port?: string): string =>
+    port === undefined ? address : version === 6 ? `[${address}]:${port}` : `${address}:${port}`;
+  const port = String(random.pick(PORTS));
+  if (type === 'nat') {
+    const udp = 'meta l4proto udp';
+    if (hook === 'prerouting' || hook === 'output') {
+      const kinds = [
+        `dnat ${ip} to ${at(own)}`,
+        `${udp} dnat ${ip} to ${at(own, port)}`,
+        `${udp} redirect to :${port}`,
+        `${udp} dnat ${ip} to udp dport map @d${version}`,
+        `meta mark set ${random.pick(MARKS)}`,
+        `ct mark set ${random.pick(MARKS)}`,
+        'accept',
+      ];
+      return kinds[random.below(kinds.length)] ?? 'accept';
+    }
+    const kinds = [
+      ...(hook === 'postrouting'
+        ? ['masquerade', 'masquerade', `${udp} masquerade to :${random.pick([50_000, 40_000])}`]
+        : []),
+      `snat ${ip} to ${at(own)}`,
+      `${udp} snat ${ip} to ${at(own, random.pick(['40000', '50001']))}`,
+      `meta mark set ${random.pick(MARKS)}`,
+      'accept',
+    ];
+    return kinds[random.below(kinds.length)] ?? 'accept';
+  }
+  const kinds = [
+    ...['accept', 'accept', 'return', 'drop', 'counter'],
+    `meta mark set ${random.pick(MARKS)}`,
+    `meta mark set ${random.pick(MARKS)}`,
+    `meta mark set meta mark or ${random.pick(MARKS)}`,
+    `meta mark set meta mark and ${random.pick(MASKS)}`,
+    `meta mark set meta mark xor ${random.pick(MARKS)}`,
+    `meta mark set ${ip} daddr map @m${version}`,
+    `${ip} saddr vmap @v${version}`,
+    `${ip} daddr vmap @v${version}`,
+    `udp dport vmap { ${random.pick(PORTS)} : ${random.pick(['accept', 'drop', 'return'])} }`,
+    ...jumps.map((name) => `${random.pick(['jump', 'goto'])} ${name}`),
+    ...jumps.map((name) => `udp dport vmap { ${random.pick(PORTS)} : jump ${name} }`),
+    ...(hook === 'input' || hook === 'forward' || hook === 'output' ? ['reject'] : []),
+    ...(beforeConntrack && (hook === 'prerouting' || hook === 'output')
+      ? ['notrack', 'notrack', 'ct zone set 1', 'ct original zone set 2', 'ct zone set 1']
+      : []),
+    ...(beforeConntrack
+      ? []
+      : [
+          `ct mark set ${random.pick(MARKS)}`,
+          'ct mark set meta mark',
+          'meta mark set ct mark',
+          `meta mark set ct mark and ${random.pick(MASKS)}`,
+        ]),
+  ];
+  const action = kinds[random.below(kinds.length)] ?? 'accept';
+  // Inner chains are jumped to from every hook.
+  return hook === 'forward' && action === 'reject' ? 'drop' : action;
+}
+
+function drawFlow(random: Random, ground: Ground): Flow {
+  const version = random.pick([4, 6] as const);
+  const addresses = ground.addresses[version];
+  const base = {
+    protocol: 'udp' as const,
+    sourcePort: random.pick(SOURCE_PORTS),
+    port: random.pick(PORTS),
+    to: random.pick(addresses),
+  };
+  const gate = ground.outside[random.below(ground.outside.length)];
+  if (gate === undefined || random.chance(0.35)) {
+    const hosts = ground.scenario.hosts;
+    return { ...base, from: { host: hosts[random.below(hosts.length)]?.name ?? 'h0' } };
+  }
+  const near = version === 4 ? `10.${gate.number}.0.5${random.below(2)}` : `fd00:${gate.number}::5${random.below(2)}`;
+  const source = random.chance(0.8) ? near : random.pick(addresses);
+  return { ...base, from: { host: gate.host, link: gate.link, source } };
+}

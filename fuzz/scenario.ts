@@ -1,0 +1,72 @@
+/** One case as plain data, as it stands in a file of `cases/`: a network, what stands on its hosts, and packets in order. */
+export interface Scenario {
+  readonly seed: number;
+  readonly hosts: readonly Host[];
+  /** A veth between two hosts; or from a host to the outside, which no host of the model is. */
+  readonly cables: readonly Cable[];
+  readonly flows: readonly Flow[];
+}
+
+export interface Host {
+  readonly name: string;
+  /** `LINK ADDRESS/LENGTH`. */
+  readonly addresses: readonly string[];
+  /** Arguments of `ip route add` and `ip rule add`, with the family first: `-4 10.0.0.0/8 via 10.1.0.2`. */
+  readonly routes: readonly string[];
+  readonly rules: readonly string[];
+  /** Paths below /proc/sys and their values, written in this order. */
+  readonly sysctls: readonly (readonly [path: string, value: string])[];
+  readonly tables: readonly TableText[];
+}
+
+export interface Cable {
+  readonly ends: readonly [End, End?];
+}
+
+export interface End {
+  readonly host: string;
+  readonly link: string;
+}
+
+/** In nft's own words, apart as far as the shrinker takes them apart. */
+export interface TableText {
+  readonly family: 'ip' | 'ip6' | 'inet';
+  readonly name: string;
+  /** `set s { type ipv4_addr; elements = { 10.0.0.1 } }`. */
+  readonly sets: readonly string[];
+  readonly chains: readonly { readonly name: string; readonly head: string; readonly rules: readonly string[] }[];
+}
+
+export interface Flow {
+  /** A host that asks by a socket of its own, or what comes in from the outside by a link of a host. */
+  readonly from: { readonly host: string } | { readonly host: string; readonly link: string; readonly source: string };
+  readonly to: string;
+  readonly protocol: 'udp';
+  readonly sourcePort: number;
+  readonly port: number;
+}
+
+export const printTables = (tables: readonly TableText[]): string =>
+  tables
+    .map(({ family, name, sets, chains }) => {
+      const bodies = chains.map((chain) => `chain ${chain.name} {\n${[chain.head, ...chain.rules].join('\n')}\n}`);
+      return `table ${family} ${name} {\n${[...sets, ...bodies].join('\n')}\n}\n`;
+    })
+    .join('');
+
+/** Stands on every host, is read and simulated like all else, and has nft tell which rules a packet meets. */
+export const PROBE: TableText = {
+  ...{ family: 'inet', name: 'probe', sets: [] },
+  chains: [
+    ...(['prerouting', 'output'] as const).map((hook) => ({
+      ...{
+        name: hook,
+        head: `type filter hook ${hook} priority -500;`,
+        rules: ['meta l4proto { tcp, udp } meta nftrace set 1'],
+      },
+    })),
+    ...(['input', 'forward', 'postrouting'] as const).map((hook) => ({
+      ...{ name: hook, head: `type filter hook ${hook} priority -500;`, rules: [] },
+    })),
+  ],
+};
