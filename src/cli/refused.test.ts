@@ -24,7 +24,7 @@ describe('exit status 2, before any host is looked at', () => {
   for (const [what, argv, stderr] of [
     ['no command', [], /^Usage: sallyport/],
     ['an unknown command', ['frobnicate'], /unknown command 'frobnicate'/],
-    ['a command of later days', ['trace', '--from', '192.0.2.1'], /^not yet supported: trace\n$/],
+    ['a command of later days', ['controller', '--x'], /^not yet supported: controller\n$/],
     ['no documents', ['plan'], /required option '-f, --file <path>' not specified/],
     ['a file that is not there', ['plan', '-f', '/nowhere.yaml'], /^\/nowhere\.yaml: no such file/],
     ['an unknown format', ['plan', '-f', 'x', '-o', 'xml'], /Allowed choices are text, json, yaml/],

@@ -64,7 +64,11 @@ function printVerdict(trace: TraceReport, colors: Paint, width: number | undefin
   const seen = trace.clientAddressSeen === undefined ? '' : `, which sees ${trace.clientAddressSeen}`;
   if (works === true) {
     const host = trace.hops.at(-1)?.host ?? 'its end';
-    return wrap(`It works: the packet reaches ${host}${seen}, and the answer comes back.`, width, 0).map(colors.added);
+    const reached =
+      verdict === 'exits'
+        ? `leaves ${host} for a machine that is no Host${seen} and is taken to answer`
+        : `reaches ${host}${seen}`;
+    return wrap(`It works: the packet ${reached}, and the answer comes back.`, width, 0).map(colors.added);
   }
   const broken = reply !== undefined && verdict === 'delivered' ? reply : undefined;
   const what =

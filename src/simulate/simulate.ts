@@ -90,7 +90,9 @@ function answerTo(network: Network, { verdict, host: name, link, packet }: Way):
   if (host === undefined) return undefined;
   if (verdict === 'delivered')
     return { packet: answerPacket(packet, host, mtuTowards(host, packet.source)), host: host.name };
-  if (verdict !== 'exits' || link === undefined) return undefined;
+  // Where some host could not be looked at, a stranger may be that one.
+  const mayBeUnseen = [...network.hosts.values()].some(({ unseen }) => unseen !== undefined);
+  if (verdict !== 'exits' || link === undefined || mayBeUnseen) return undefined;
   const mtu = host.links.get(link)?.mtu ?? ETHERNET_MTU;
   return isOnLink(host, link, packet) || isGuest(host, link, packet.destination)
     ? { packet: answerPacket(packet, undefined, mtu), host: host.name, link }

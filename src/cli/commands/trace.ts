@@ -37,9 +37,9 @@ export async function trace(output: Output, flags: TraceFlags): Promise<number> 
     sightAll(managed, interrupt.signal),
   ]);
   const known = sightingsOf(seen, survey.facts);
-  const network = flags.live === true ? liveOf(set, survey, known) : declaredOf(set, flags.set, survey.facts, known);
   for (const [host, reason] of survey.unreachable)
     output.say(`${host}: ${reason}${flags.live === true ? '' : ' (taken as declared)'}`);
+  const network = flags.live === true ? liveOf(set, survey, known) : declaredOf(set, flags.set, survey.facts, known);
   const flow = placeQuestion(network, question);
   const { traces: all, complete } = simulateAll(network, flow);
   const traces = all.map(

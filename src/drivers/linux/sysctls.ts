@@ -1,9 +1,12 @@
-/** The sysctls that decide on a path of ours, or that change as a side effect of one that does. `*` stands for every interface, `all` and `default`. */
+/** The sysctls that decide on a path of ours, on how a packet is answered, or that change as a side effect of one that does. `*` stands for every interface, `all` and `default`. */
 export const OBSERVED_SYSCTLS: readonly string[] = [
   'net/ipv4/ip_forward',
   'net/ipv4/ip_early_demux',
   'net/ipv4/fwmark_reflect',
   'net/ipv4/tcp_fwmark_accept',
+  'net/ipv4/icmp_echo_ignore_all',
+  'net/ipv6/icmp/echo_ignore_all',
+  'net/ipv6/fwmark_reflect',
   ...each('net/ipv4/conf/*', [
     'forwarding',
     'rp_filter',
