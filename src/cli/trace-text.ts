@@ -34,6 +34,9 @@ const printTrace = (trace: TraceReport, colors: Paint, width: number | undefined
 const STAGE = 12;
 const MARGIN = 3;
 
+/** Between two that decided: a rule of a table and another, a routing rule and its route. */
+const SEVERAL = /; (?=(?:ip6?|inet|netdev|bridge) )|, (?=route )/;
+
 function printWay({ verdict, hops }: WayReport, colors: Paint, width: number | undefined): readonly string[] {
   const lines: string[] = [];
   for (const [index, { host, stage, detail, decidedBy }] of hops.entries()) {
@@ -47,8 +50,9 @@ function printWay({ verdict, hops }: WayReport, colors: Paint, width: number | u
     for (const [at, line] of wrap(detail, width, MARGIN + STAGE).entries())
       lines.push(`${bar}${colors.faint((at === 0 ? stage : '').padEnd(STAGE))}${color(line)}`);
     if (decidedBy === '') continue;
-    for (const line of wrap(decidedBy, width, MARGIN + STAGE))
-      lines.push(`${bar}${' '.repeat(STAGE)}${colors.faint(line)}`);
+    for (const each of decidedBy.split(SEVERAL))
+      for (const line of wrap(each, width, MARGIN + STAGE))
+        lines.push(`${bar}${' '.repeat(STAGE)}${colors.faint(line)}`);
   }
   return lines;
 }
@@ -80,7 +84,7 @@ function printVerdict(trace: TraceReport, colors: Paint, width: number | undefin
   const mend = broken === undefined ? fix : broken.fix;
   return [
     ...wrap(`${what}${why === undefined ? '' : `: ${why}`}.`, width, 0).map(color),
-    ...(mend === undefined ? [] : wrap(`Fix: ${mend}.`, width, 0).map(colors.strong)),
+    ...(mend === undefined ? [] : wrap(`Fix: ${mend}`, width, 0).map(colors.strong)),
   ];
 }
 

@@ -328,6 +328,21 @@ describe('Hosts alone', () => {
     await gw('ip', 'route', 'delete', 'blackhole', '10.8.0.0/24');
   });
 
+  test('IPv6 needs neighbour discovery, which a firewall that lets in TCP alone stops', async () => {
+    await lab.host('server').run(['nft', '-f', '-'], {
+      stdin: 'table inet guard { chain i { type filter hook input priority 0; policy drop; tcp dport 80 accept; }; }',
+    });
+    await gw('ip', '-6', 'neigh', 'flush', 'dev', 's0');
+    expect([await ask(), await ask('fd02::2')]).toEqual([true, false]);
+    const trace = await one(lab, '--live', '--from', 'fd01::2', '--to', '[fd02::2]:80/tcp');
+    expect(trace).toMatchObject({
+      ...{ works: false, verdict: 'unreachable' },
+      reason: 'neighbour discovery on eth0 of server: inet guard i: policy drop',
+    });
+    expect(await one(lab, ...FROM, '--to', '10.2.0.2:80/tcp')).toMatchObject({ works: true });
+    await lab.host('server').run(['nft', 'flush', 'ruleset']);
+  });
+
   test('a host that cannot be looked at: what comes there is not known', async () => {
     const gone = HOSTS.replace('netns: { name: server }', 'netns: { name: gone }');
     const { stdout, stderr, status } = await run(lab, [...FROM, '--to', '10.2.0.2:80/tcp', '-o', 'json'], gone);

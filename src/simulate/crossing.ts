@@ -1,5 +1,5 @@
 /** What lies beyond a link: the far end of a tunnel, a host on the same network, the Internet, or nothing known. */
-import { type Address, lookupPrefix, printAddress, sameAddress } from '../net/index.ts';
+import { type Address, lookupPrefix, printAddress, printPrefix, sameAddress } from '../net/index.ts';
 import { evaluate, type PacketContext, printReference } from '../nftables/index.ts';
 import { type Link, lookupRoute } from '../routing/index.ts';
 import { isPendingKey, printKey, sameKey, type WireGuardPeer } from '../wireguard/index.ts';
@@ -14,7 +14,7 @@ import {
 } from './network.ts';
 import { type Packet, printPacket } from './packet.ts';
 import { type End, end, type Origin, type Recorder } from './trace.ts';
-import { wiredTo } from './wiring.ts';
+import { neighbourKey, wiredTo } from './wiring.ts';
 
 export type Crossing =
   /** `hardware`: of the link it left by, where both are on one network. */
@@ -50,6 +50,10 @@ export function cross(
   const wired = wiredTo(network, from, nexthop);
   if (wired !== undefined && !isHome(origin, from, packet)) {
     if ('kind' in wired) return wired;
+    const there = network.hosts.get(wired.host);
+    const isKnown = network.wires.neighbours.has(neighbourKey(from, nexthop));
+    const unheard = there === undefined || isKnown ? undefined : discover(host, from.link, there, wired.link, nexthop);
+    if (unheard !== undefined) return unheard;
     return { kind: 'arrives', at: wired, packet, ...(link.mac !== undefined && { hardware: link.mac }) };
   }
   const outside = host.openLinks.has(from.link) ? withOuterSource(host, packet) : packet;
@@ -115,7 +119,10 @@ function crossWireGuard(
     const key = isPendingKey(peer.publicKey) ? 'a peer to come' : printKey(peer.publicKey);
     return end('exits', `${printPacket(packet)} leaves ${host.name} by ${link} for ${key}`);
   }
-  record(host.name, 'wireguard', () => ({ detail: `by ${link} to ${far.host}` }));
+  record(host.name, 'wireguard', () => ({
+    detail: `by ${link} to ${far.host}${peer.latestHandshake === undefined ? ' (no handshake was seen: taken to be up)' : ''}`,
+    decidedBy: `${link}: peer ${printKey(peer.publicKey)}, allowed IPs ${peer.allowedIps.map(printPrefix).join(', ')}`,
+  }));
   const there = network.hosts.get(far.host)?.cryptokeys.get(far.link);
   const believed = there === undefined ? undefined : lookupPrefix(there.peers, packet.source);
   if (believed === undefined || !isOwnKey(host, keys.device.publicKey, believed.value)) {
@@ -216,8 +223,18 @@ function letsIn(host: SimulatedHost, message: Message): End | undefined {
     const { verdict, decidedBy } = evaluate(host.ruleset, { hook, type: 'filter' }, packet);
     const by = decidedBy === undefined ? '' : printReference(decidedBy);
     const what = `neighbour discovery on ${message.iif} of ${host.name}: ${by}`;
+    const asPacket = {
+      ...{ source: message.source, destination: message.destination },
+      ...{ protocol: 58, sourcePort: 0, destinationPort: 0, mark: 0 },
+    };
     if (verdict === 'undecided') return end('undecided', what);
-    if (verdict !== 'accept') return end('unreachable', what);
+    if (verdict !== 'accept') {
+      return end(
+        'unreachable',
+        what,
+        decidedBy && { kind: 'rule', host: host.name, at: decidedBy, packet: asPacket, answer: false },
+      );
+    }
   }
   return undefined;
 }

@@ -132,6 +132,7 @@ function leave(passage: Passage): Left {
 
 /** A packet that the host itself sends. A mark set in a chain of type route, and a translated destination, have the way looked up again. */
 export function send(passage: Passage): Left {
+  passage.record(passage.host.name, 'socket', () => ({ detail: `${printPacket(passage.packet)} is sent` }));
   const first = lookup(passage);
   if (first.kind !== 'route' && first.kind !== 'local') return noWay(passage.host, passage.packet, first);
   // Which of several it would be does not matter while a mark may still change it.

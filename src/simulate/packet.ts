@@ -66,8 +66,13 @@ export const printDestination = ({ destination, protocol, destinationPort }: Tup
     ? `${printAddress(destination)}/icmp`
     : `${printEnd(destination, destinationPort)}/${nameOf(protocol)}`;
 
-const printEnd = (address: Address, port: number): string =>
-  address.family === 6 ? `[${printAddress(address)}]:${port}` : `${printAddress(address)}:${port}`;
+/** `192.0.2.7:80`; without a port the address alone. */
+export const printEnd = (address: Address, port: number | undefined): string =>
+  port === undefined
+    ? printAddress(address)
+    : address.family === 6
+      ? `[${printAddress(address)}]:${port}`
+      : `${printAddress(address)}:${port}`;
 
 /** `192.0.2.7:40000 → 198.51.100.10:80/tcp`, `192.0.2.7 → 198.51.100.10/icmp`. */
 export const printPacket = (tuple: Tuple): string =>

@@ -26,7 +26,7 @@ import {
   type Zone,
 } from './connections.ts';
 import type { SimulatedHost } from './network.ts';
-import { familyOf, isIcmp, type Packet, printPacket, tupleOf } from './packet.ts';
+import { familyOf, isIcmp, type Packet, printEnd, printPacket, tupleOf } from './packet.ts';
 import { type End, end, type Recorder } from './trace.ts';
 
 /** It changes as the packet goes; made anew for each host the packet comes to. */
@@ -239,6 +239,7 @@ function runConfirm({ tracked, connections, host, packet }: Passage): End | unde
 function runTranslation(passage: Passage, hook: Hook, half: Half, reroute?: () => End | undefined): End | undefined {
   const { host, tracked, packet } = passage;
   if (tracked === undefined || !host.translates[familyOf(packet)]) return undefined;
+  let chosen: Translation | undefined;
   if (tracked.state === 'new' && !tracked.connection.settled.has(half)) {
     const evaluation = evaluate(host.ruleset, { hook, type: 'nat' }, contextOf(passage));
     const ended = judge(passage, hook, evaluation);
@@ -246,12 +247,24 @@ function runTranslation(passage: Passage, hook: Hook, half: Half, reroute?: () =
     const { connectionMark, mark, translation } = evaluation.changes;
     if (connectionMark !== undefined) tracked.connection.mark = connectionMark;
     if (mark !== undefined) passage.packet = { ...passage.packet, mark };
+    chosen = translation;
     const to = translation === undefined ? {} : targetOf(passage, translation);
     if ('kind' in to) return to;
     settle(passage.connections, tracked.connection, half, to, passage.freePort);
   }
   passage.packet = translated(passage.packet, tracked, half);
+  // A rule that names the new address was told already.
+  if (chosen?.kind !== 'dnat' && chosen?.kind !== 'snat') recordTranslated(passage, hook, half, packet);
   return passage.packet.destination.value === packet.destination.value ? undefined : reroute?.();
+}
+
+function recordTranslated({ host, record, packet, tracked }: Passage, hook: Hook, half: Half, before: Packet): void {
+  const end = (each: Packet): string => printEnd(each[half], isIcmp(each) ? undefined : each[`${half}Port`]);
+  if (end(packet) === end(before)) return;
+  record(host.name, hook, () => ({
+    detail: `${half} ${end(before)} becomes ${end(packet)}`,
+    ...(tracked !== undefined && { decidedBy: `conntrack: ${printPacket(tracked.connection.original)}` }),
+  }));
 }
 
 function targetOf(

@@ -33,6 +33,7 @@ const reportWay = ({ verdict, reason, cause, hops }: Way, works: boolean | 'unde
   works,
   verdict,
   ...(reason !== undefined && { reason }),
-  ...(cause !== undefined && { fix: fixOf(cause) }),
+  // What is not known needs a look first, not a change.
+  ...(cause !== undefined && verdict !== 'undecided' && { fix: fixOf(cause) }),
   hops,
 });

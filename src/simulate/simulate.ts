@@ -168,7 +168,8 @@ function follow(network: Network, { connections, origin, keepsHops, draws, freeP
   const record: Recorder = (host, stage, tell) => {
     if (!keepsHops) return;
     const { detail, decidedBy = '' } = tell();
-    hops.push({ host, stage, detail, decidedBy });
+    // What was changed and changed back is no news.
+    if (detail !== '') hops.push({ host, stage, detail, decidedBy });
   };
   let packet = start.packet;
   let arrived = packet;
@@ -221,7 +222,10 @@ function follow(network: Network, { connections, origin, keepsHops, draws, freeP
     const crossing = cross(network, { from, nexthop: left.nexthop, packet }, origin, record);
     if (crossing.kind === 'end') return { ...endOf(crossing), hops, through, packet, arrived, ...from };
     packet = { ...crossing.packet, mark: 0 };
-    if (crossing.kind === 'returns')
+    if (crossing.kind === 'returns') {
+      record(host.name, 'delivered', () => ({
+        detail: `by ${from.link} back to who asked: ${printPacket(crossing.packet)}`,
+      }));
       return {
         verdict: 'delivered',
         hops,
@@ -231,6 +235,7 @@ function follow(network: Network, { connections, origin, keepsHops, draws, freeP
         link: from.link,
         ...(tunnelMtu !== undefined && { tunnelMtu }),
       };
+    }
     at = crossing.at;
     hardware = crossing.hardware;
   }

@@ -42,7 +42,8 @@ export function wireHosts(hosts: readonly WiredHost[]): Wires {
   return { segments, neighbours };
 }
 
-const neighbourKey = (from: TunnelPlug, address: Address): string => `${plugKey(from)} ${printAddress(address)}`;
+/** How `Wires` names a neighbour. */
+export const neighbourKey = (from: TunnelPlug, address: Address): string => `${plugKey(from)} ${printAddress(address)}`;
 
 /**
  * The other end of each veth, by `HOST LINK`. A veth knows its peer's index and which namespace that counts in; the namespace's name
