@@ -38,7 +38,7 @@ export function stepOf(statement: Statement, tables: TableSets): Step {
     case 'redirect':
       return localTranslationStep(statement, tables);
     case 'reject':
-      return () => 'reject';
+      return rejectStep(statement.type);
     case 'notrack':
       return (registers) => {
         registers.notrack = true;
@@ -53,6 +53,20 @@ export function stepOf(statement: Statement, tables: TableSets): Step {
     case 'opaque':
       return opaqueStep(statement.json);
   }
+}
+
+const TCP = 6;
+
+/**
+ * nft asks for the header that the answer needs, and leaves that test out when it lists the rule (netlink_delinearize.c,
+ * stmt_reject_postprocess): with `icmp` it ends the rule for IPv6, with `tcp reset` for all but TCP.
+ */
+function rejectStep(type: string | undefined): Step {
+  return ({ packet: { family, protocol } }) => {
+    if (type === 'icmp' && family !== 4) return 'break';
+    if (type === 'icmpv6' && family !== 6) return 'break';
+    return type === 'tcp reset' && protocol !== TCP ? 'break' : 'reject';
+  };
 }
 
 type Update = Extract<Statement, { readonly kind: 'update' }>;

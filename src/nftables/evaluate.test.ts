@@ -148,6 +148,16 @@ describe('chains', () => {
     ],
     ['a table of the other family', [table('a', [forward('f', 0, rule(drop))], { family: 'ip6' })], 'accept'],
     ['a reject', [table('a', [forward('f', 0, rule(reject()))])], 'reject by inet a f: reject'],
+    [
+      'a reject of the other family, whose test nft does not list',
+      [table('a', [forward('f', 0, rule(reject('icmpv6')))])],
+      'accept',
+    ],
+    [
+      'a reject of its own family',
+      [table('a', [forward('f', 0, rule(reject('icmp')))])],
+      'reject by inet a f: reject with icmp',
+    ],
     ['a missing chain', [table('a', [forward('f', 0, rule(jump('gone')))])], /^undecided: there is no chain gone/],
     [
       'a ring',

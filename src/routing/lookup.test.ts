@@ -8,6 +8,7 @@ import {
   lookupPrefixes,
   networkOf,
   parseAddress,
+  parsePrefix,
   printAddress,
   printPrefix,
 } from '../net/index.ts';
@@ -381,4 +382,30 @@ test('each of ten thousand routes is found by the index', () => {
     const result = lookupRoute(index, { destination: { family: 4, value: (BigInt(at) << 16n) + 7n } });
     expect(result.kind === 'route' && result.route).toBe(routes[at]);
   }
+});
+
+test('rules by protocol and ports', () => {
+  const [here, there] = ['192.0.2.0/24', '0.0.0.0/0'].map((text) => parsePrefix(text) ?? expect.fail(text));
+  const link = { name: 'eth0', kind: 'ether', mtu: 1500, up: true } as const;
+  const route = (table: number, destination: typeof here): Route => ({
+    ...{ table, destination: destination ?? expect.fail(), type: 'unicast', link: 'eth0', metric: 0, protocol: 4 },
+  });
+  const rules = readRules(
+    JSON.stringify([
+      { priority: 10, src: 'all', ipproto: 'ipproto-17', dport_start: 5000, dport_end: 5001, table: '100' },
+      { priority: 20, src: 'all', table: '254' },
+    ]),
+    4,
+  );
+  const index = indexRoutes({ rules, routes: [route(100, there), route(254, here)], addresses: [], links: [link] });
+  const destination = parseAddress('192.0.2.7') ?? expect.fail();
+  const priority = (transport?: Flow['transport']): unknown => {
+    const result = lookupRoute(index, { destination, ...(transport && { transport }) });
+    return result.kind === 'route' ? result.rule.priority : result.kind;
+  };
+  const ports = { sourcePort: 1, destinationPort: 5001 };
+  expect(priority({ protocol: 17, ...ports })).toBe(10);
+  expect(priority({ protocol: 6, ...ports })).toBe(20);
+  expect(priority({ protocol: 17, ...ports, destinationPort: 5002 })).toBe(20);
+  expect(priority()).toBe('undecided');
 });

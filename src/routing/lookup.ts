@@ -15,6 +15,15 @@ export interface Flow {
   readonly iif?: string;
   /** The link a local socket is bound to. Counts only without `iif`. */
   readonly oif?: string;
+  /** What rules with `ipproto`, `sport` and `dport` ask for. Absent: not known. */
+  readonly transport?: Transport;
+}
+
+export interface Transport {
+  /** 6 TCP, 17 UDP. */
+  readonly protocol: number;
+  readonly sourcePort: number;
+  readonly destinationPort: number;
 }
 
 export type RouteResult =
@@ -107,8 +116,44 @@ const NO_SELECTORS = new Set(['flow_from', 'flow_to', 'suppress_ifgroup']);
 
 function ruleMatches(index: RouteIndex, rule: RoutingRule, flow: Flow): boolean | 'unknown' {
   const selected = selectorsMatch(index, rule, flow);
-  if (selected && Object.keys(rule.opaque ?? {}).some((name) => !NO_SELECTORS.has(name))) return 'unknown';
-  return selected !== (rule.not === true);
+  if (!selected || rule.opaque === undefined) return selected !== (rule.not === true);
+  const matches = transportMatches(rule.opaque, flow.transport);
+  return matches === 'unknown' ? matches : matches !== (rule.not === true);
+}
+
+const PORTS = ['sport', 'dport'] as const;
+const TRANSPORT = new Set(['ipproto', ...PORTS.flatMap((name) => [name, `${name}_start`, `${name}_end`])]);
+
+/** fib_rule_match's ip_proto and fib_rule_port_inrange; whatever else a rule may select by is not modelled. */
+function transportMatches(
+  opaque: Readonly<Record<string, unknown>>,
+  transport: Transport | undefined,
+): boolean | 'unknown' {
+  const asked = Object.entries(opaque).filter(([name]) => !NO_SELECTORS.has(name));
+  if (asked.some(([name]) => !TRANSPORT.has(name))) return 'unknown';
+  if (asked.length === 0) return true;
+  if (transport === undefined) return 'unknown';
+  if (opaque.ipproto !== undefined) {
+    const number = protocolNumber(opaque.ipproto);
+    if (number === undefined) return 'unknown';
+    if (number !== transport.protocol) return false;
+  }
+  for (const name of PORTS) {
+    const [first, last] = [opaque[`${name}_start`] ?? opaque[name], opaque[`${name}_end`] ?? opaque[name]];
+    if (first === undefined) continue;
+    if (typeof first !== 'number' || typeof last !== 'number') return 'unknown';
+    const port = name === 'sport' ? transport.sourcePort : transport.destinationPort;
+    if (port < first || port > last) return false;
+  }
+  return true;
+}
+
+/** `udp`, or `ipproto-17` where names are not asked for (inet_proto_n2a). */
+function protocolNumber(name: unknown): number | undefined {
+  if (name === 'tcp') return 6;
+  if (name === 'udp') return 17;
+  const number = typeof name === 'string' ? /^ipproto-(\d+)$/.exec(name)?.[1] : undefined;
+  return number === undefined ? undefined : Number(number);
 }
 
 /** fib_rule_match and fib4/fib6_rule_match. A rule that names a link which does not exist matches nothing. */

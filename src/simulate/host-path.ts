@@ -3,7 +3,7 @@ import { type Address, printAddress } from '../net/index.ts';
 import { lookupRoute, printRoute, printRule, type RouteResult } from '../routing/index.ts';
 import type { Tracked } from './connections.ts';
 import type { SimulatedHost } from './network.ts';
-import { familyOf, type Packet, printPacket } from './packet.ts';
+import { familyOf, inverseOf, type Packet, printPacket, transportOf } from './packet.ts';
 import { noWay, type Passage, runEntry, runExit, runForward, runIngress } from './passage.ts';
 import { forwarding, hasNoIpv6, reversePath } from './setting.ts';
 import { fitsInto, fitsOut } from './size.ts';
@@ -42,7 +42,7 @@ export function receive(passage: Passage & { iif: string }): Left {
 function route(passage: Passage & { iif: string }): Left {
   const { host, iif, packet } = passage;
   const { destination, source, mark } = packet;
-  const result = lookupRoute(host.routes, { destination, source, mark, iif });
+  const result = lookupRoute(host.routes, { destination, source, mark, iif, ...transportOf(packet) });
   recordRoute(passage, result);
   if (result.kind !== 'route' && result.kind !== 'local') return noWay(host, packet, result);
   if (result.kind === 'local') {
@@ -69,6 +69,9 @@ function route(passage: Passage & { iif: string }): Left {
   return ended ?? runForward(passage) ?? leave(passage);
 }
 
+const hasAddress = ({ state }: SimulatedHost, link: string): boolean =>
+  state.addresses.some((each) => each.link === link && each.address.address.family === 4);
+
 /** fib_validate_source: a source that is our own is a martian; rp_filter asks for the way back to the source. */
 function checkSource(passage: Passage & { iif: string }, oif: string | undefined): End | undefined {
   const { host, iif, packet } = passage;
@@ -87,19 +90,22 @@ function checkSource(passage: Passage & { iif: string }, oif: string | undefined
   const back = lookupRoute(host.routes, {
     ...{ destination: packet.source, source: packet.destination },
     mark: usesMark ? packet.mark : 0,
+    ...transportOf(inverseOf(packet)),
     // As the kernel asks: as if the answer were made here, or came in by the way out.
     ...(oif !== undefined && { iif: oif }),
   });
   if (back.kind === 'undecided')
     return end('undecided', `the way back of ${printPacket(packet)} on ${host.name}: ${back.why}`);
-  const isBackThere = back.kind === 'route';
-  const byThere = isBackThere && (back.choices ?? [back]).some(({ link }) => link === iif);
-  if (byThere || (mode === 2 && isBackThere)) return undefined;
-  const why = isBackThere ? `the way back goes by ${back.link}` : 'there is no way back';
+  // An own address is a way back too, where accept_local let it come so far; of several next hops any will do, dead or alive.
+  const way = back.kind === 'route' || back.kind === 'local' ? back.route : undefined;
+  const byThere = way !== undefined && (way.nexthops ?? [way]).some(({ link }) => link === iif);
+  // Loose is content with any way, but not on a link without an address.
+  if (byThere || (mode === 2 && way !== undefined && hasAddress(host, iif))) return undefined;
+  const why = way === undefined ? 'there is no way back' : `the way back goes by ${way.link ?? 'other links'}`;
   passage.record(host.name, 'route', () => ({ detail: `the source is not believed: ${why}`, decidedBy: text }));
   const what = `rp_filter on ${host.name}, ${printPacket(packet)} by ${iif}: ${why} (${text})`;
   return end(mode === undefined ? 'undecided' : 'dropped', what, {
-    ...{ kind: 'reversePath', host: host.name, link: iif, source: packet.source, isThere: isBackThere },
+    ...{ kind: 'reversePath', host: host.name, link: iif, source: packet.source, isThere: way !== undefined },
   });
 }
 
@@ -130,10 +136,13 @@ function leave(passage: Passage): Left {
   return { kind: 'leaves', link: oif, nexthop, packet, ...(oif === 'lo' && tracked !== undefined && { tracked }) };
 }
 
-/** A packet that the host itself sends. A mark set in a chain of type route, and a translated destination, have the way looked up again. */
+/**
+ * A packet that the host itself sends. A mark set in a chain of type route, and a translated destination, have the way looked up again.
+ * An IPv6 socket keeps the way by which it found its source (ip6_dst_lookup_tail); an IPv4 one asks once more with it (ip_route_connect).
+ */
 export function send(passage: Passage): Left {
   passage.record(passage.host.name, 'socket', () => ({ detail: `${printPacket(passage.packet)} is sent` }));
-  const first = lookup(passage);
+  const first = lookup(passage, passage.choseSource === true && familyOf(passage.packet) === 6);
   if (first.kind !== 'route' && first.kind !== 'local') return noWay(passage.host, passage.packet, first);
   // Which of several it would be does not matter while a mark may still change it.
   let way: RouteResult = first;
@@ -149,9 +158,13 @@ export function send(passage: Passage): Left {
 const mtuOf = (host: SimulatedHost, result: RouteResult): number | undefined =>
   result.kind === 'route' ? (result.route.mtu ?? host.links.get(result.link)?.mtu) : undefined;
 
-function lookup(passage: Passage): RouteResult {
+function lookup(passage: Passage, hasNoSource = false): RouteResult {
   const { destination, source, mark } = passage.packet;
-  const result = lookupRoute(passage.host.routes, { destination, source, mark });
+  const result = lookupRoute(passage.host.routes, {
+    ...{ destination, mark },
+    ...(!hasNoSource && { source }),
+    ...transportOf(passage.packet),
+  });
   recordRoute(passage, result);
   return result;
 }

@@ -77,3 +77,7 @@ export const printEnd = (address: Address, port: number | undefined): string =>
 /** `192.0.2.7:40000 → 198.51.100.10:80/tcp`, `192.0.2.7 → 198.51.100.10/icmp`. */
 export const printPacket = (tuple: Tuple): string =>
   `${isIcmp(tuple) ? printAddress(tuple.source) : printEnd(tuple.source, tuple.sourcePort)} → ${printDestination(tuple)}`;
+
+/** What routing rules may ask of it; of packets without ports that is not known. */
+export const transportOf = (packet: Tuple): { readonly transport?: Tuple } =>
+  packet.protocol === PROTOCOLS.tcp || packet.protocol === PROTOCOLS.udp ? { transport: packet } : {};

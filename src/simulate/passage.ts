@@ -40,6 +40,8 @@ export interface Passage {
   hardware?: string;
   oif?: string;
   nexthop?: Address;
+  /** Of a packet made here: its source is the one that the routes gave. */
+  choseSource?: true;
   tracked?: Tracked;
   untracked?: true;
   /** `ct original zone set`, between the raw hook and conntrack. */

@@ -210,6 +210,18 @@ test('each way that chance may choose is traced, and can be traced again', () =>
     expect(ends(simulate(network, flow, { draws: startDraws(trace.ways) }))).toBe(ends(trace));
 });
 
+test('a host without a way there does not even ask', () => {
+  const network = buildNetwork([router('server', { links: server.links })], []);
+  const flow: Flow = { from: { kind: 'host', host: 'server' }, to: at('192.0.2.7'), port: 80, protocol: 'tcp' };
+  expect(simulate(network, flow).request).toMatchObject({ verdict: 'unreachable', through: ['server'] });
+});
+
+test('loose rp_filter takes the own address of a host where accept_local does', () => {
+  const sysctls = { 'net/ipv4/conf/all/rp_filter': '2', 'net/ipv4/conf/all/accept_local': '1' };
+  const network = buildNetwork([router('router', { ...lan, sysctls })], []);
+  expect(simulate(network, ask('router', 'wan', '10.0.0.1', '198.51.100.1')).request.verdict).toBe('delivered');
+});
+
 describe('connections', () => {
   const tuple: Tuple = {
     ...{ source: at('192.0.2.7'), destination: at('10.0.0.2'), protocol: 17, sourcePort: 1, destinationPort: 53 },
@@ -229,6 +241,16 @@ describe('connections', () => {
     expect([first?.isEntered, second?.isEntered]).toEqual([true, true]);
     expect(second?.tracked.connection.reply.destinationPort).toBe(2);
     expect(track(table, answer, none)).toMatchObject({ direction: 'reply', connection: first?.tracked.connection });
+  });
+
+  test('of a rule that names the port get no other', () => {
+    const table: ConnectionTable = new Map();
+    const [first, second] = ['192.0.2.7', '192.0.2.8'].map((source) => {
+      const { connection } = track(table, { ...tuple, source: at(source) }, none);
+      settle(table, connection, 'source', { address: at('10.0.0.1'), port: 50_001 });
+      return confirm(table, connection);
+    });
+    expect([first, second]).toEqual([true, false]);
   });
 
   test('whose answers nobody tells apart clash', () => {

@@ -7,8 +7,8 @@ import { cross } from './crossing.ts';
 import { answerPacket, ETHERNET_MTU, mtuTowards, packetOf, TCP_FLAGS } from './flow-packet.ts';
 import { type Left, receive, send } from './host-path.ts';
 import { isOverlay, type Network, type SimulatedHost, type TunnelPlug } from './network.ts';
-import { type Packet, printPacket } from './packet.ts';
-import type { Passage } from './passage.ts';
+import { type Packet, printPacket, transportOf } from './packet.ts';
+import { noWay, type Passage } from './passage.ts';
 import { hear } from './sockets.ts';
 import type { End, Ending, Flow, Hop, Origin, Recorder, Trace, Way } from './trace.ts';
 
@@ -53,10 +53,8 @@ function traceOf(network: Network, flow: Flow, walk: (start: Start) => Way): Omi
     return {
       works: 'undecided',
       request: {
-        verdict: 'undecided',
-        reason: 'no source address',
+        ...unsent(network, flow),
         hops: [],
-        through: [],
         packet: packetOf(flow, flow.to),
         arrived: packetOf(flow, flow.to),
       },
@@ -132,6 +130,8 @@ interface Start {
   readonly link?: string;
   /** It is for a socket that waits, not for the one that asked. */
   readonly asks?: true;
+  /** Its source is the one that the routes gave. */
+  readonly choseSource?: true;
 }
 
 function startOf(network: Network, flow: Flow, tcpFlags?: number): Start | undefined {
@@ -139,9 +139,22 @@ function startOf(network: Network, flow: Flow, tcpFlags?: number): Start | undef
   if (from.kind === 'beyond')
     return { packet: packetOf(flow, from.address, tcpFlags), host: from.host, link: from.link, asks: true };
   const routes = network.hosts.get(from.host)?.routes;
-  const way = routes === undefined ? undefined : lookupRoute(routes, { destination: to });
+  const way =
+    routes === undefined ? undefined : lookupRoute(routes, { destination: to, ...transportOf(packetOf(flow, to)) });
   const source = from.address ?? (way !== undefined && 'source' in way ? way.source : undefined);
-  return source === undefined ? undefined : { packet: packetOf(flow, source, tcpFlags), host: from.host, asks: true };
+  if (source === undefined) return undefined;
+  const choseSource = from.address === undefined && { choseSource: true as const };
+  return { packet: packetOf(flow, source, tcpFlags), host: from.host, asks: true, ...choseSource };
+}
+
+/** Why a host cannot even ask: it has no way there, or none that gives its socket a source. */
+function unsent(network: Network, flow: Flow): Pick<Way, 'verdict' | 'reason' | 'cause' | 'through'> {
+  const host = flow.from.kind === 'host' ? network.hosts.get(flow.from.host) : undefined;
+  const packet = packetOf(flow, flow.to);
+  const way = host && lookupRoute(host.routes, { destination: flow.to, ...transportOf(packet) });
+  if (host === undefined || way === undefined || way.kind === 'route' || way.kind === 'local')
+    return { verdict: 'undecided', reason: 'no source address', through: [] };
+  return { ...endOf(noWay(host, packet, way)), through: [host.name] };
 }
 
 /** What a way says of its end. */
@@ -192,6 +205,7 @@ function follow(network: Network, { connections, origin, keepsHops, draws, freeP
     connections.set(host.name, table);
     const passage: Passage = {
       ...{ host, connections: table, record, packet },
+      ...(start.choseSource === true && links === 0 && { choseSource: true as const }),
       ...(tracked !== undefined && { tracked }),
       ...(hardware !== undefined && { hardware }),
       ...(draws && { draws }),
