@@ -27,6 +27,17 @@ const keyOf = (parts: readonly Scalar[]): string => {
   return parts.length === 1 && only !== undefined ? String(only) : parts.join('|');
 };
 
+/** As keyOf has it, of a key that is exact in every part. */
+function exactKey(key: Value, type: DataType | undefined): string | undefined {
+  let text = '';
+  for (const [index, part] of partsOf(key).entries()) {
+    const pattern = patternOf(part, type?.[index]);
+    if (pattern.kind !== 'exact') return undefined;
+    text = index === 0 ? String(pattern.value) : `${text}|${String(pattern.value)}`;
+  }
+  return text;
+}
+
 /**
  * Makes the lookup of a set or map. The kernel refuses intervals that overlap, so among those with the same exact parts the last
  * to begin at or before the value is the only one that can hold it.
@@ -35,16 +46,26 @@ export function indexElements<Element extends SetElement>(
   elements: readonly Element[],
   type: DataType | undefined,
 ): Find<Element> {
+  // Most sets of a ruleset are never asked by the packets of one trace.
+  let find: Find<Element> | undefined;
+  return (parts) => {
+    find ??= indexNow(elements, type);
+    return find(parts);
+  };
+}
+
+function indexNow<Element extends SetElement>(elements: readonly Element[], type: DataType | undefined): Find<Element> {
   const exact = new Map<string, Element>();
   const intervals = new Map<number, IntervalPart<Element>>();
   const listed: Listed<Element>[] = [];
   for (const element of elements) {
-    const patterns = partsOf(element.key).map((part, index) => patternOf(part, type?.[index]));
-    const wide = patterns.findIndex(({ kind }) => kind !== 'exact');
-    if (wide === -1) {
-      exact.set(keyOf(patterns.flatMap((each) => (each.kind === 'exact' ? [each.value] : []))), element);
+    const key = exactKey(element.key, type);
+    if (key !== undefined) {
+      exact.set(key, element);
       continue;
     }
+    const patterns = partsOf(element.key).map((part, index) => patternOf(part, type?.[index]));
+    const wide = patterns.findIndex(({ kind }) => kind !== 'exact');
     const pattern = patterns[wide];
     const others = patterns.flatMap((each) => (each.kind === 'exact' ? [each.value] : []));
     if (pattern?.kind !== 'between' || others.length !== patterns.length - 1) {
@@ -53,10 +74,10 @@ export function indexElements<Element extends SetElement>(
     }
     const group = intervals.get(wide) ?? { at: wide, byExact: new Map<string, Interval<Element>[]>() };
     intervals.set(wide, group);
-    const key = keyOf(others);
-    const members = group.byExact.get(key);
+    const beside = keyOf(others);
+    const members = group.byExact.get(beside);
     const member = { first: pattern.first, last: pattern.last, element };
-    if (members === undefined) group.byExact.set(key, [member]);
+    if (members === undefined) group.byExact.set(beside, [member]);
     else members.push(member);
   }
   const groups = [...intervals.values()];
