@@ -1,7 +1,7 @@
 /**
  * `make bench`: measures what docs/benchmarks.md tells, each beside what it is to be held against, in one run on one machine.
  * The table goes to stdout and, with every number, to dist/bench.json. Arguments: names of parts (startup validate forwards
- * many story moving reapply planes; all unless given), `--quick` for a few small rounds, `--seed` for the order of turns. Status 1 where a goal was missed.
+ * trace many story moving reapply planes; all unless given), `--quick` for a few small rounds, `--seed` for the order of turns. Status 1 where a goal was missed.
  */
 import { chownSync, statSync, writeFileSync } from 'node:fs';
 import { cpus, release } from 'node:os';
@@ -15,6 +15,7 @@ import { measureReapply } from './reapply.ts';
 import { printGrid, printTable } from './report.ts';
 import { measureStartup } from './startup.ts';
 import { measureStory } from './story.ts';
+import { measureTrace } from './trace.ts';
 import { measureValidate } from './validate.ts';
 
 const sallyport = fileURLToPath(new URL('../bin/sallyport', import.meta.url));
@@ -29,6 +30,7 @@ const alone = async (lines: Promise<readonly Line[]>): Promise<Part> => ({ lines
 const parts: Readonly<Record<string, () => Promise<Part>>> = {
   startup: () => alone(measureStartup(sallyport, quick ? 3 : 15)),
   validate: () => alone(measureValidate(sallyport, 10_000, quick ? 1 : 5)),
+  trace: async () => ({ lines: measureTrace(10_000, quick ? 3 : 21), grids: [], notes: [] }),
   forwards: () => alone(measureForwards(sallyport, 10_000, quick ? 1 : 5)),
   many: () => alone(measureForwards(sallyport, 50_000, quick ? 1 : 3)),
   story: () => alone(measureStory(sallyport, 10_000, quick ? 1 : 3)),
