@@ -328,6 +328,29 @@ describe('Hosts alone', () => {
     await gw('ip', 'route', 'delete', 'blackhole', '10.8.0.0/24');
   });
 
+  test("somebody's tunnel, and a rule on the way that drops what carries it", async () => {
+    for (const [host, own, far, inner] of [
+      ['client', '10.1.0.2', '10.2.0.2', '10.50.0.1/24'],
+      ['server', '10.2.0.2', '10.1.0.2', '10.50.0.2/24'],
+    ] as const)
+      await lab.host(host).run(['ip', '-batch', '-'], {
+        stdin: `link add vx0 type vxlan id 7 local ${own} remote ${far} dstport 4789\naddr add ${inner} dev vx0\nlink set vx0 up\n`,
+      });
+    const args = ['--live', '--from', '10.50.0.1', '--to', '10.50.0.2:80/tcp'];
+    expect(await ask('10.50.0.2')).toBe(true);
+    const through = await one(lab, ...args);
+    expect(through).toMatchObject({ works: true });
+    expect([...new Set(through.hops.map(({ host }) => host))]).toEqual(['client', 'server']);
+    await nft('table inet guard { chain f { type filter hook forward priority 0; udp dport 4789 drop; }; }');
+    expect(await ask('10.50.0.2')).toBe(false);
+    const lost = await one(lab, ...args);
+    expect(lost).toMatchObject({ works: false, verdict: 'dropped' });
+    expect(last(lost)).toMatchObject({ host: 'gw', stage: 'forward', detail: 'dropped' });
+    await mend(lab, 'gw', lost.fix);
+    expect((await one(lab, ...args)).reply?.verdict).toBe('dropped'); // the other way is as closed
+    for (const host of ['client', 'server']) await lab.host(host).run(['ip', 'link', 'delete', 'vx0']);
+  });
+
   test('IPv6 needs neighbour discovery, which a firewall that lets in TCP alone stops', async () => {
     await lab.host('server').run(['nft', '-f', '-'], {
       stdin: 'table inet guard { chain i { type filter hook input priority 0; policy drop; tcp dport 80 accept; }; }',
@@ -406,6 +429,7 @@ describe('the slim edge', () => {
     await story.lab.serve('node', { protocol: 'tcp', port: 8080 });
     const args = ['--from', '192.0.2.10', '--to', '198.51.100.10:80/tcp'];
     const declared = await traces(story.lab, args, text);
+    expect(declared[0]?.reason).toBeUndefined();
     expect(declared).toMatchObject([{ works: true, clientAddressSeen: '192.0.2.10' }]);
     expect(await traces(story.lab, [...args, '--live'], text)).toMatchObject([{ works: false, verdict: 'rejected' }]);
     await story.apply(text);

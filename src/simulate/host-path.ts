@@ -53,7 +53,10 @@ function route(passage: Passage & { iif: string }): Left {
   const { on, text } = forwarding(host, destination.family, iif);
   if (on !== true) {
     passage.record(host.name, 'route', () => ({
-      detail: `${host.name} does not forward what comes in by ${iif}`,
+      detail:
+        on === false
+          ? `${host.name} does not forward what comes in by ${iif}`
+          : `whether ${host.name} forwards is not known`,
       decidedBy: text,
     }));
     return end(

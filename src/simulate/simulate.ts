@@ -1,6 +1,7 @@
 /** A packet, its answer and the packet after that, through the network of hosts. */
-import { type Address, containsAddress, networkOf, sameAddress } from '../net/index.ts';
+import { type Address, containsAddress, isPublicAddress, networkOf, sameAddress } from '../net/index.ts';
 import { lookupRoute } from '../routing/index.ts';
+import { carriersOf, sawHandshake } from './carrier.ts';
 import type { Draws } from './chance.ts';
 import type { ConnectionTable, FreePort, Tracked } from './connections.ts';
 import { cross } from './crossing.ts';
@@ -173,9 +174,43 @@ interface Walk {
   readonly keepsHops: boolean;
   readonly draws?: Draws;
   readonly freePort?: FreePort;
+  /** How many tunnels it is carried in. */
+  readonly depth?: number;
 }
 
-function follow(network: Network, { connections, origin, keepsHops, draws, freePort }: Walk, start: Start): Way {
+/** Tunnels in tunnels beyond this are taken to be up. */
+const DEEPEST = 4;
+
+/**
+ * The way on which a tunnel's own packets die, where every call of it certainly does; undefined where one arrives, or may. Asked only
+ * where somebody looked how the hosts are wired.
+ */
+function uncarried(network: Network, walk: Walk, near: TunnelPlug, far: TunnelPlug, packet: Packet): Way | undefined {
+  const depth = (walk.depth ?? 0) + 1;
+  if (network.wires.unknown === true || depth > DEEPEST || sawHandshake(network, near, far)) return undefined;
+  let lost: Way | undefined;
+  for (const { flow, to, answered } of carriersOf(network, near, far, packet)) {
+    const begin = startOf(network, flow);
+    if (begin === undefined) return undefined;
+    const own: Walk = { ...walk, connections: new Map(), origin: flow.from, depth };
+    const { asks: _, ...start } = begin;
+    const there = follow(network, own, start);
+    if (hidesNat(network, there)) return undefined;
+    const back = there.verdict === 'delivered' && answered ? answerTo(network, there) : undefined;
+    const way = back === undefined ? there : follow(network, own, back);
+    const isThere = way.verdict === 'delivered' && there.host === to;
+    if (isThere || way.verdict === 'undecided' || way.verdict === 'exits') return undefined;
+    lost ??= way;
+  }
+  return lost;
+}
+
+/** Whether it came over the Internet from an address that nobody has there: some router on the way translates, and is not known. */
+const hidesNat = (network: Network, { host = '', link = '', arrived }: Way): boolean =>
+  network.hosts.get(host)?.openLinks.has(link) === true && !isPublicAddress(arrived.source);
+
+function follow(network: Network, walk: Walk, start: Start): Way {
+  const { connections, origin, keepsHops, draws, freePort } = walk;
   const hops: Hop[] = [];
   const through: string[] = [];
   const record: Recorder = (host, stage, tell) => {
@@ -235,6 +270,16 @@ function follow(network: Network, { connections, origin, keepsHops, draws, freeP
     if (isOverlay(link) && link !== undefined) tunnelMtu = Math.min(link.mtu, tunnelMtu ?? link.mtu);
     const crossing = cross(network, { from, nexthop: left.nexthop, packet }, origin, record);
     if (crossing.kind === 'end') return { ...endOf(crossing), hops, through, packet, arrived, ...from };
+    const lost =
+      crossing.kind === 'arrives' && isOverlay(link) ? uncarried(network, walk, from, crossing.at, packet) : undefined;
+    if (lost !== undefined) {
+      record(host.name, 'tunnel', () => ({ detail: `the packets of ${from.link} itself do not arrive:` }));
+      const reason = `the packets of ${from.link} itself do not arrive: ${lost.reason ?? 'they come to another host'}`;
+      return {
+        ...{ verdict: 'dropped', reason, hops: [...hops, ...lost.hops], through, packet, arrived, ...from },
+        ...(lost.cause !== undefined && { cause: lost.cause }),
+      };
+    }
     packet = { ...crossing.packet, mark: 0 };
     if (crossing.kind === 'returns') {
       record(host.name, 'delivered', () => ({
