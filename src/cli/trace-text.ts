@@ -78,7 +78,7 @@ function printVerdict(trace: TraceReport, colors: Paint, width: number | undefin
   const what =
     broken === undefined
       ? `The packet ${endingOf(verdict)}`
-      : `The packet arrives${seen}, but its answer ${endingOf(broken.verdict)}`;
+      : `The packet arrives${trace.clientAddressSeen === undefined ? '' : ` from ${trace.clientAddressSeen}`}, but its answer ${endingOf(broken.verdict)}`;
   const why = (broken ?? { reason }).reason;
   const color = works === false ? colors.removed : colors.changed;
   const mend = broken === undefined ? fix : broken.fix;
