@@ -16,6 +16,7 @@ const { values } = parseArgs({
     from: { type: 'string' },
     count: { type: 'string' },
     seconds: { type: 'string', default: '1000000' },
+    tries: { type: 'string', default: '150' },
   },
 });
 
@@ -67,7 +68,7 @@ async function keep(scenario: Scenario, { difference }: Result): Promise<void> {
   if (difference === undefined) return;
   const cut = { ...scenario, flows: scenario.flows.slice(0, difference.flow + 1) };
   process.stdout.write(`seed ${scenario.seed}, flow ${difference.flow}, ${difference.packet}:\n  ${difference.text}\n`);
-  const smallest = await shrink(cut, failsAs(kindOf(difference.text)));
+  const smallest = await shrink(cut, failsAs(kindOf(difference.text)), Number(values.tries));
   const file = new URL(`cases/${scenario.seed}.json`, import.meta.url);
   writeFileSync(file, `${JSON.stringify(smallest, null, 1)}\n`);
   process.stdout.write(`  shrunk to ${file.pathname}\n`);

@@ -220,8 +220,8 @@ function tupleField(key: string): ((tuple: Tuple) => Scalar | null) | undefined 
   }
 }
 
-/** RTN_UNICAST and RTN_LOCAL of rtnetlink.h. */
-const ADDRESS_TYPES = { unicast: 1, local: 2 } as const;
+/** RTN_UNICAST, RTN_LOCAL and so on of rtnetlink.h. */
+const ADDRESS_TYPES = { unicast: 1, local: 2, blackhole: 6, unreachable: 7, prohibit: 8 } as const;
 
 function fibReader(result: 'oif' | 'oifname' | 'type', flags: readonly string[]): Read {
   if (result !== 'type' && flags.includes('saddr')) return reversePathReader(flags);

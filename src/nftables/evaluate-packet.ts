@@ -2,6 +2,8 @@
 import type { Address, Family } from '../net/index.ts';
 import type { BaseChain, Rule, Table } from './ruleset.ts';
 
+export type AddressType = 'local' | 'unicast' | 'blackhole' | 'unreachable' | 'prohibit';
+
 /** One packet at one hook. Numbers are IANA's; absent is what the packet does not have. */
 export interface PacketContext {
   readonly family: Family;
@@ -26,7 +28,7 @@ export interface PacketContext {
   /** `notrack` was said. */
   readonly untracked?: boolean;
   /** `fib daddr type`, and with a link whether it is that one's (`fib daddr . iif type`); undefined where the model does not know. */
-  readonly addressType: (address: Address, link?: string) => 'local' | 'unicast' | undefined;
+  readonly addressType: (address: Address, link?: string) => AddressType | undefined;
   /** `fib daddr oifname`: the link by which the routes send a packet there, none for `''`. Absent, or undefined: not known. */
   readonly linkTowards?: (destination: Address) => string | undefined;
   /** By which links the host would send to `destination`; undefined where the model does not know. */

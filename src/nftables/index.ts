@@ -56,6 +56,7 @@ export type { ChainSelection, PreparedRuleset } from './evaluate.ts';
 export { evaluate, portAnswers, prepareRuleset, printReference, standsAt } from './evaluate.ts';
 export { jhash, reciprocalScale } from './evaluate-hash.ts';
 export type {
+  AddressType,
   ConnectionContext,
   Evaluation,
   PacketChanges,

@@ -16,6 +16,8 @@ export interface Connection {
   status: number;
   /** Which halves of the translation are settled (IPS_SRC_NAT_DONE, IPS_DST_NAT_DONE). */
   readonly settled: Set<Half>;
+  /** The one entered before it of the same source (nf_nat's bysource). */
+  earlier?: Connection;
 }
 
 /** What a translation rewrites. */
@@ -66,6 +68,11 @@ export function confirm(table: ConnectionTable, connection: Connection): boolean
   connection.status |= CONFIRMED;
   table.set(keyOf('original', connection.zone, connection.original), { connection, direction: 'original' });
   table.set(keyOf('reply', connection.zone, connection.reply), { connection, direction: 'reply' });
+  if (connection.settled.has('source')) {
+    const earlier = table.get(sourceKey(connection))?.connection;
+    if (earlier !== undefined) connection.earlier = earlier;
+    table.set(sourceKey(connection), { connection, direction: 'original' });
+  }
   return true;
 }
 
@@ -88,12 +95,7 @@ export function settle(
   const wanted: Tuple =
     half === 'destination'
       ? { ...now, destination: to.address ?? now.destination, destinationPort: to.port ?? now.destinationPort }
-      : uniqueSource(
-          table,
-          connection,
-          { ...now, source: to.address ?? now.source, sourcePort: to.port ?? now.sourcePort },
-          to.port === undefined ? freePort : undefined,
-        );
+      : uniqueSource(table, connection, now, to, to.port === undefined ? freePort : undefined);
   if (isSameTuple(wanted, now)) return;
   connection.reply = inverseOf(wanted);
   connection.status |= NAT_STATUS[half];
@@ -109,14 +111,39 @@ const isSameTuple = (left: Tuple, right: Tuple): boolean =>
 export type FreePort = (taken: number) => number;
 const nextPort: FreePort = (taken) => taken + 1;
 
-/** A rule that names the port gets no other: then the tuple stays taken, and the packet is dropped where it is confirmed. */
-function uniqueSource(table: ConnectionTable, connection: Connection, wanted: Tuple, freePort?: FreePort): Tuple {
-  let tuple = wanted;
-  while (freePort !== undefined && isTaken(table, inverseOf(tuple), connection) && tuple.sourcePort < 65_535) {
+/**
+ * As get_unique_tuple goes: what the packet has already, where that will do; else what another connection of the same source got
+ * (find_appropriate_src); else what the rule wants, with another port where that is taken. A rule that names the port gets no other:
+ * then the tuple stays taken, and the packet is dropped where it is confirmed.
+ */
+function uniqueSource(
+  table: ConnectionTable,
+  connection: Connection,
+  now: Tuple,
+  to: { readonly address?: Address; readonly port?: number },
+  freePort?: FreePort,
+): Tuple {
+  const address = to.address ?? now.source;
+  const willDo = ({ source, sourcePort }: Tuple): boolean =>
+    source.value === address.value && (to.port === undefined || sourcePort === to.port);
+  const isFree = (tuple: Tuple): boolean => !isTaken(table, inverseOf(tuple), connection);
+  if (willDo(now) && isFree(now)) return now;
+  for (let other = table.get(sourceKey(connection))?.connection; other !== undefined; other = other.earlier) {
+    const { source, sourcePort } = inverseOf(other.reply);
+    const same = { ...now, source, sourcePort };
+    if (!willDo(same)) continue;
+    if (isFree(same)) return same;
+    break;
+  }
+  let tuple: Tuple = { ...now, source: address, sourcePort: to.port ?? now.sourcePort };
+  while (freePort !== undefined && !isFree(tuple) && tuple.sourcePort < 65_535) {
     tuple = { ...tuple, sourcePort: freePort(tuple.sourcePort) };
   }
   return tuple;
 }
+
+const sourceKey = ({ original, zone }: Connection): string =>
+  `source ${zone.original} ${original.source.family} ${original.source.value} ${original.protocol} ${original.sourcePort}`;
 
 /** How a packet of the connection looks after that half of its translation. */
 export function translated<T extends Tuple>(packet: T, { connection, direction }: Tracked, half: Half): T {

@@ -58,6 +58,8 @@ export interface SimulatedHost extends HostInput {
   readonly cryptokeys: ReadonlyMap<string, Cryptokeys>;
   /** Translation runs for a family as soon as one nat chain of any hook is there, even an empty one. */
   readonly translates: Readonly<Record<Family, boolean>>;
+  /** Conntrack looks at a family once a rule needs it (nf_ct_netns_get): without one nothing is tracked, and nat chains do not run. */
+  readonly tracks: Readonly<Record<Family, boolean>>;
   /** Whether an address is the host's own, or that of one of its links. */
   readonly isLocal: (address: Address, link?: string) => boolean;
 }
@@ -118,6 +120,7 @@ function prepareHost(input: HostInput): SimulatedHost {
     openLinks: new Set(openAddresses.map(({ link }) => link)),
     cryptokeys: new Map(state.devices.map((device) => [device.link, { device, peers: cryptokeyTable(device) }])),
     translates: { 4: hasNatChain(state, 'ip'), 6: hasNatChain(state, 'ip6') },
+    tracks: { 4: asksConntrack(state, 'ip'), 6: asksConntrack(state, 'ip6') },
     isLocal: (address, link) =>
       local.has(addressKey(address, link)) || ((link === undefined || link === 'lo') && isLoopback(address)),
   };
@@ -136,6 +139,23 @@ const hasNatChain = ({ tables }: HostState, family: 'ip' | 'ip6'): boolean =>
       (table.family === family || table.family === 'inet') &&
       table.chains.some((chain) => chain.kind === 'base' && chain.type === 'nat'),
   );
+
+const asksConntrack = ({ tables }: HostState, family: 'ip' | 'ip6'): boolean =>
+  tables.some(
+    (table) =>
+      (table.family === family || table.family === 'inet') &&
+      (table.opaque.length > 0 || table.chains.some(({ rules }) => rules.some(({ statements }) => asks(statements)))),
+  );
+
+/** What takes hold of conntrack when it is loaded; what is not modelled may. */
+const TRACKING: ReadonlySet<unknown> = new Set([
+  ...['ct', 'dnat', 'snat', 'masquerade', 'redirect', 'connectionLimit', 'flow', 'opaque'],
+]);
+
+const asks = (part: unknown): boolean =>
+  typeof part === 'object' &&
+  part !== null &&
+  (('kind' in part && TRACKING.has(part.kind)) || Object.values(part).some(asks));
 
 /** Links whose other end is found by the tunnel, never by a prefix. */
 export const isOverlay = (link: Link | undefined): boolean =>

@@ -1,6 +1,7 @@
 /** One packet inside one host: the hooks it runs through, conntrack and translation between them. */
-import { type Address, containsAddress, type Family, networkOf, printAddress } from '../net/index.ts';
+import { type Address, containsAddress, type Family, networkOf, printAddress, sameAddress } from '../net/index.ts';
 import {
+  type AddressType,
   type ChainSelection,
   type ConnectionContext,
   type Evaluation,
@@ -12,7 +13,7 @@ import {
   standsAt,
   type Translation,
 } from '../nftables/index.ts';
-import { lookupRoute, printRoute, printRule, type RouteResult } from '../routing/index.ts';
+import { type LinkAddress, lookupRoute, printRoute, printRule, type RouteResult } from '../routing/index.ts';
 import type { Draws } from './chance.ts';
 import {
   type ConnectionTable,
@@ -190,19 +191,37 @@ function contextOf({ packet, host, iif, hardware, oif, tracked, untracked, draws
     ...(tracked !== undefined && { connection: connectionContext(tracked) }),
     ...(untracked !== undefined && { untracked }),
     ...(draws !== undefined && { draw: draws.draw }),
-    addressType: (address, link) => (host.isLocal(address, link) ? 'local' : 'unicast'),
+    addressType: (address, link) => addressType(host, packet, address, link),
     linkTowards: (destination) => linkTowards(host, destination, packet.source),
     linksTo: (destination, source, mark) => {
-      const way = lookupRoute(host.routes, { destination, source, mark });
+      const way = lookupRoute(host.routes, { destination, source, mark, transport: NO_TRANSPORT });
       if (way.kind !== 'route') return way.kind === 'undecided' ? undefined : [];
       return (way.route.nexthops ?? [way]).flatMap(({ link }) => link ?? []);
     },
   };
 }
 
+/** `fib` asks the rules without protocol and ports (nft_fib4_eval, nft_fib6_flowi_init). */
+const NO_TRANSPORT = { protocol: 0, sourcePort: 0, destinationPort: 0 } as const;
+
+/** IPv4 looks into the local table alone (inet_dev_addr_type), IPv6 asks the routes first, which may refuse (__nft_fib6_eval_type). */
+function addressType(
+  host: SimulatedHost,
+  { source, destination }: Packet,
+  address: Address,
+  link: string | undefined,
+): AddressType | undefined {
+  if (address.family === 4) return host.isLocal(address, link) ? 'local' : 'unicast';
+  const other = sameAddress(address, destination) ? source : destination;
+  const way = lookupRoute(host.routes, { destination: address, source: other, transport: NO_TRANSPORT });
+  if (way.kind === 'undecided') return undefined;
+  if (way.kind !== 'route' && way.kind !== 'local') return way.kind;
+  return (link === undefined ? way.kind === 'local' : host.isLocal(address, link)) ? 'local' : 'unicast';
+}
+
 /** As the kernel's `fib` asks, without the packet's mark; of several next hops it takes any. */
 function linkTowards({ routes }: SimulatedHost, destination: Address, source: Address): string | undefined {
-  const way = lookupRoute(routes, { destination, source });
+  const way = lookupRoute(routes, { destination, source, transport: NO_TRANSPORT });
   if (way.kind !== 'route') return way.kind === 'undecided' ? undefined : '';
   return way.choices?.some(({ link }) => link !== way.link) === true ? undefined : way.link;
 }
@@ -225,6 +244,7 @@ const connectionContext = ({ connection, direction, state }: Tracked): Connectio
 
 /** A packet that comes back by `lo` keeps the connection it had on its way out. */
 function runConntrack(passage: Passage): End | undefined {
+  if (!passage.host.tracks[familyOf(passage.packet)]) return undefined;
   if (passage.untracked === true || passage.tracked !== undefined) return undefined;
   passage.tracked = track(passage.connections, tupleOf(passage.packet), passage.zone ?? NO_ZONE);
   return undefined;
@@ -269,6 +289,11 @@ function recordTranslated({ host, record, packet, tracked }: Passage, hook: Hook
   }));
 }
 
+const LOOPBACK: Readonly<Record<Family, Address>> = {
+  4: { family: 4, value: 0x7f000001n },
+  6: { family: 6, value: 1n },
+};
+
 function targetOf(
   passage: Passage,
   translation: Translation,
@@ -280,9 +305,10 @@ function targetOf(
       return { ...port, ...(translation.address !== undefined && { address: translation.address }) };
     case 'redirect': {
       const family = familyOf(passage.packet);
+      // What the host sends itself goes to its loopback (nf_nat_redirect_ipv4, nf_nat_redirect_ipv6).
       const address =
         passage.iif === undefined
-          ? undefined
+          ? LOOPBACK[family]
           : firstAddress(passage.host, passage.iif, family, passage.packet.destination);
       return address === undefined
         ? end('undecided', 'to which address the redirect goes is not known')
@@ -298,22 +324,29 @@ function targetOf(
   }
 }
 
-/** IPv4: inet_select_addr of the way out; IPv6: the source the kernel would choose there, where it is told apart. */
+/** IPv4: inet_select_addr of the way out, else of any link; IPv6: the source the kernel would choose there, where it is told apart. */
 function masqueradeAddress({ host, oif, nexthop, packet }: Passage): Address | undefined {
   if (oif === undefined) return undefined;
-  if (packet.destination.family === 4) return firstAddress(host, oif, 4, nexthop ?? packet.destination);
+  if (packet.destination.family === 4) {
+    const own = firstAddress(host, oif, 4, nexthop ?? packet.destination);
+    return own ?? host.state.addresses.find(isGlobal4)?.address.address;
+  }
   const route = lookupRoute(host.routes, { destination: packet.destination, oif });
   return 'source' in route ? route.source : undefined;
 }
+
+const isGlobal4 = ({ scope, address }: LinkAddress): boolean => scope === 'global' && address.address.family === 4;
 
 /** The link's global address in the network of `near`, else its first. */
 function firstAddress(host: SimulatedHost, link: string, family: Family, near: Address): Address | undefined {
   const own = host.state.addresses.filter(
     (each) => each.link === link && each.scope === 'global' && each.address.address.family === family,
   );
-  const found = own.find(({ address }) => containsAddress(networkOf(address), near)) ?? own[0];
-  return found?.address.address;
+  return firstOf(own, near);
 }
+
+const firstOf = (own: readonly LinkAddress[], near: Address): Address | undefined =>
+  (own.find(({ address }) => containsAddress(networkOf(address), near)) ?? own[0])?.address.address;
 
 /** What a lookup that gave no way means for the packet. */
 export function noWay(

@@ -1,7 +1,19 @@
 import { describe, expect, test } from 'vitest';
 import { EMPTY_STATE, type HostState } from '../host/index.ts';
 import { type Address, parseAddress, parseInterfaceAddress, printAddress, wholeFamily } from '../net/index.ts';
-import { baseChain, match, meta, type Rule, rule, type Table, type Tuple, text } from '../nftables/index.ts';
+import {
+  assign,
+  baseChain,
+  ct,
+  match,
+  meta,
+  number,
+  type Rule,
+  rule,
+  type Table,
+  type Tuple,
+  text,
+} from '../nftables/index.ts';
 import { type Link, MAIN_TABLE, type Route } from '../routing/index.ts';
 import { type ConnectionTable, confirm, settle, track } from './connections.ts';
 import {
@@ -210,6 +222,19 @@ test('each way that chance may choose is traced, and can be traced again', () =>
     expect(ends(simulate(network, flow, { draws: startDraws(trace.ways) }))).toBe(ends(trace));
 });
 
+test('a nat chain does not run while nothing needs conntrack', () => {
+  const mark = rule(assign(meta('mark'), number(1)));
+  const chain = baseChain('pre', { type: 'nat', hook: 'prerouting', priority: -100 }, mark);
+  const state = rule(match(ct('mark'), '==', number(0)));
+  const other = baseChain('for', { type: 'filter', hook: 'forward', priority: 0 }, state);
+  const marks = [[chain], [chain, other]].map((chains) => {
+    const table: Table = { family: 'ip', name: 't', sets: [], maps: [], chains, opaque: [] };
+    const network = buildNetwork([router('router', { ...lan, tables: [table] })], []);
+    return simulate(network, client, { hops: true }).request.hops.some(({ detail }) => detail === 'mark 0x1');
+  });
+  expect(marks).toEqual([false, true]);
+});
+
 test('a host without a way there does not even ask', () => {
   const network = buildNetwork([router('server', { links: server.links })], []);
   const flow: Flow = { from: { kind: 'host', host: 'server' }, to: at('192.0.2.7'), port: 80, protocol: 'tcp' };
@@ -251,6 +276,21 @@ describe('connections', () => {
       return confirm(table, connection);
     });
     expect([first, second]).toEqual([true, false]);
+  });
+
+  test('of one source keep the port that the first of them got', () => {
+    const table: ConnectionTable = new Map();
+    const [, second, third] = [
+      ['192.0.2.7', '10.0.0.2'],
+      ['192.0.2.8', '10.0.0.2'],
+      ['192.0.2.8', '10.0.0.3'],
+    ].map(([source = '', destination = '']) => {
+      const { connection } = track(table, { ...tuple, source: at(source), destination: at(destination) }, none);
+      settle(table, connection, 'source', { address: at('10.0.0.1') }, () => 1234);
+      confirm(table, connection);
+      return connection.reply.destinationPort;
+    });
+    expect([second, third]).toEqual([1234, 1234]);
   });
 
   test('whose answers nobody tells apart clash', () => {
