@@ -41,7 +41,7 @@ export function stepOf(statement: Statement, tables: TableSets): Step {
       return rejectStep(statement.type);
     case 'notrack':
       return (registers) => {
-        registers.notrack = true;
+        if (registers.zone === undefined) registers.notrack = true;
         return 'next';
       };
     case 'limit':
@@ -214,7 +214,9 @@ function assignStep(target: Expression, read: Read): Step {
   if (target.kind === 'ct' && target.key === 'zone') {
     const { direction } = target;
     return assignNumber(read, (registers, id) => {
-      registers.zone = direction === undefined ? { id } : { id, direction };
+      // The first counts, and with it the packet is tracked whatever notrack says (nft_ct_set_zone_eval, nft_notrack_eval).
+      registers.zone ??= direction === undefined ? { id } : { id, direction };
+      registers.notrack = false;
     });
   }
   if (target.kind === 'tcpOption' && target.option === 'maxseg') {

@@ -397,3 +397,20 @@ test('ports that no rule tells apart have the same answers, and then the same fa
     ),
   );
 });
+
+test('the first zone counts, and notrack does nothing beside it', () => {
+  const zone = (id: number): Statement => assign(ct('zone'), number(id));
+  const untracked: Statement = { kind: 'notrack' };
+  for (const statements of [
+    [zone(1), untracked, zone(2)],
+    [untracked, zone(1)],
+  ]) {
+    const chain = baseChain('raw', { type: 'filter', hook: 'prerouting', priority: -300 }, rule(...statements));
+    const ruleset = prepareRuleset([{ family: 'ip', name: 't', sets: [], maps: [], chains: [chain], opaque: [] }]);
+    const { connection: _, ...fresh } = packet;
+    expect(evaluate(ruleset, { hook: 'prerouting', type: 'filter' }, fresh)).toMatchObject({
+      changes: { zone: { id: 1 } },
+    });
+    expect(evaluate(ruleset, { hook: 'prerouting', type: 'filter' }, fresh)).not.toHaveProperty('changes.notrack');
+  }
+});
