@@ -41,7 +41,7 @@ test iptables iptables a foreign firewall for the tests to live beside
 test ipset ipset sets that a foreign firewall's rules ask
 test nfacct nfacct the accounting objects that kube-proxy's rules name
 test ping iputils-ping a client of the tests, for ICMP errors and path MTU
-test python3 python3-minimal sends what no socket may, from a port that is taken
+test python3 python3 sends what no socket may, and is the fuzzer's hands in its namespaces
 test nc netcat-openbsd a client of the tests, for bare TCP and UDP
 test ufw ufw a foreign firewall for the tests; it stays disabled
 test firewalld firewalld a foreign firewall for the tests; its service stays off

@@ -5,7 +5,7 @@ import type { Tracked } from './connections.ts';
 import type { SimulatedHost } from './network.ts';
 import { familyOf, inverseOf, type Packet, printPacket, transportOf } from './packet.ts';
 import { noWay, type Passage, runEntry, runExit, runForward, runIngress } from './passage.ts';
-import { forwarding, hasNoIpv6, reversePath } from './setting.ts';
+import { forwarding, hasNoIpv6, reversePath, routesLocalnet } from './setting.ts';
 import { fitsInto, fitsOut } from './size.ts';
 import { type End, end } from './trace.ts';
 
@@ -16,6 +16,7 @@ export type Left =
       readonly nexthop: Address;
       readonly packet: Packet;
       readonly tracked?: Tracked;
+      readonly untracked?: true;
     }
   | { readonly kind: 'delivered'; readonly packet: Packet }
   | End;
@@ -134,9 +135,15 @@ function choose(passage: Passage, result: RouteResult): End | undefined {
 function leave(passage: Passage): Left {
   const ended = runExit(passage, 'postrouting');
   if (ended !== undefined) return ended;
-  const { oif, nexthop, packet, tracked } = passage;
+  const { oif, nexthop, packet, tracked, untracked } = passage;
   if (oif === undefined || nexthop === undefined) return end('undecided', `no way was chosen on ${passage.host.name}`);
-  return { kind: 'leaves', link: oif, nexthop, packet, ...(oif === 'lo' && tracked !== undefined && { tracked }) };
+  return {
+    kind: 'leaves',
+    link: oif,
+    nexthop,
+    packet,
+    ...(oif === 'lo' && { ...(tracked && { tracked }), ...(untracked && { untracked }) }),
+  };
 }
 
 /**
@@ -147,6 +154,16 @@ export function send(passage: Passage): Left {
   passage.record(passage.host.name, 'socket', () => ({ detail: `${printPacket(passage.packet)} is sent` }));
   const first = lookup(passage, passage.choseSource === true && familyOf(passage.packet) === 6);
   if (first.kind !== 'route' && first.kind !== 'local') return noWay(passage.host, passage.packet, first);
+  const { packet, host } = passage;
+  if (first.kind === 'route' && isLoopback4(packet.source) && host.links.get(first.link)?.kind !== 'loopback') {
+    const { on, text } = routesLocalnet(host, first.link);
+    // __mkroute_output
+    if (on !== true)
+      return end(
+        on === false ? 'dropped' : 'undecided',
+        `${host.name} sends ${printPacket(packet)} by lo alone: ${text}`,
+      );
+  }
   // Which of several it would be does not matter while a mark may still change it.
   let way: RouteResult = first;
   passage.oif = first.kind === 'route' ? first.link : 'lo';
@@ -160,6 +177,8 @@ export function send(passage: Passage): Left {
 /** The route's own, else that of its link. */
 const mtuOf = (host: SimulatedHost, result: RouteResult): number | undefined =>
   result.kind === 'route' ? (result.route.mtu ?? host.links.get(result.link)?.mtu) : undefined;
+
+const isLoopback4 = ({ family, value }: Address): boolean => family === 4 && value >> 24n === 127n;
 
 function lookup(passage: Passage, hasNoSource = false): RouteResult {
   const { destination, source, mark } = passage.packet;

@@ -25,6 +25,13 @@ export function forwarding(host: SimulatedHost, family: Family, link: string): S
   return { text, on: value === undefined ? undefined : value !== '0' };
 }
 
+/** Whether addresses of 127.0.0.0/8 may cross a link: either setting will do (IN_DEV_ROUTE_LOCALNET). */
+export function routesLocalnet(host: SimulatedHost, link: string): Setting {
+  const [own, all] = [ofLink(host, 4, link, 'route_localnet'), ofAll(host, 4, 'route_localnet')];
+  const text = `sysctl net/ipv4/conf/${link}/route_localnet=${own ?? 'not known'}`;
+  return { text, on: own === '1' || all === '1' ? true : own === undefined || all === undefined ? undefined : false };
+}
+
 export interface ReversePath {
   /** 0 none, 1 strict, 2 loose: the larger of `all` and the link's (IN_DEV_RPFILTER). Undefined where nobody looked. */
   readonly mode: number | undefined;

@@ -223,6 +223,7 @@ function follow(network: Network, walk: Walk, start: Start): Way {
   let arrived = packet;
   let at: Partial<TunnelPlug> & { readonly host: string } = start;
   let tracked: Tracked | undefined;
+  let untracked: true | undefined;
   let hardware: string | undefined;
   let tunnelMtu: number | undefined;
   for (let links = 0; links < MOST_LINKS; links++) {
@@ -242,6 +243,7 @@ function follow(network: Network, walk: Walk, start: Start): Way {
       ...{ host, connections: table, record, packet },
       ...(start.choseSource === true && links === 0 && { choseSource: true as const }),
       ...(tracked !== undefined && { tracked }),
+      ...(untracked !== undefined && { untracked }),
       ...(hardware !== undefined && { hardware }),
       ...(draws && { draws }),
       ...(freePort && { freePort }),
@@ -261,6 +263,7 @@ function follow(network: Network, walk: Walk, start: Start): Way {
     }
     packet = left.packet;
     tracked = left.tracked;
+    untracked = left.untracked;
     if (left.link === 'lo') {
       at = { host: host.name, link: 'lo' };
       continue;
