@@ -7,13 +7,11 @@ import {
   type HostShare,
   type HostState,
   isOwnLink,
-  isOwnTable,
   printPlace,
   RECORD_FORMAT,
   takeOver,
 } from '../host/index.ts';
 import { type Address, printAddress } from '../net/index.ts';
-import { prepareElements } from '../nftables/index.ts';
 import {
   compareProblems,
   type HostResource,
@@ -215,8 +213,6 @@ function finish(
   );
   const way = makeWay({ tunnels, forwards, numbers, facts });
   const state: HostState = { ...assemble(host, record, facts), accepts: way.accepts };
-  // Where something stands, the plan will compare.
-  if (facts.state.tables.some(isOwnTable)) for (const table of state.tables) prepareElements(table);
   return { host: { record, state, keyLinks }, stops: way.stops };
 }
 

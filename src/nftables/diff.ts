@@ -1,5 +1,4 @@
-import { type ElementTypes, isPrepared } from './element-lines.ts';
-import { compareElements } from './elements.ts';
+import { compareElements, type ElementTypes } from './elements.ts';
 import { isObject, onlyField } from './json.ts';
 import { keptElements, normalChain, normalMap, normalSet } from './normal.ts';
 import { referencesOf } from './reference.ts';
@@ -155,7 +154,7 @@ interface Elements<Element> {
 }
 
 const mapElements = (map: NamedMap, place: Place): Elements<MapElement> => ({
-  elements: isPrepared(map.elements) ? map.elements : keptElements<MapElement>(map),
+  elements: keptElements<MapElement>(map),
   types: { key: map.type, data: map.data },
   objectOf: (element) => ({ kind: 'mapElement', ...place, map: map.name, element }),
 });
@@ -164,7 +163,7 @@ function setElements(named: NamedSet, place: Place): Elements<SetElement> {
   // Neighbours that the kernel merges are merged on both sides: they are compared, and written, as it lists them.
   const set = named.extra?.['auto-merge'] === true ? normalSet(named) : named;
   return {
-    elements: isPrepared(set.elements) ? set.elements : keptElements<SetElement>(set),
+    elements: keptElements<SetElement>(set),
     types: { key: set.type },
     objectOf: (element) => ({ kind: 'setElement', ...place, set: set.name, element }),
   };

@@ -1,9 +1,14 @@
 /** The elements of a set or map before and after. There may be fifty thousand, of which one differs: of the others nothing is made. */
-import { type Atom, atoms } from './element-atoms.ts';
-import { type ElementTypes, unmatched } from './element-lines.ts';
-import { dataKeyOf, normalData } from './normal-value.ts';
+import { type Address, printAddress, sameAddress } from '../net/index.ts';
+import { normalProtocol } from './datatype.ts';
+import { dataKeyOf, keyOf, normalData, normalValue } from './normal-value.ts';
 import { isVerdict } from './print-expression.ts';
 import type { DataType, MapElement, SetElement, Value, Verdict } from './ruleset.ts';
+
+export interface ElementTypes {
+  readonly key: DataType;
+  readonly data?: DataType;
+}
 
 export interface ElementChanges<Element> {
   /** Whose key is there no more, in the order they stood. */
@@ -18,15 +23,6 @@ export function compareElements<Element extends SetElement | MapElement>(
   to: readonly Element[],
   types: ElementTypes,
 ): ElementChanges<Element> {
-  const some = unmatched(from, to);
-  return some === undefined ? compareAll(from, to, types) : compareAll(some.from, some.to, types);
-}
-
-function compareAll<Element extends SetElement | MapElement>(
-  from: readonly Element[],
-  to: readonly Element[],
-  types: ElementTypes,
-): ElementChanges<Element> {
   const index = startIndex<Element>(types.key);
   for (const element of from) index.leaves(element.key).set(index.atom(element.key), element);
   const set: { readonly before?: Element; readonly after: Element }[] = [];
@@ -35,7 +31,7 @@ function compareAll<Element extends SetElement | MapElement>(
     const leaves = index.leaves(after.key);
     const atom = index.atom(after.key);
     const before = leaves.get(atom);
-    if (before === 'met') return compareAll(from, lastOfEach(to, types.key), types);
+    if (before === 'met') return compareElements(from, lastOfEach(to, types.key), types);
     leaves.set(atom, 'met');
     if (before === undefined) set.push({ after });
     else {
@@ -52,6 +48,9 @@ function lastOfEach<Element extends SetElement>(elements: readonly Element[], ty
   for (const element of elements) index.leaves(element.key).set(index.atom(element.key), element);
   return elements.filter((element) => index.leaves(element.key).get(index.atom(element.key)) === element);
 }
+
+/** A part of a key, in its normal form: what those with equal normal forms share, and no others of the type. */
+type Atom = string | number;
 
 /**
  * Elements by the parts of their keys, a tree with a level for each. Most elements of a map differ in the port alone: to make one
@@ -124,6 +123,43 @@ function startIndex<Element>(type: DataType): Index<Element> {
       return last === undefined ? '' : atomOf(last, types[key.parts.length - 1]);
     },
   };
+}
+
+function atoms(): (value: Value, type: DataType | undefined) => Atom {
+  // Most elements of a map share an address or two.
+  let last: { readonly address: Address; readonly text: string } | undefined;
+  const protocols = new Map<string, Atom>();
+  const atomOf = (value: Value, type: DataType | undefined): Atom => {
+    switch (value.kind) {
+      case 'number':
+        return type?.[0] === 'inet_proto' ? normalProtocol(value.value) : value.value;
+      case 'symbol':
+        if (type?.[0] === 'inet_proto') {
+          let protocol = protocols.get(value.name);
+          if (protocol === undefined) {
+            protocol = normalProtocol(value.name);
+            protocols.set(value.name, protocol);
+          }
+          return protocol;
+        }
+        return keyOf(normalValue(value, type), type);
+      case 'address':
+        if (last === undefined || !sameAddress(last.address, value.address))
+          last = { address: value.address, text: printAddress(value.address) };
+        return last.text;
+      case 'prefix':
+      case 'range': {
+        const normal = normalValue(value, type);
+        return normal.kind === value.kind ? keyOf(normal) : atomOf(normal, type);
+      }
+      case 'concat':
+      case 'string':
+      case 'wildcard':
+      case 'opaque':
+        return keyOf(normalValue(value, type), type);
+    }
+  };
+  return atomOf;
 }
 
 /** Whether two elements of one key say the same beside it. */

@@ -51,7 +51,6 @@ export {
 } from './build.ts';
 export { normalProtocol } from './datatype.ts';
 export { diffTable } from './diff.ts';
-export { prepareElements } from './element-lines.ts';
 export type { ChainSelection, PreparedRuleset } from './evaluate.ts';
 export { evaluate, portAnswers, prepareRuleset, printReference, standsAt } from './evaluate.ts';
 export { jhash, reciprocalScale } from './evaluate-hash.ts';

@@ -1,5 +1,5 @@
-import { decodeRecord, type HostFacts, isOwnTable } from '../../host/index.ts';
-import { prepareElements, readRuleset, type Table } from '../../nftables/index.ts';
+import { decodeRecord, type HostFacts } from '../../host/index.ts';
+import { readRuleset, type Table } from '../../nftables/index.ts';
 import type { Listing } from './generation.ts';
 
 /** The tables of a generation of the ruleset, while the links were these. */
@@ -24,7 +24,7 @@ export interface Readings {
 
 /** Readings that nothing was read by yet. */
 export function startReadings(): Readings {
-  const tablesOf = lastOnly(readTables);
+  const tablesOf = lastOnly(readRuleset);
   let standing: Standing | undefined;
   return {
     ruleset({ text, generation }, links) {
@@ -36,13 +36,6 @@ export function startReadings(): Readings {
     standing: () => standing,
     record: lastOnly(readRecord),
   };
-}
-
-/** Ours will be compared with what is wanted. */
-function readTables(text: string): readonly Table[] {
-  const tables = readRuleset(text);
-  for (const table of tables) if (isOwnTable(table)) prepareElements(table);
-  return tables;
 }
 
 function readRecord(text: string): Pick<HostFacts, 'record' | 'recordProblem'> {
