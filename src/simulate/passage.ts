@@ -43,6 +43,8 @@ export interface Passage {
   nexthop?: Address;
   /** Of a packet made here: its source is the one that the routes gave. */
   choseSource?: true;
+  /** It answers, or it follows an answer. */
+  readonly answers?: true;
   tracked?: Tracked;
   untracked?: true;
   /** `ct original zone set`, between the raw hook and conntrack. */
@@ -138,7 +140,7 @@ function judge(passage: Passage, hook: Hook, evaluation: Evaluation): End | unde
     `${host.name} ${what === 'dropped' ? 'drops' : 'rejects'} ${printPacket(passage.packet)} in ${hook}: ${by}`,
     decidedBy && {
       ...{ kind: 'rule', host: host.name, at: decidedBy, packet: passage.packet },
-      answer: passage.tracked?.state === 'established' || passage.tracked?.direction === 'reply',
+      answer: passage.answers === true || passage.tracked?.state === 'established',
     },
   );
 }
@@ -276,16 +278,24 @@ function runTranslation(passage: Passage, hook: Hook, half: Half, reroute?: () =
   }
   passage.packet = translated(passage.packet, tracked, half);
   // A rule that names the new address was told already.
-  if (chosen?.kind !== 'dnat' && chosen?.kind !== 'snat') recordTranslated(passage, hook, half, packet);
+  if (chosen?.kind !== 'dnat' && chosen?.kind !== 'snat') recordTranslated(passage, hook, half, packet, chosen);
   return passage.packet.destination.value === packet.destination.value ? undefined : reroute?.();
 }
 
-function recordTranslated({ host, record, packet, tracked }: Passage, hook: Hook, half: Half, before: Packet): void {
+/** What decided is the rule that was told just before, or else what the connection got with its first packet. */
+function recordTranslated(
+  { host, record, packet, tracked }: Passage,
+  hook: Hook,
+  half: Half,
+  before: Packet,
+  chosen: Translation | undefined,
+): void {
   const end = (each: Packet): string => printEnd(each[half], isIcmp(each) ? undefined : each[`${half}Port`]);
   if (end(packet) === end(before)) return;
   record(host.name, hook, () => ({
     detail: `${half} ${end(before)} becomes ${end(packet)}`,
-    ...(tracked !== undefined && { decidedBy: `conntrack: ${printPacket(tracked.connection.original)}` }),
+    ...(tracked !== undefined &&
+      chosen === undefined && { decidedBy: `conntrack: ${printPacket(tracked.connection.original)}` }),
   }));
 }
 

@@ -72,7 +72,7 @@ function traceOf(network: Network, flow: Flow, walk: (start: Start) => Way): Omi
     const may = reply.verdict === 'undecided' || (reply.verdict === 'exits' && isAnswer);
     return { works: may ? 'undecided' : false, request, reply };
   }
-  const next = walk(startOf(network, flow, TCP_FLAGS.ack) ?? begin);
+  const next = walk({ ...(startOf(network, flow, TCP_FLAGS.ack) ?? begin), answers: true });
   const isSame = next.verdict === request.verdict;
   return { works: isSame ? true : next.verdict === 'undecided' ? 'undecided' : false, request, reply, next };
 }
@@ -88,13 +88,13 @@ function answerTo(network: Network, { verdict, host: name, link, packet }: Way):
   const host = name === undefined ? undefined : network.hosts.get(name);
   if (host === undefined) return undefined;
   if (verdict === 'delivered')
-    return { packet: answerPacket(packet, host, mtuTowards(host, packet.source)), host: host.name };
+    return { packet: answerPacket(packet, host, mtuTowards(host, packet.source)), host: host.name, answers: true };
   // Where some host could not be looked at, a stranger may be that one.
   const mayBeUnseen = [...network.hosts.values()].some(({ unseen }) => unseen !== undefined);
   if (verdict !== 'exits' || link === undefined || mayBeUnseen) return undefined;
   const mtu = host.links.get(link)?.mtu ?? ETHERNET_MTU;
   return isOnLink(host, link, packet) || isGuest(host, link, packet.destination)
-    ? { packet: answerPacket(packet, undefined, mtu), host: host.name, link }
+    ? { packet: answerPacket(packet, undefined, mtu), host: host.name, link, answers: true }
     : undefined;
 }
 
@@ -133,6 +133,8 @@ interface Start {
   readonly asks?: true;
   /** Its source is the one that the routes gave. */
   readonly choseSource?: true;
+  /** It answers, or it follows an answer: known also where no host tracks connections. */
+  readonly answers?: true;
 }
 
 function startOf(network: Network, flow: Flow, tcpFlags?: number): Start | undefined {
@@ -242,6 +244,7 @@ function follow(network: Network, walk: Walk, start: Start): Way {
     const passage: Passage = {
       ...{ host, connections: table, record, packet },
       ...(start.choseSource === true && links === 0 && { choseSource: true as const }),
+      ...(start.answers === true && { answers: true as const }),
       ...(tracked !== undefined && { tracked }),
       ...(untracked !== undefined && { untracked }),
       ...(hardware !== undefined && { hardware }),
