@@ -32,6 +32,7 @@ export function buildScript(topology: Topology): string {
       ),
     ),
     ...topology.hosts.map((host) => inside(host.name, afterLinks(topology, host))),
+    ...topology.hosts.filter(({ ipv6 }) => ipv6 !== false).map(({ name }) => inside(name, [untilSettled])),
     '',
   ].join('\n');
 }
@@ -44,6 +45,10 @@ const beforeLinks = (host: HostSpec): readonly string[] => [
     ? 'echo 1 >ipv6/conf/all/disable_ipv6; echo 1 >ipv6/conf/default/disable_ipv6'
     : 'echo 0 >ipv6/conf/default/accept_dad',
 ];
+
+/** The kernel takes a link-local address for tentative (0x40) until a work of its own has run, though it asks nobody: on a busy machine a while. */
+const untilSettled =
+  "for try in $(seq 500); do grep -qE '^([^ ]+ +){4}[4c]0 ' /proc/self/net/if_inet6 || break; sleep 0.01; done";
 
 function afterLinks(topology: Topology, host: HostSpec): readonly string[] {
   const mine = plugsOf(topology, host.name);
