@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { startNamespace } from '../lab/index.ts';
 import { namespaceTransport } from '../transport/index.ts';
-import { findListeners, readPorts } from './listeners.ts';
+import { findListeners, listenersIn } from './listeners.ts';
+import { readSockets, SOCKET_TABLES } from './sockets.ts';
 
 const head = '  sl  local_address rem_address   st';
 const line = (local: string, state: string): string => `   0: ${local} 00000000:0000 ${state} 00000000:00000000`;
@@ -19,7 +20,11 @@ describe('a line of /proc/net/tcp', () => {
     ['at ::ffff:127.0.0.1', '0000000000000000FFFF00000100007F:01BB', '0A', []],
     ['at an IPv6 address', 'B80D0120000000000000000010000000:01BB', '0A', [443]],
   ] as const) {
-    test(what, () => expect(readPorts(`${head}\n${line(local, state)}\n`, '0A')).toEqual(ports));
+    test(what, () => {
+      const table = SOCKET_TABLES[local.indexOf(':') > 8 ? 1 : 0];
+      const sockets = table === undefined ? [] : readSockets(`${head}\n${line(local, state)}\n`, table);
+      expect(listenersIn(sockets).map(({ port }) => port)).toEqual(ports);
+    });
   }
 });
 

@@ -1,20 +1,22 @@
 /** What `trace` looks at beside the facts of hosts: how they are wired, and who listens. */
-import type { ManagedHost } from '../apply/index.ts';
+import { type ManagedHost, reasonOf } from '../apply/index.ts';
 import type { HostFacts } from '../host/index.ts';
 import { NAMESPACES_COMMAND, NEIGHBOURS_COMMAND, readNamespaceNames, readNeighbours } from '../routing/index.ts';
 import { type Socket, wireHosts } from '../simulate/index.ts';
-import type { Output, Transport } from '../transport/index.ts';
+import { type Output, type Transport, TransportError } from '../transport/index.ts';
 import type { Sightings } from '../verify/index.ts';
-import { readSockets, SOCKET_TABLES } from './sockets.ts';
+import { CommandFailure } from './exit.ts';
+import { readAllSockets, SOCKET_COMMANDS } from './sockets.ts';
 
 /** What one host said of itself; a host that did not answer said nothing. */
 export interface Sighting {
-  readonly sockets: readonly Socket[];
+  /** Absent where they could not be read. */
+  readonly sockets?: readonly Socket[];
   readonly namespaces: ReturnType<typeof readNamespaceNames>;
   readonly neighbours: ReturnType<typeof readNeighbours>;
 }
 
-/** Asks every host side by side, one round trip each. */
+/** Asks every host side by side, one round trip each. Throws a CommandFailure where one says what cannot be read. */
 export async function sightAll(
   managed: readonly ManagedHost[],
   signal: AbortSignal,
@@ -25,23 +27,24 @@ export async function sightAll(
     } catch (error) {
       signal.throwIfAborted();
       // Why it does not answer, the look at its facts says.
-      if (error instanceof Error) return [];
-      throw error;
+      if (error instanceof TransportError) return [];
+      throw new CommandFailure(`${name}: ${reasonOf(name, error)}`, { cause: error });
     }
   });
   return new Map((await Promise.all(found)).flat());
 }
 
 async function sight(transport: Transport, signal: AbortSignal): Promise<Sighting> {
-  const argvs = [NAMESPACES_COMMAND, NEIGHBOURS_COMMAND, ...SOCKET_TABLES.map(({ path }) => ['cat', path])];
+  const argvs = [NAMESPACES_COMMAND, NEIGHBOURS_COMMAND, ...SOCKET_COMMANDS];
   const outputs = await transport.runAll(
     argvs.map((argv) => ({ argv })),
     signal,
   );
   const text = (output: Output | undefined): string => (output?.status === 0 ? output.stdout : '');
   const [namespaces, neighbours, ...tables] = outputs;
+  const sockets = readAllSockets(tables);
   return {
-    sockets: SOCKET_TABLES.flatMap((table, index) => readSockets(text(tables[index]), table)),
+    ...(sockets !== undefined && { sockets }),
     namespaces: readNamespaceNames(text(namespaces)),
     neighbours: readNeighbours(text(neighbours)),
   };
@@ -57,6 +60,8 @@ export function sightingsOf(seen: ReadonlyMap<string, Sighting>, facts: Readonly
   });
   return {
     wires: wireHosts(wired),
-    sockets: new Map([...seen].map(([name, { sockets }]) => [name, sockets])),
+    sockets: new Map(
+      [...seen].flatMap(([name, { sockets }]) => (sockets === undefined ? [] : [[name, sockets] as const])),
+    ),
   };
 }

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { printAddress } from '../net/index.ts';
-import { readSockets, SOCKET_TABLES } from './sockets.ts';
+import { readAllSockets, readSockets, SOCKET_TABLES } from './sockets.ts';
 
 const HEAD = '  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n';
 
@@ -35,3 +35,12 @@ for (const [what, table, line, socket] of [
       ]),
     ).toEqual(socket === undefined ? [] : [socket]);
   });
+
+test('without a table of IPv4 nobody knows who waits; without those of IPv6 there is no IPv6', () => {
+  const read = { status: 0, stdout: `${HEAD}   0: 00000000:0050 00000000:0000 0A\n`, stderr: '' };
+  const missing = { status: 1, stdout: '', stderr: 'cat: /proc/self/net/tcp6: No such file or directory' };
+  expect(readAllSockets([read, missing, read, missing])).toEqual([{ protocol: 'tcp', families: [4], port: 80 }]);
+  expect(readAllSockets([missing, read, read, read])).toBeUndefined();
+  expect(readAllSockets([read, read, { ...read, stdout: '' }, read])).toBeUndefined();
+  expect(readAllSockets([])).toBeUndefined();
+});

@@ -1,6 +1,7 @@
 /** The sockets of a host that wait for clients, from /proc/net: the kernel's own table. */
 import type { Address, Family } from '../net/index.ts';
 import type { Socket } from '../simulate/index.ts';
+import type { Output } from '../transport/index.ts';
 
 export interface SocketTable {
   readonly protocol: 'tcp' | 'udp';
@@ -16,6 +17,23 @@ export const SOCKET_TABLES: readonly SocketTable[] = [
   { protocol: 'udp', family: 4, path: '/proc/self/net/udp', state: '07' },
   { protocol: 'udp', family: 6, path: '/proc/self/net/udp6', state: '07' },
 ];
+
+/** Their outputs are for readAllSockets. */
+export const SOCKET_COMMANDS: readonly (readonly string[])[] = SOCKET_TABLES.map(({ path }) => ['cat', path]);
+
+/**
+ * The waiting sockets of all tables; undefined where one of IPv4 could not be read. A kernel without IPv6 has none of it.
+ */
+export function readAllSockets(outputs: readonly Output[]): readonly Socket[] | undefined {
+  const tables = SOCKET_TABLES.map((table, index) => {
+    const { status, stdout = '' } = outputs[index] ?? {};
+    return { table, text: status === 0 && HEAD.test(stdout) ? stdout : undefined };
+  });
+  if (tables.some(({ table, text }) => table.family === 4 && text === undefined)) return undefined;
+  return tables.flatMap(({ table, text = '' }) => readSockets(text, table));
+}
+
+const HEAD = /^\s*sl\s/;
 
 /**
  * The waiting sockets of a table. One on `::` is taken to serve IPv4 too: that it asked for IPv6 alone (IPV6_V6ONLY) the table does not

@@ -16,7 +16,7 @@ import { listenForInterrupt } from '../interrupt.ts';
 import { loadSet } from '../load.ts';
 import type { Output } from '../output.ts';
 import { sightAll, sightingsOf } from '../sightings.ts';
-import { type Survey, surveyManaged } from '../survey.ts';
+import { surveyManaged } from '../survey.ts';
 import { placeQuestion, type QuestionFlags, readQuestion } from '../trace-question.ts';
 import { printTraces } from '../trace-text.ts';
 
@@ -39,7 +39,10 @@ export async function trace(output: Output, flags: TraceFlags): Promise<number> 
   const known = sightingsOf(seen, survey.facts);
   for (const [host, reason] of survey.unreachable)
     output.say(`${host}: ${reason}${flags.live === true ? '' : ' (taken as declared)'}`);
-  const network = flags.live === true ? liveOf(set, survey, known) : declaredOf(set, flags.set, survey.facts, known);
+  const network =
+    flags.live === true
+      ? liveNetwork(set, survey.facts, survey.unreachable, known)
+      : declaredOf(set, flags.set, survey.facts, known);
   const flow = placeQuestion(network, question);
   const { traces: all, complete } = simulateAll(network, flow);
   const traces = all.map(
@@ -51,9 +54,6 @@ export async function trace(output: Output, flags: TraceFlags): Promise<number> 
   );
   return complete && traces.every(({ works }) => works === true) ? DONE : FAILED;
 }
-
-const liveOf = (set: ResourceSet, { facts, unreachable }: Survey, seen: Sightings): Network =>
-  liveNetwork(set, facts, unreachable, seen);
 
 /** What the documents would make of the hosts, as `plan` proves it. */
 function declaredOf(
