@@ -67,6 +67,13 @@ test('of an answer that dies the reason is told', () => {
   );
 });
 
+test('of the answer of a machine that is no Host too', () => {
+  const reply = { works: false, verdict: 'dropped' as const, reason: 'gw drops it', fix: 'let it', hops: [] };
+  expect(printTraces([{ ...works, works: false, verdict: 'exits', reply }], { flow, color: false })).toContain(
+    '\nThe packet arrives from 192.0.2.7, but its answer is dropped: gw drops it.\nFix: let it',
+  );
+});
+
 test('several ways are counted', () => {
   const text = printTraces([works, dies], { flow, color: false });
   expect(text).toContain('\nWay 2 of 2, by chance:\n');

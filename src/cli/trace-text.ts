@@ -74,7 +74,8 @@ function printVerdict(trace: TraceReport, colors: Paint, width: number | undefin
         : `reaches ${host}${seen}`;
     return wrap(`It works: the packet ${reached}, and the answer comes back.`, width, 0).map(colors.added);
   }
-  const broken = reply !== undefined && verdict === 'delivered' ? reply : undefined;
+  // What leaves for a machine that is no Host has an answer only where that machine is taken to give one.
+  const broken = reply !== undefined && (verdict === 'delivered' || verdict === 'exits') ? reply : undefined;
   const what =
     broken === undefined
       ? `The packet ${endingOf(verdict)}`
