@@ -26,16 +26,20 @@ export default class Totals implements Reporter {
     const elsewhere = all.filter((test) => test.tags.includes('vm-only') && !this.#asks(test));
     for (const { module, fullName } of elsewhere)
       process.stdout.write(`only in make test-kernel: ${module.relativeModuleId} > ${fullName}\n`);
-    for (const test of tests.filter((each) => each.result().state === 'failed')) {
-      const message = (test.result().errors ?? []).map((error) => error.message.replace(/\s+/g, ' ')).join('; ');
-      process.stdout.write(
-        `failed: ${test.module.relativeModuleId} > ${test.fullName}: ${message.slice(0, MESSAGE_LIMIT)}\n`,
-      );
-    }
+    const tell = (where: string, errors: readonly SerializedError[]): void => {
+      const message = errors.map((error) => error.message.replace(/\s+/g, ' ')).join('; ');
+      process.stdout.write(`failed: ${where}: ${message.slice(0, MESSAGE_LIMIT)}\n`);
+    };
+    for (const test of tests.filter((each) => each.result().state === 'failed'))
+      tell(`${test.module.relativeModuleId} > ${test.fullName}`, test.result().errors ?? []);
     const suites = modules.flatMap((module) => [module, ...module.children.allSuites()]);
     const count = (state: 'passed' | 'failed' | 'skipped') =>
       tests.filter((test) => test.result().state === state).length;
-    const broken = suites.filter((suite) => suite.errors().length > 0).length + unhandled.length;
+    const brokenSuites = suites.filter((suite) => suite.errors().length > 0);
+    for (const suite of brokenSuites)
+      tell(suite.type === 'module' ? suite.relativeModuleId : suite.fullName, suite.errors());
+    for (const error of unhandled) tell('beside the tests', [error]);
+    const broken = brokenSuites.length + unhandled.length;
     const skipped = count('skipped');
     process.stdout.write(
       `${count('passed')} passed, ${count('failed') + broken} failed${skipped > 0 ? `, ${skipped} skipped` : ''}\n`,
