@@ -18,7 +18,7 @@ const DEFAULT_TIMEOUT_MS = 30_000;
 /** Up to here one write puts the whole of stdin into the pipe, and the reader sees all or nothing; bytes. */
 const ONE_WRITE = 16 * 1024;
 
-/** A Transport, without its stateFolder, that runs its commands by `reach`. */
+/** A Transport without its stateFolder; a file may come with a note that must stand before it. */
 export interface CommandTransport extends Omit<Transport, 'stateFolder'> {
   /** `note`: a file and the one line that it is to have before. */
   writeFile(
@@ -29,6 +29,7 @@ export interface CommandTransport extends Omit<Transport, 'stateFolder'> {
   ): Promise<void>;
 }
 
+/** Runs its commands by `reach`. */
 export function commandTransport(host: string, reach: Reach): CommandTransport {
   const start = async (
     command: Command,

@@ -13,6 +13,7 @@ export interface Output {
   readonly status: number;
 }
 
+/** `standing`: what is thought to stand there, of which a long text may be made. */
 export interface WriteOptions {
   readonly standing?: string | undefined;
   readonly signal?: AbortSignal | undefined;
