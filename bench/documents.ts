@@ -32,39 +32,37 @@ spec:
     - { name: eth0, zone: public }
 `;
 
-/** One Host and `count` PortForwards, TCP and UDP by turns, all to one address on the edge's private network. `moved`: the last one goes elsewhere. */
-export function manyForwards(count: number, moved = false): string {
-  const documents = Array.from({ length: count }, (_, index) => {
-    const port = 1024 + Math.floor(index / 2);
-    const target = moved && index === count - 1 ? 60_000 : 20_000 + Math.floor(index / 2);
-    return `apiVersion: sallyport.dev/v1alpha1
+/** The PortForward number `index` of the edge, of one port and to one target, both as YAML's flow style. */
+export const forward = (index: number, port: string, to: string): string => `apiVersion: sallyport.dev/v1alpha1
 kind: PortForward
 metadata: { name: forward-${index} }
 spec:
   at: { hosts: [edge] }
   ports:
-    - { protocol: ${index % 2 === 0 ? 'TCP' : 'UDP'}, port: ${port}, targetPort: ${target} }
+    - ${port}
   to:
-    - { address: 172.31.0.2 }
+    - ${to}
 `;
+
+/** One Host and `count` PortForwards, TCP and UDP by turns, all to one address on the edge's private network. `moved`: the last one goes elsewhere. */
+export function manyForwards(count: number, moved = false): string {
+  const documents = Array.from({ length: count }, (_, index) => {
+    const port = 1024 + Math.floor(index / 2);
+    const target = moved && index === count - 1 ? 60_000 : 20_000 + Math.floor(index / 2);
+    const ports = `{ protocol: ${index % 2 === 0 ? 'TCP' : 'UDP'}, port: ${port}, targetPort: ${target} }`;
+    return forward(index, ports, '{ address: 172.31.0.2 }');
   });
   return [HOST, ...documents].join('---\n');
 }
 
 /** One Host and `count` PortForwards of a UDP port each, from `first` on, to one address; the last `moved` go to another one. */
 export function udpForwards(count: number, first: number, moved: number): string {
-  const documents = Array.from(
-    { length: count },
-    (_, index) => `apiVersion: sallyport.dev/v1alpha1
-kind: PortForward
-metadata: { name: forward-${index} }
-spec:
-  at: { hosts: [edge] }
-  ports:
-    - { protocol: UDP, port: ${first + index} }
-  to:
-    - { address: 172.31.0.${index < count - moved ? 2 : 3} }
-`,
+  const documents = Array.from({ length: count }, (_, index) =>
+    forward(
+      index,
+      `{ protocol: UDP, port: ${first + index} }`,
+      `{ address: 172.31.0.${index < count - moved ? 2 : 3} }`,
+    ),
   );
   return [HOST, ...documents].join('---\n');
 }

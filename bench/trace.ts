@@ -5,6 +5,7 @@ import { compile, declaredFacts } from '../src/compile/index.ts';
 import { loadResources } from '../src/resources/index.ts';
 import { reportTrace, simulate, simulateAll, startDraws } from '../src/simulate/index.ts';
 import { futureNetwork } from '../src/verify/index.ts';
+import { forward } from './documents.ts';
 import { atMost, type Line, median } from './measure.ts';
 
 const host = (name: string, ...interfaces: readonly string[]): string =>
@@ -21,18 +22,8 @@ spec:
     - { host: edge, addresses: [172.31.0.1] }
     - { host: node, addresses: [172.31.0.2] }
 `;
-  const forwards = Array.from(
-    { length: count },
-    (_, index) => `apiVersion: sallyport.dev/v1alpha1
-kind: PortForward
-metadata: { name: forward-${index} }
-spec:
-  at: { hosts: [edge] }
-  ports:
-    - { protocol: TCP, port: ${1024 + index} }
-  to:
-    - { host: node, via: edge-node }
-`,
+  const forwards = Array.from({ length: count }, (_, index) =>
+    forward(index, `{ protocol: TCP, port: ${1024 + index} }`, '{ host: node, via: edge-node }'),
   );
   return [
     host(
