@@ -11,6 +11,9 @@ const fallbackDevices: readonly string[] = [
   'ip6_vti0',
 ];
 
+/** Of the whole kernel: read-only in a namespace, so no host's own, and changed meanwhile by who has the machine's (conntrack.max). */
+const kernelWide: readonly string[] = ['nf_conntrack_count', 'nf_conntrack_max', 'nf_conntrack_buckets'];
+
 const mark = '==> ';
 
 /**
@@ -85,7 +88,8 @@ function canonical(name: string, body: string, inode: string, own: ReadonlySet<n
         .map((line) => line.replace('/proc/sys/', '').replaceAll('/', '.').replace(':', ' = '))
         .filter(
           (line) =>
-            !line.includes('nf_conntrack_count') && !fallbackDevices.some((device) => line.includes(`.${device}.`)),
+            !kernelWide.some((name) => line.includes(`.${name} `)) &&
+            !fallbackDevices.some((device) => line.includes(`.${device}.`)),
         )
         .sort();
     default:
