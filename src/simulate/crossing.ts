@@ -17,8 +17,14 @@ import { type End, end, type Origin, type Recorder } from './trace.ts';
 import { neighbourKey, wiredTo } from './wiring.ts';
 
 export type Crossing =
-  /** `hardware`: of the link it left by, where both are on one network. */
-  | { readonly kind: 'arrives'; readonly at: TunnelPlug; readonly packet: Packet; readonly hardware?: string }
+  /** `hardware`: of the link it left by, where both are on one network; `internet`: that lies in between. */
+  | {
+      readonly kind: 'arrives';
+      readonly at: TunnelPlug;
+      readonly packet: Packet;
+      readonly hardware?: string;
+      readonly internet?: true;
+    }
   /** Back where the flow came from. */
   | { readonly kind: 'returns'; readonly packet: Packet }
   | End;
@@ -76,7 +82,10 @@ export function cross(
   const open = openAt(network, packet.destination);
   if (open === undefined)
     return end('exits', `${printPacket(outside)} leaves ${host.name} by ${from.link} for the Internet`);
-  return { kind: 'arrives', at: { host: open.host, link: open.link }, packet: { ...outside, destination: open.inner } };
+  return {
+    ...{ kind: 'arrives', at: { host: open.host, link: open.link }, internet: true },
+    packet: { ...outside, destination: open.inner },
+  };
 }
 
 const isHome = (origin: Origin, from: TunnelPlug, { destination }: Packet): boolean =>

@@ -20,11 +20,13 @@ import {
   buildNetwork,
   type Flow,
   type HostInput,
+  printPacket,
   reportTrace,
   simulate,
   simulateAll,
   startDraws,
   type Trace,
+  type Way,
   withKernelDefaults,
 } from './index.ts';
 
@@ -220,6 +222,25 @@ test('each way that chance may choose is traced, and can be traced again', () =>
   expect(traces.map(ends).toSorted()).toEqual(['10.0.0.2', '10.0.0.3', '10.0.0.4']);
   for (const trace of traces)
     expect(ends(simulate(network, flow, { draws: startDraws(trace.ways) }))).toBe(ends(trace));
+});
+
+test('between hosts: by which link it left, by which it came out, and as what', () => {
+  const network = buildNetwork([router('router', lan), router('server', server)], []);
+  const { request, reply } = simulate(network, client, { hops: true });
+  const told = ({ crossings, hops }: Way): readonly string[] =>
+    crossings.map(({ from, to, packet, after }) => {
+      const end = (plug: typeof from): string => (plug === undefined ? 'beyond' : `${plug.host} ${plug.link}`);
+      return `${end(from)} - ${end(to)}: ${printPacket(packet)}, then ${hops[after]?.stage ?? 'nothing'}`;
+    });
+  expect(told(request)).toEqual([
+    'beyond - router wan: 192.0.2.7:40000 → 10.0.0.2:80/tcp, then link',
+    'router lan - server eth0: 192.0.2.7:40000 → 10.0.0.2:80/tcp, then link',
+  ]);
+  expect(reply && told(reply)).toEqual([
+    'server eth0 - router lan: 10.0.0.2:80 → 192.0.2.7:40000/tcp, then link',
+    'router wan - beyond: 10.0.0.2:80 → 192.0.2.7:40000/tcp, then nothing',
+  ]);
+  expect(simulate(network, client).request.crossings).toEqual([]);
 });
 
 test('a nat chain does not run while nothing needs conntrack', () => {

@@ -11,7 +11,7 @@ import { isOverlay, type Network, type SimulatedHost, type TunnelPlug } from './
 import { type Packet, printPacket, transportOf } from './packet.ts';
 import { noWay, type Passage } from './passage.ts';
 import { hear } from './sockets.ts';
-import type { End, Ending, Flow, Hop, Origin, Recorder, Trace, Way } from './trace.ts';
+import type { Crossed, End, Ending, Flow, Hop, Origin, Recorder, Trace, Way } from './trace.ts';
 
 /** The connections that hosts know, by host: given to several traces, each meets what those before it left. */
 export type Connections = Map<string, ConnectionTable>;
@@ -56,6 +56,7 @@ function traceOf(network: Network, flow: Flow, walk: (start: Start) => Way): Omi
       request: {
         ...unsent(network, flow),
         hops: [],
+        crossings: [],
         packet: packetOf(flow, flow.to),
         arrived: packetOf(flow, flow.to),
       },
@@ -214,6 +215,7 @@ const hidesNat = (network: Network, { host = '', link = '', arrived }: Way): boo
 function follow(network: Network, walk: Walk, start: Start): Way {
   const { connections, origin, keepsHops, draws, freePort } = walk;
   const hops: Hop[] = [];
+  const crossings: Crossed[] = [];
   const through: string[] = [];
   const record: Recorder = (host, stage, tell) => {
     if (!keepsHops) return;
@@ -221,7 +223,12 @@ function follow(network: Network, walk: Walk, start: Start): Way {
     // What was changed and changed back is no news.
     if (detail !== '') hops.push({ host, stage, detail, decidedBy });
   };
+  const told = { hops, crossings, through };
+  const recordCrossed = (crossed: Omit<Crossed, 'after'>): void => {
+    if (keepsHops) crossings.push({ ...crossed, after: hops.length });
+  };
   let packet = start.packet;
+  if (start.link !== undefined) recordCrossed({ to: { host: start.host, link: start.link }, packet });
   let arrived = packet;
   let at: Partial<TunnelPlug> & { readonly host: string } = start;
   let tracked: Tracked | undefined;
@@ -232,12 +239,11 @@ function follow(network: Network, walk: Walk, start: Start): Way {
     const host = network.hosts.get(at.host);
     through.push(at.host);
     arrived = packet;
-    if (host === undefined)
-      return { verdict: 'undecided', reason: `no host ${at.host}`, hops, through, packet, arrived };
+    if (host === undefined) return { verdict: 'undecided', reason: `no host ${at.host}`, ...told, packet, arrived };
     if (host.unseen !== undefined) {
       const reason = `nobody could look at ${host.name}: ${host.unseen}`;
       record(host.name, 'link', () => ({ detail: `${printPacket(packet)} comes to a host that is not known` }));
-      return { verdict: 'undecided', reason, hops, through, packet, arrived, host: host.name };
+      return { verdict: 'undecided', reason, ...told, packet, arrived, host: host.name };
     }
     const table: ConnectionTable = connections.get(host.name) ?? new Map();
     connections.set(host.name, table);
@@ -257,12 +263,12 @@ function follow(network: Network, walk: Walk, start: Start): Way {
       ...(at.link !== undefined && { link: at.link }),
       ...(tunnelMtu !== undefined && { tunnelMtu }),
     };
-    if (left.kind === 'end') return { ...endOf(left), hops, through, packet: passage.packet, arrived, ...here };
+    if (left.kind === 'end') return { ...endOf(left), ...told, packet: passage.packet, arrived, ...here };
     if (left.kind === 'delivered') {
       const unheard = start.asks === true ? hear(host, left.packet, record) : undefined;
-      if (unheard !== undefined) return { ...endOf(unheard), hops, through, packet: left.packet, arrived, ...here };
+      if (unheard !== undefined) return { ...endOf(unheard), ...told, packet: left.packet, arrived, ...here };
       if (start.asks !== true) record(host.name, 'delivered', () => ({ detail: 'to the socket that asked' }));
-      return { verdict: 'delivered', hops, through, packet: left.packet, arrived, ...here };
+      return { verdict: 'delivered', ...told, packet: left.packet, arrived, ...here };
     }
     packet = left.packet;
     tracked = left.tracked;
@@ -275,14 +281,19 @@ function follow(network: Network, walk: Walk, start: Start): Way {
     const link = host.links.get(left.link);
     if (isOverlay(link) && link !== undefined) tunnelMtu = Math.min(link.mtu, tunnelMtu ?? link.mtu);
     const crossing = cross(network, { from, nexthop: left.nexthop, packet }, origin, record);
-    if (crossing.kind === 'end') return { ...endOf(crossing), hops, through, packet, arrived, ...from };
+    if (crossing.kind === 'end') {
+      recordCrossed({ from, packet });
+      return { ...endOf(crossing), ...told, packet, arrived, ...from };
+    }
     const lost =
       crossing.kind === 'arrives' && isOverlay(link) ? uncarried(network, walk, from, crossing.at, packet) : undefined;
     if (lost !== undefined) {
       record(host.name, 'tunnel', () => ({ detail: `the packets of ${from.link} itself do not arrive:` }));
+      recordCrossed({ from, packet });
+      for (const each of lost.crossings) crossings.push({ ...each, after: each.after + hops.length });
       const reason = `the packets of ${from.link} itself do not arrive: ${lost.reason ?? 'they come to another host'}`;
       return {
-        ...{ verdict: 'dropped', reason, hops: [...hops, ...lost.hops], through, packet, arrived, ...from },
+        ...{ verdict: 'dropped', reason, ...told, hops: [...hops, ...lost.hops], packet, arrived, ...from },
         ...(lost.cause !== undefined && { cause: lost.cause }),
       };
     }
@@ -291,24 +302,25 @@ function follow(network: Network, walk: Walk, start: Start): Way {
       record(host.name, 'delivered', () => ({
         detail: `by ${from.link} back to who asked: ${printPacket(crossing.packet)}`,
       }));
+      recordCrossed({ from, packet });
       return {
         verdict: 'delivered',
-        hops,
-        through,
+        ...told,
         packet,
         arrived,
         link: from.link,
         ...(tunnelMtu !== undefined && { tunnelMtu }),
       };
     }
+    const isFar = crossing.internet === true && { internet: true as const };
+    recordCrossed({ from, to: crossing.at, ...isFar, packet });
     at = crossing.at;
     hardware = crossing.hardware;
   }
   return {
     verdict: 'looped',
     reason: `after ${MOST_LINKS} links it is at ${at.host} again`,
-    hops,
-    through,
+    ...told,
     packet,
     arrived,
     host: at.host,

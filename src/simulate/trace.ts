@@ -1,6 +1,7 @@
 /** What a trace tells: how a packet and its answer went, hop by hop. */
 import type { Address } from '../net/index.ts';
 import type { Cause } from './fix.ts';
+import type { TunnelPlug } from './network.ts';
 import type { Packet } from './packet.ts';
 
 export type Ending = 'delivered' | 'dropped' | 'rejected' | 'unreachable' | 'looped' | 'exits' | 'undecided';
@@ -14,6 +15,20 @@ export interface Hop {
   readonly decidedBy: string;
 }
 
+/** A packet on its way between two hosts. */
+export interface Crossed {
+  /** Where it left; absent: it came from beyond what is known. */
+  readonly from?: TunnelPlug;
+  /** Where it came out; absent: nowhere that is known, or back at who asked. */
+  readonly to?: TunnelPlug;
+  /** Between two hosts that find each other over the Internet. */
+  readonly internet?: true;
+  /** As it is in between. */
+  readonly packet: Packet;
+  /** How many hops were told before it. */
+  readonly after: number;
+}
+
 /** The way of one packet to its end. */
 export interface Way {
   readonly verdict: Ending;
@@ -22,6 +37,8 @@ export interface Way {
   /** What it died of, where that is known. */
   readonly cause?: Cause;
   readonly hops: readonly Hop[];
+  /** Told with the hops, as they are. */
+  readonly crossings: readonly Crossed[];
   /** The hosts it came through, in order. */
   readonly through: readonly string[];
   /** As it was at the end. */
