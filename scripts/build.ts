@@ -1,14 +1,25 @@
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { type BuildFailure, build } from 'esbuild';
+import { type BuildFailure, build, type Plugin } from 'esbuild';
 
 const dist = 'dist';
 const { version } = JSON.parse(await readFile('package.json', 'utf8')) as { version: string };
 
+/** Drawings bring a layout library: a file of its own beside the program, as reading it would be felt at every start. */
+const drawing: Plugin = {
+  name: 'drawing',
+  setup({ onResolve }) {
+    onResolve({ filter: /\/trace-draw\.ts$/ }, ({ kind }) =>
+      kind === 'dynamic-import' ? { path: './drawing.js', external: true } : undefined,
+    );
+  },
+};
+
 // One file each: what only a rarer command imports dynamically lies in the same file and runs when first asked for.
 // Identifiers keep their names, for stack traces. CommonJS packages (commander) call `require`, which an ES module has not.
 const { outputFiles, metafile } = await build({
-  entryPoints: { sallyport: 'src/cli/main.ts', traffic: 'src/lab/traffic.ts' },
+  entryPoints: { sallyport: 'src/cli/main.ts', drawing: 'src/cli/trace-draw.ts', traffic: 'src/lab/traffic.ts' },
+  plugins: [drawing],
   outdir: dist,
   write: false,
   metafile: true,

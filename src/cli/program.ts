@@ -4,13 +4,14 @@ import { wantsColor } from './color.ts';
 import { DONE, FAILED, REFUSED } from './exit.ts';
 import { reportFailure } from './failure.ts';
 import { type Format, guardStreams, type Output, openOutput, outputFailure } from './output.ts';
+import type { DrawingFormat } from './trace-draw.ts';
 import { sallyportVersion } from './version.ts';
 
 /** Commands of design.md that later work brings: not in help, named when typed. */
 const later = ['verify', 'doctor', 'run', 'wireguard', 'generate', 'controller', 'agent', 'ui'];
 
 interface CommonFlags {
-  readonly output?: Format;
+  readonly output?: Format | DrawingFormat;
   readonly color?: boolean;
 }
 
@@ -30,7 +31,7 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
     <Flags>(action: Action<Flags>) =>
     async (flags: Flags & CommonFlags): Promise<void> => {
       const color = flags.color !== false && wantsColor(process.env, process.stdout.isTTY === true);
-      const output = openOutput(flags.output ?? 'text', color);
+      const output = openOutput(isDrawing(flags.output) ? 'text' : (flags.output ?? 'text'), color);
       try {
         status = await action(output, flags);
       } catch (error) {
@@ -50,6 +51,9 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
   }
   return status;
 }
+
+/** Those a command makes itself; what else it has to say is text. */
+const isDrawing = (format: CommonFlags['output']): format is DrawingFormat => format === 'svg' || format === 'html';
 
 type Running = <Flags>(action: Action<Flags>) => (flags: Flags & CommonFlags) => Promise<void>;
 
@@ -97,7 +101,12 @@ function buildProgram(running: Running): Command {
     .requiredOption('--host <name>', 'the Host to render')
     .option('--offline', 'from declared facts alone: no host is looked at')
     .action(running(async (output, flags) => (await import('./commands/render.ts')).render(output, flags)));
-  withFiles(program.command('trace').description('the way of a packet and of its answer, and what decides at each hop'))
+  withFiles(
+    program
+      .command('trace')
+      .description('the way of a packet and of its answer, and what decides at each hop; -o svg or html draws it'),
+    ['svg', 'html'],
+  )
     .requiredOption(
       '--from <addr[@host]>',
       'who asks; without a host from the Internet, or the host that bears the address',
@@ -162,17 +171,20 @@ function lab(program: Command, running: Running): void {
 }
 
 /** The flags of every command that reads documents. */
-const withFiles = (command: Command): Command =>
+const withFiles = (command: Command, drawings: readonly DrawingFormat[] = []): Command =>
   withCommon(
     command
       .requiredOption('-f, --file <path>', 'a file, a folder, or - for stdin (repeatable)', collect)
       .option('--set <name>', 'the set these documents are the whole of', setName, 'default'),
+    drawings,
   );
 
-const withCommon = (command: Command): Command =>
+const withCommon = (command: Command, drawings: readonly DrawingFormat[] = []): Command =>
   command
     .addOption(
-      new Option('-o, --output <format>', 'the form of the result').choices(['text', 'json', 'yaml']).default('text'),
+      new Option('-o, --output <format>', 'the form of the result')
+        .choices(['text', 'json', 'yaml', ...drawings])
+        .default('text'),
     )
     .option('--no-color', 'no colours (NO_COLOR does the same)');
 

@@ -28,6 +28,7 @@ describe('exit status 2, before any host is looked at', () => {
     ['no documents', ['plan'], /required option '-f, --file <path>' not specified/],
     ['a file that is not there', ['plan', '-f', '/nowhere.yaml'], /^\/nowhere\.yaml: no such file/],
     ['an unknown format', ['plan', '-f', 'x', '-o', 'xml'], /Allowed choices are text, json, yaml/],
+    ['a drawing of what cannot be drawn', ['plan', '-f', 'x', '-o', 'svg'], /Allowed choices are text, json, yaml\./],
     ['a bad set name', ['plan', '-f', 'x', '--set', 'A B'], /a set is named by lower-case letters/],
     ['a bad time', ['apply', '-f', 'x', '--confirm-timeout', 'soon'], /a time is written 30s, 500ms or 2m/],
     ['ssh access in init', ['init', 'slim-edge', '--edge', 'ssh://root@192.0.2.1'], /not yet supported: ssh access/],

@@ -123,6 +123,19 @@ describe('Hosts alone', () => {
     expect(keys(refused)).toEqual(['fix', 'hops', 'reason', 'verdict', 'works']);
   });
 
+  test('a drawing has every host of the way, and the same exit status; what is wrong is said in words', async () => {
+    for (const format of ['svg', 'html']) {
+      const drawn = await run(lab, [...FROM, '--to', '10.2.0.2:80/tcp', '-o', format]);
+      expect(drawn).toMatchObject({ status: 0, stderr: '' });
+      expect(drawn.stdout).toMatch(format === 'svg' ? /^<svg .*<\/svg>\n$/s : /^<!doctype html>\n.*<\/html>\n$/s);
+      for (const name of ['client', 'gw', 'server']) expect(drawn.stdout).toContain(`>${name}</text>`);
+      expect(await run(lab, [...FROM, '--to', '10.2.0.2:81/tcp', '-o', format])).toMatchObject({ status: 1 });
+      const wrong = await run(lab, [...FROM, '--to', '10.2.0.2', '-o', format]);
+      expect(wrong).toMatchObject({ status: 2, stdout: '' });
+      expect(wrong.stderr).toContain('--to');
+    }
+  });
+
   for (const [tool, load] of [
     [
       'nft',

@@ -16,11 +16,11 @@ export type {
   TunnelPlug,
   Wires,
 } from './network.ts';
-export { buildNetwork, openAt } from './network.ts';
+export { buildNetwork, isOverlay, openAt } from './network.ts';
 export type { Packet } from './packet.ts';
 export { printPacket, SEGMENT_HEADERS } from './packet.ts';
 export type { TraceReport, WayReport } from './report.ts';
-export { reportTrace } from './report.ts';
+export { reportTrace, shownRequest } from './report.ts';
 export type { Connections, SimulateOptions } from './simulate.ts';
 export { simulate } from './simulate.ts';
 export type { Crossed, Ending, Flow, Hop, Origin, Trace, Way } from './trace.ts';

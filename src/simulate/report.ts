@@ -18,9 +18,14 @@ export interface TraceReport extends WayReport {
   readonly reply?: WayReport;
 }
 
-/** The request's verdict with its reply's; where only the next packet of the connection fails, its hops and reason stand for the request's. */
-export function reportTrace({ works, request, reply, next }: Trace): TraceReport {
-  const shown = reply !== undefined && next !== undefined && works !== true ? next : request;
+/** The way that stands for the request's: where only the next packet of the connection fails, that one's. */
+export const shownRequest = ({ works, request, reply, next }: Trace): Way =>
+  reply !== undefined && next !== undefined && works !== true ? next : request;
+
+/** The request's verdict with its reply's. */
+export function reportTrace(trace: Trace): TraceReport {
+  const { works, request, reply } = trace;
+  const shown = shownRequest(trace);
   const isSeen = request.verdict === 'delivered' || request.verdict === 'exits';
   return {
     ...reportWay(shown, works),

@@ -1,22 +1,16 @@
 import type { HostFacts } from '../../host/index.ts';
 import type { ResourceSet } from '../../resources/index.ts';
-import {
-  type Network,
-  reportTrace,
-  simulate,
-  simulateAll,
-  startDraws,
-  type TraceReport,
-} from '../../simulate/index.ts';
+import { type Network, reportTrace, simulate, simulateAll, startDraws } from '../../simulate/index.ts';
 import { futureNetwork, liveNetwork, type Sightings } from '../../verify/index.ts';
 import { aimOfSet } from '../aims.ts';
 import { DONE, FAILED, InputProblems } from '../exit.ts';
 import { manageAll } from '../hosts.ts';
 import { listenForInterrupt } from '../interrupt.ts';
 import { loadSet } from '../load.ts';
-import type { Output } from '../output.ts';
+import type { Format, Output } from '../output.ts';
 import { sightAll, sightingsOf } from '../sightings.ts';
 import { surveyManaged } from '../survey.ts';
+import type { DrawingFormat } from '../trace-draw.ts';
 import { placeQuestion, type QuestionFlags, readQuestion } from '../trace-question.ts';
 import { printTraces } from '../trace-text.ts';
 
@@ -24,6 +18,7 @@ export interface TraceFlags extends QuestionFlags {
   readonly file: readonly string[];
   readonly set: string;
   readonly live?: boolean;
+  readonly output?: Format | DrawingFormat;
 }
 
 /** Tells the way of a packet and of its answer, hop by hop; 0 where every way of it works. */
@@ -45,13 +40,20 @@ export async function trace(output: Output, flags: TraceFlags): Promise<number> 
       : declaredOf(set, flags.set, survey.facts, known);
   const flow = placeQuestion(network, question);
   const { traces: all, complete } = simulateAll(network, flow);
-  const traces = all.map(
-    ({ ways }): TraceReport => reportTrace(simulate(network, flow, { hops: true, draws: startDraws(ways) })),
-  );
+  const told = all.map(({ ways }) => simulate(network, flow, { hops: true, draws: startDraws(ways) }));
+  const traces = told.map(reportTrace);
   if (!complete) output.say('chance has more ways than are traced: these are the first');
-  await output.result({ traces }, () =>
-    printTraces(traces, { flow, color: output.color, ...(process.stdout.isTTY && { width: process.stdout.columns }) }),
-  );
+  if (flags.output === 'svg' || flags.output === 'html') {
+    const { drawTraces } = await import('../trace-draw.ts');
+    await output.write(drawTraces(flags.output, { network, flow, traces: told }));
+  } else
+    await output.result({ traces }, () =>
+      printTraces(traces, {
+        flow,
+        color: output.color,
+        ...(process.stdout.isTTY && { width: process.stdout.columns }),
+      }),
+    );
   return complete && traces.every(({ works }) => works === true) ? DONE : FAILED;
 }
 
