@@ -9,7 +9,7 @@ const { version } = JSON.parse(await readFile('package.json', 'utf8')) as { vers
 const drawing: Plugin = {
   name: 'drawing',
   setup({ onResolve }) {
-    onResolve({ filter: /\/trace-draw\.ts$/ }, ({ kind }) =>
+    onResolve({ filter: /\/drawing\/index\.ts$/ }, ({ kind }) =>
       kind === 'dynamic-import' ? { path: './drawing.js', external: true } : undefined,
     );
   },
@@ -18,7 +18,7 @@ const drawing: Plugin = {
 // One file each: what only a rarer command imports dynamically lies in the same file and runs when first asked for.
 // Identifiers keep their names, for stack traces. CommonJS packages (commander) call `require`, which an ES module has not.
 const { outputFiles, metafile } = await build({
-  entryPoints: { sallyport: 'src/cli/main.ts', drawing: 'src/cli/trace-draw.ts', traffic: 'src/lab/traffic.ts' },
+  entryPoints: { sallyport: 'src/cli/main.ts', drawing: 'src/cli/drawing/index.ts', traffic: 'src/lab/traffic.ts' },
   plugins: [drawing],
   outdir: dist,
   write: false,

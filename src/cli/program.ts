@@ -1,10 +1,10 @@
 /** The commands, their flags and help. Each command's own file is loaded only when that command runs. */
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { wantsColor } from './color.ts';
+import type { DrawingFormat } from './drawing/index.ts';
 import { DONE, FAILED, REFUSED } from './exit.ts';
 import { reportFailure } from './failure.ts';
 import { type Format, guardStreams, type Output, openOutput, outputFailure } from './output.ts';
-import type { DrawingFormat } from './trace-draw.ts';
 import { sallyportVersion } from './version.ts';
 
 /** Commands of design.md that later work brings: not in help, named when typed. */

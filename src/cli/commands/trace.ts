@@ -3,6 +3,7 @@ import type { ResourceSet } from '../../resources/index.ts';
 import { type Network, reportTrace, simulate, simulateAll, startDraws } from '../../simulate/index.ts';
 import { futureNetwork, liveNetwork, type Sightings } from '../../verify/index.ts';
 import { aimOfSet } from '../aims.ts';
+import type { DrawingFormat } from '../drawing/index.ts';
 import { DONE, FAILED, InputProblems } from '../exit.ts';
 import { manageAll } from '../hosts.ts';
 import { listenForInterrupt } from '../interrupt.ts';
@@ -10,7 +11,6 @@ import { loadSet } from '../load.ts';
 import type { Format, Output } from '../output.ts';
 import { sightAll, sightingsOf } from '../sightings.ts';
 import { surveyManaged } from '../survey.ts';
-import type { DrawingFormat } from '../trace-draw.ts';
 import { placeQuestion, type QuestionFlags, readQuestion } from '../trace-question.ts';
 import { printTraces } from '../trace-text.ts';
 
@@ -44,7 +44,7 @@ export async function trace(output: Output, flags: TraceFlags): Promise<number> 
   const traces = told.map(reportTrace);
   if (!complete) output.say('chance has more ways than are traced: these are the first');
   if (flags.output === 'svg' || flags.output === 'html') {
-    const { drawTraces } = await import('../trace-draw.ts');
+    const { drawTraces } = await import('../drawing/index.ts');
     await output.write(drawTraces(flags.output, { network, flow, traces: told }));
   } else
     await output.result({ traces }, () =>

@@ -1,8 +1,8 @@
 /** Networks and packets to draw: each way a trace can go, without a kernel. */
-import { EMPTY_STATE } from '../../host/index.ts';
-import { type Address, parseAddress, parseEndpoint, parseInterfaceAddress, parsePrefix, wholeFamily } from '../../net/index.ts';
-import { baseChain, match, payload, type Rule, rule, type Table } from '../../nftables/index.ts';
-import { type Link, MAIN_TABLE, type Route } from '../../routing/index.ts';
+import { EMPTY_STATE } from '../../../host/index.ts';
+import { type Address, parseAddress, parseEndpoint, parseInterfaceAddress, parsePrefix, wholeFamily } from '../../../net/index.ts';
+import { baseChain, match, payload, type Rule, rule, type Table } from '../../../nftables/index.ts';
+import { type Link, MAIN_TABLE, type Route } from '../../../routing/index.ts';
 import {
   buildNetwork,
   type Flow,
@@ -15,8 +15,8 @@ import {
   type Trace,
   type Wires,
   withKernelDefaults,
-} from '../../simulate/index.ts';
-import { parsePublicKey } from '../../wireguard/index.ts';
+} from '../../../simulate/index.ts';
+import { parsePublicKey } from '../../../wireguard/index.ts';
 
 const must = <T>(value: T | undefined): T => {
   if (value === undefined) throw new TypeError('not there');

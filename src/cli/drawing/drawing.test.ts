@@ -1,14 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { reportTrace } from '../simulate/index.ts';
+import { reportTrace } from '../../simulate/index.ts';
+import { tellVerdict } from '../trace-verdict.ts';
+import { type DrawingFormat, drawTraces } from './index.ts';
+import { type Layout, layOut } from './layout.ts';
+import { breakText, columnsOf, escapeText } from './markup.ts';
+import type { Box } from './measure.ts';
+import { sceneOf } from './stage.ts';
 import { CASES, type Drawable, HOSTILE } from './testdata/drawn.ts';
 import { type Element, readMarkup } from './testdata/well-formed.ts';
-import { type DrawingFormat, drawTraces } from './trace-draw.ts';
-import { type Layout, layOut } from './trace-draw-layout.ts';
-import { breakText, columnsOf, escapeText } from './trace-draw-markup.ts';
-import type { Box } from './trace-draw-measure.ts';
-import { sceneOf } from './trace-draw-stage.ts';
-import { tellVerdict } from './trace-verdict.ts';
 
 const caseOf = (name: string): Drawable => {
   const make = CASES[name];

@@ -1,6 +1,6 @@
 /** How much room each thing of a drawing takes, and where its parts are in it. */
-import { breakText, columnsOf } from './trace-draw-markup.ts';
-import type { Card, Mark, Medium, Place, Row } from './trace-draw-scene.ts';
+import { breakText, columnsOf } from './markup.ts';
+import type { Card, Mark, Medium, Place, Row } from './scene.ts';
 
 /** In CSS pixels, from the upper left. */
 export interface Box {

@@ -1,6 +1,6 @@
 /** A scene with its places, as SVG. */
-import type { Layout, PlacedChip, Track } from './trace-draw-layout.ts';
-import { columnsOf, escapeText, place } from './trace-draw-markup.ts';
+import type { Layout, PlacedChip, Track } from './layout.ts';
+import { columnsOf, escapeText, place } from './markup.ts';
 import {
   type Box,
   badgeWidth,
@@ -13,8 +13,8 @@ import {
   type PlacedPlace,
   type PlacedRow,
   printNumbers,
-} from './trace-draw-measure.ts';
-import type { Direction, Mark } from './trace-draw-scene.ts';
+} from './measure.ts';
+import type { Direction, Mark } from './scene.ts';
 
 /** The drawing alone, for a group of an SVG. */
 export function drawLayout({ places, chips, media, tracks }: Layout): string {

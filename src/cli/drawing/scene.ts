@@ -1,5 +1,5 @@
 /** What a drawing of a trace shows, before anything has a place on it: hosts, what lies between them, and the way through both. */
-import type { TunnelPlug, WayReport } from '../simulate/index.ts';
+import type { TunnelPlug, WayReport } from '../../simulate/index.ts';
 
 export interface Scene {
   /** In the order in which the packet and its answer first come to them; those off its way last. */

@@ -1,6 +1,6 @@
 /** The hosts that the packet does not come to, where they are joined to those it does: the rest of the network, drawn faintly. */
-import { isOverlay, type Network, type TunnelPlug } from '../simulate/index.ts';
-import { hostSpot, type Medium, type Place, type Plug, plugKeyOf } from './trace-draw-scene.ts';
+import { isOverlay, type Network, type TunnelPlug } from '../../simulate/index.ts';
+import { hostSpot, type Medium, type Place, type Plug, plugKeyOf } from './scene.ts';
 
 /** More would hide the way. */
 const MOST = 6;

@@ -1,14 +1,14 @@
 /** The whole picture of one or several traces: title, drawings, how each ended. */
 
-import type { TraceReport } from '../simulate/index.ts';
-import type { Layout } from './trace-draw-layout.ts';
-import { breakText, escapeText, place } from './trace-draw-markup.ts';
-import { COLUMN, LINE } from './trace-draw-measure.ts';
-import type { Mark } from './trace-draw-scene.ts';
-import { keyOf, type Plug, type Scene, type Step } from './trace-draw-scene.ts';
-import { DRAWING_STYLE } from './trace-draw-style.ts';
-import { drawIcon, drawLayout, drawLegend, drawText, LEGEND_WIDTH } from './trace-draw-svg.ts';
-import { tellSummary, tellVerdict, tellWay } from './trace-verdict.ts';
+import type { TraceReport } from '../../simulate/index.ts';
+import { tellSummary, tellVerdict, tellWay } from '../trace-verdict.ts';
+import type { Layout } from './layout.ts';
+import { breakText, escapeText, place } from './markup.ts';
+import { COLUMN, LINE } from './measure.ts';
+import type { Mark } from './scene.ts';
+import { keyOf, type Plug, type Scene, type Step } from './scene.ts';
+import { DRAWING_STYLE } from './style.ts';
+import { drawIcon, drawLayout, drawLegend, drawText, LEGEND_WIDTH } from './svg.ts';
 
 /** All there is to draw of one trace. */
 export interface Drawn {

@@ -1,12 +1,12 @@
 /** A page: each trace's picture, the walk of hops beside it, how it ended. No script, nothing from elsewhere. */
-import type { Hop, WayReport } from '../simulate/index.ts';
-import { escapeText, place } from './trace-draw-markup.ts';
-import { MARK_WORDS } from './trace-draw-measure.ts';
-import { type Drawn, describe, namePlug, omittedText, signOf } from './trace-draw-picture.ts';
-import { type Direction, type Mark, markOf, type Scene, type Step } from './trace-draw-scene.ts';
-import { DRAWING_STYLE } from './trace-draw-style.ts';
-import { drawIcon, drawLayout } from './trace-draw-svg.ts';
-import { splitDeciders, tellSummary, tellVerdict, tellWay } from './trace-verdict.ts';
+import type { Hop, WayReport } from '../../simulate/index.ts';
+import { splitDeciders, tellSummary, tellVerdict, tellWay } from '../trace-verdict.ts';
+import { escapeText, place } from './markup.ts';
+import { MARK_WORDS } from './measure.ts';
+import { type Drawn, describe, namePlug, omittedText, signOf } from './picture.ts';
+import { type Direction, type Mark, markOf, type Scene, type Step } from './scene.ts';
+import { DRAWING_STYLE } from './style.ts';
+import { drawIcon, drawLayout } from './svg.ts';
 
 /** An HTML document. */
 export function drawPage(question: string, drawn: readonly Drawn[]): string {

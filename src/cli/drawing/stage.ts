@@ -1,5 +1,5 @@
 /** From a trace to what its drawing shows. */
-import { printAddress } from '../net/index.ts';
+import { printAddress } from '../../net/index.ts';
 import {
   type Crossed,
   type Flow,
@@ -10,8 +10,8 @@ import {
   type Trace,
   type TunnelPlug,
   type Way,
-} from '../simulate/index.ts';
-import { bystanders } from './trace-draw-bystanders.ts';
+} from '../../simulate/index.ts';
+import { bystanders } from './bystanders.ts';
 import {
   type Card,
   type Direction,
@@ -27,7 +27,7 @@ import {
   type Scene,
   type Spot,
   type Step,
-} from './trace-draw-scene.ts';
+} from './scene.ts';
 
 /** Draws up the scene of one trace. */
 export function sceneOf(network: Network, flow: Flow, trace: Trace): Scene {

@@ -1,9 +1,9 @@
 /** Traces as a picture: `-o svg`, and `-o html` with the walk beside it. Loaded only when one of them is asked for: it brings a layout library. */
-import { type Flow, type Network, printFlow, reportTrace, type Trace } from '../simulate/index.ts';
-import { drawPage } from './trace-draw-html.ts';
-import { layOut } from './trace-draw-layout.ts';
-import { type Drawn, drawPicture } from './trace-draw-picture.ts';
-import { sceneOf } from './trace-draw-stage.ts';
+import { type Flow, type Network, printFlow, reportTrace, type Trace } from '../../simulate/index.ts';
+import { drawPage } from './html.ts';
+import { layOut } from './layout.ts';
+import { type Drawn, drawPicture } from './picture.ts';
+import { sceneOf } from './stage.ts';
 
 export type DrawingFormat = 'svg' | 'html';
 

@@ -1,6 +1,6 @@
 /** Gives everything of a scene its place. Downwards, as it is read on a phone: who asks stands above, who answers below. */
 import { Graph, layout } from '@dagrejs/dagre';
-import { columnsOf } from './trace-draw-markup.ts';
+import { columnsOf } from './markup.ts';
 import {
   type Box,
   CHIP,
@@ -13,8 +13,8 @@ import {
   type Size,
   sizeOfMedium,
   sizeOfPlace,
-} from './trace-draw-measure.ts';
-import { type Direction, keyOf, type Medium, type Plug, plugKeyOf, type Scene } from './trace-draw-scene.ts';
+} from './measure.ts';
+import { type Direction, keyOf, type Medium, type Plug, plugKeyOf, type Scene } from './scene.ts';
 
 interface Point {
   readonly x: number;
