@@ -409,3 +409,33 @@ test('rules by protocol and ports', () => {
   expect(priority({ protocol: 17, ...ports, destinationPort: 5002 })).toBe(20);
   expect(priority()).toBe('undecided');
 });
+
+test("rules by user and tunnel key: a packet on its way through is root's and bears none", () => {
+  const everywhere = parsePrefix('0.0.0.0/0') ?? expect.fail();
+  const link = (name: string, kind = 'ether') => ({ name, kind, mtu: 1500, up: true });
+  const rules = readRules(
+    JSON.stringify([
+      { priority: 10, src: 'all', tun_id: 5, table: '254' },
+      { priority: 20, src: 'all', uid_start: 1, uid_end: 1000, table: '254' },
+      { priority: 30, src: 'all', uid_start: 0, uid_end: 0, ipproto: 'tcp', table: '254' },
+      { priority: 40, src: 'all', uid_start: 0, uid_end: 0, table: '254' },
+      { priority: 50, src: 'all', table: '254' },
+    ]),
+    4,
+  );
+  const routes: readonly Route[] = [
+    { table: 254, destination: everywhere, type: 'unicast', link: 'eth0', metric: 0, protocol: 4 },
+  ];
+  const index = indexRoutes({ rules, routes, addresses: [], links: [link('eth0'), link('vx', 'vxlan')] });
+  const destination = parseAddress('192.0.2.7') ?? expect.fail();
+  const transport = { protocol: 17, sourcePort: 1, destinationPort: 2 };
+  const priority = (flow: Partial<Flow>): unknown => {
+    const result = lookupRoute(index, { destination, transport, ...flow });
+    return result.kind === 'route' ? result.rule.priority : result.kind;
+  };
+  expect(priority({ iif: 'eth0' })).toBe(40);
+  expect(priority({ uid: 1000 })).toBe(20);
+  expect(priority({ uid: 1001 })).toBe(50);
+  expect(priority({})).toBe('undecided');
+  expect(priority({ iif: 'vx' })).toBe('undecided');
+});

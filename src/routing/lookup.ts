@@ -1,5 +1,13 @@
 /** The kernel's route lookup as a function: rules by priority, the longest prefix, the least metric, the source address. */
-import { type Address, addressScope, containsAddress, type Prefix, parsePrefix, printAddress } from '../net/index.ts';
+import {
+  type Address,
+  addressScope,
+  containsAddress,
+  type Prefix,
+  parsePrefix,
+  printAddress,
+  sameAddress,
+} from '../net/index.ts';
 import { printRoute, printRule } from './print.ts';
 import { type RouteIndex, routesTo } from './route-index.ts';
 import { selectSource } from './source.ts';
@@ -17,6 +25,8 @@ export interface Flow {
   readonly oif?: string;
   /** What rules with `ipproto`, `sport` and `dport` ask for. Absent: not known. */
   readonly transport?: Transport;
+  /** Whose socket sends it, for rules with `uidrange`. Absent: not known. What comes in by a link is root's (ip_route_input_slow). */
+  readonly uid?: number;
 }
 
 export interface Transport {
@@ -117,21 +127,47 @@ const NO_SELECTORS = new Set(['flow_from', 'flow_to', 'suppress_ifgroup']);
 function ruleMatches(index: RouteIndex, rule: RoutingRule, flow: Flow): boolean | 'unknown' {
   const selected = selectorsMatch(index, rule, flow);
   if (!selected || rule.opaque === undefined) return selected !== (rule.not === true);
-  const matches = transportMatches(rule.opaque, flow.transport);
+  const matches = opaqueMatches(index, rule.opaque, flow);
   return matches === 'unknown' ? matches : matches !== (rule.not === true);
 }
 
 const PORTS = ['sport', 'dport'] as const;
 const TRANSPORT = new Set(['ipproto', ...PORTS.flatMap((name) => [name, `${name}_start`, `${name}_end`])]);
 
-/** fib_rule_match's ip_proto and fib_rule_port_inrange; whatever else a rule may select by is not modelled. */
+/** The rest of fib_rule_match; whatever else a rule may select by is not modelled. */
+function opaqueMatches(index: RouteIndex, opaque: Readonly<Record<string, unknown>>, flow: Flow): boolean | 'unknown' {
+  const asked = Object.keys(opaque).filter((name) => !NO_SELECTORS.has(name));
+  const parts = [
+    ...(asked.some((name) => TRANSPORT.has(name)) ? [transportMatches(opaque, flow.transport)] : []),
+    ...(asked.some((name) => UID.has(name)) ? [uidMatches(opaque, flow)] : []),
+    ...(asked.includes('tun_id') ? [mayBearTunnelKey(index, flow) ? ('unknown' as const) : false] : []),
+    ...(asked.some((name) => name !== 'tun_id' && !TRANSPORT.has(name) && !UID.has(name))
+      ? (['unknown'] as const)
+      : []),
+  ];
+  return parts.includes(false) ? false : parts.includes('unknown') ? 'unknown' : true;
+}
+
+const UID = new Set(['uid_start', 'uid_end']);
+
+function uidMatches(
+  { uid_start: start, uid_end: end }: Readonly<Record<string, unknown>>,
+  flow: Flow,
+): boolean | 'unknown' {
+  const uid = flow.uid ?? (flow.iif === undefined ? undefined : 0);
+  if (uid === undefined || typeof start !== 'number' || typeof end !== 'number') return 'unknown';
+  return uid >= start && uid <= end;
+}
+
+/** Only what came by a link that keeps its tunnel's key beside the packet (`external`), which these kinds may. */
+const mayBearTunnelKey = ({ links }: RouteIndex, { iif }: Flow): boolean =>
+  iif !== undefined && /vxlan|geneve|gre|erspan|ip6?tnl|ipip|sit|xfrm|bareudp/.test(links.get(iif)?.kind ?? 'vxlan');
+
+/** fib_rule_match's ip_proto and fib_rule_port_inrange. */
 function transportMatches(
   opaque: Readonly<Record<string, unknown>>,
   transport: Transport | undefined,
 ): boolean | 'unknown' {
-  const asked = Object.entries(opaque).filter(([name]) => !NO_SELECTORS.has(name));
-  if (asked.some(([name]) => !TRANSPORT.has(name))) return 'unknown';
-  if (asked.length === 0) return true;
   if (transport === undefined) return 'unknown';
   if (opaque.ipproto !== undefined) {
     const number = protocolNumber(opaque.ipproto);
@@ -282,6 +318,19 @@ const usable = (index: RouteIndex, route: Route): readonly Nexthop[] =>
     return link !== undefined && (link.up || route.type === 'local');
   });
 
+/** The same by whichever next hop; undefined where it depends on which the hash chooses. */
+function sourceOf(
+  index: RouteIndex,
+  route: Route,
+  nexthops: readonly Nexthop[],
+  destination: Address,
+): Address | undefined {
+  const [source, ...others] = nexthops.map((nexthop) => selectSource(index, route, nexthop, destination));
+  return source !== undefined && others.every((other) => other !== undefined && sameAddress(other, source))
+    ? source
+    : undefined;
+}
+
 function resultOf(
   index: RouteIndex,
   rule: RoutingRule,
@@ -293,7 +342,7 @@ function resultOf(
   if (type === 'unreachable' || type === 'blackhole' || type === 'prohibit') return { kind: type, rule, route };
   const [nexthop] = nexthops;
   if (type === 'broadcast' || type === 'multicast') return undecided(`${type}: ${printRoute(route)}`);
-  const chosen = flow.source ?? (nexthop && selectSource(index, route, nexthop, flow.destination));
+  const chosen = flow.source ?? sourceOf(index, route, nexthops, flow.destination);
   const source = chosen === undefined ? {} : { source: chosen };
   if (type === 'local' || type === 'anycast') return { kind: 'local', rule, route, ...source };
   if (nexthop?.link === undefined) return undecided(`no link: ${printRoute(route)}`);

@@ -4,27 +4,27 @@ import type { Network } from './network.ts';
 import { simulate } from './simulate.ts';
 import type { Flow, Trace } from './trace.ts';
 
-/** Draws for one trace: those that are given first, then the first way of each. A rule decides once, and so again for each packet of the flow. */
+/** Draws for one trace: those that are given first, then the first way of each. What decides does so once, and so again for each packet of the flow. */
 export interface Draws {
   readonly draw: (at: RuleReference, count: number) => number;
+  /** `by`: the same text decides alike. */
+  readonly drawNexthop: (by: string, count: number) => number;
   /** What was drawn, in order, and of how many ways. */
   readonly drawn: readonly { readonly way: number; readonly of: number }[];
 }
 
 export function startDraws(ways: readonly number[]): Draws {
   const drawn: { way: number; of: number }[] = [];
-  const byRule = new Map<unknown, number>();
-  return {
-    drawn,
-    draw({ rule }, count) {
-      const known = byRule.get(rule);
-      if (known !== undefined) return known;
-      const way = Math.min(ways[drawn.length] ?? 0, count - 1);
-      drawn.push({ way, of: count });
-      byRule.set(rule, way);
-      return way;
-    },
+  const before = new Map<unknown, number>();
+  const drawBy = (by: unknown, count: number): number => {
+    const known = before.get(by);
+    if (known !== undefined) return known;
+    const way = Math.min(ways[drawn.length] ?? 0, count - 1);
+    drawn.push({ way, of: count });
+    before.set(by, way);
+    return way;
   };
+  return { drawn, draw: ({ rule }, count) => drawBy(rule, count), drawNexthop: drawBy };
 }
 
 /** A Service of more pods than this is judged by the first ones, and what is left is not known. */

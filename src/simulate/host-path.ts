@@ -1,10 +1,10 @@
 /** The ways through one host: what comes in by a link, and what the host itself sends. */
-import { type Address, printAddress } from '../net/index.ts';
-import { lookupRoute, printRoute, printRule, type RouteResult } from '../routing/index.ts';
+import { type Address, printAddress, sameAddress } from '../net/index.ts';
+import { lookupRoute, type Nexthop, printRoute, printRule, type RouteResult } from '../routing/index.ts';
 import type { Tracked } from './connections.ts';
 import type { SimulatedHost } from './network.ts';
 import { familyOf, inverseOf, type Packet, printPacket, transportOf } from './packet.ts';
-import { noWay, type Passage, runEntry, runExit, runForward, runIngress } from './passage.ts';
+import { noWay, type Passage, runEgress, runEntry, runExit, runForward, runIngress } from './passage.ts';
 import { forwarding, hasNoIpv6, reversePath, routesLocalnet } from './setting.ts';
 import { fitsInto, fitsOut } from './size.ts';
 import { type End, end } from './trace.ts';
@@ -69,7 +69,7 @@ function route(passage: Passage & { iif: string }): Left {
     );
   }
   const ended =
-    checkSource(passage, result.link) ?? choose(passage, result) ?? fitsOut(passage, mtuOf(host, result), true);
+    choose(passage, result) ?? checkSource(passage, passage.oif) ?? fitsOut(passage, mtuOf(passage, result), true);
   return ended ?? runForward(passage) ?? leave(passage);
 }
 
@@ -94,6 +94,7 @@ function checkSource(passage: Passage & { iif: string }, oif: string | undefined
   const back = lookupRoute(host.routes, {
     ...{ destination: packet.source, source: packet.destination },
     mark: usesMark ? packet.mark : 0,
+    uid: 0,
     ...transportOf(inverseOf(packet)),
     // As the kernel asks: as if the answer were made here, or came in by the way out.
     ...(oif !== undefined && { iif: oif }),
@@ -113,7 +114,10 @@ function checkSource(passage: Passage & { iif: string }, oif: string | undefined
   });
 }
 
-/** Takes the way a lookup gave; where a hash chooses between links the trace cannot tell which. */
+/**
+ * Takes the way a lookup gave. Of several next hops a hash of the packet's addresses, or of its ports too, chooses (fib_multipath_hash,
+ * rt6_multipath_hash), with a seed that nobody knows: chance draws one for each pair of ends.
+ */
 function choose(passage: Passage, result: RouteResult): End | undefined {
   if (result.kind === 'local') {
     passage.oif = 'lo';
@@ -121,19 +125,53 @@ function choose(passage: Passage, result: RouteResult): End | undefined {
     return undefined;
   }
   if (result.kind !== 'route') return noWay(passage.host, passage.packet, result);
-  if (result.choices?.some(({ link }) => link !== result.link) === true) {
+  const nexthop = chooseNexthop(passage, result);
+  if (nexthop?.link === undefined) {
     return end(
       'undecided',
       `a hash chooses between the next hops of ${printRoute(result.route)} on ${passage.host.name}`,
     );
   }
-  passage.oif = result.link;
-  passage.nexthop = result.gateway ?? passage.packet.destination;
+  passage.oif = nexthop.link;
+  passage.nexthop = nexthop.gateway ?? passage.packet.destination;
   return undefined;
 }
 
+const differentNexthops = (result: Extract<RouteResult, { readonly kind: 'route' }>): readonly Nexthop[] => {
+  const { choices = [result] } = result;
+  return choices.filter((choice, at) => choices.findIndex((each) => sameNexthop(each, choice)) === at);
+};
+
+const printNexthop = ({ link = '', gateway }: Nexthop): string =>
+  gateway === undefined ? link : `${link} via ${printAddress(gateway)}`;
+
+/** Undefined where there are several and nobody draws. */
+function chooseNexthop(
+  { host, packet, draws, record }: Passage,
+  result: Extract<RouteResult, { readonly kind: 'route' }>,
+): Nexthop | undefined {
+  const different = differentNexthops(result);
+  if (different.length < 2) return result;
+  const chosen =
+    different[
+      draws?.drawNexthop(`${host.name} ${printRoute(result.route)} ${printPacket(packet)}`, different.length) ?? -1
+    ];
+  if (chosen !== undefined)
+    record(host.name, 'route', () => ({
+      detail: `by chance by ${printNexthop(chosen)}`,
+      decidedBy: `a hash over ${different.length} next hops`,
+    }));
+  return chosen;
+}
+
+const sameNexthop = (one: Nexthop, other: Nexthop): boolean =>
+  one.link === other.link &&
+  (one.gateway === undefined || other.gateway === undefined
+    ? one.gateway === other.gateway
+    : sameAddress(one.gateway, other.gateway));
+
 function leave(passage: Passage): Left {
-  const ended = runExit(passage, 'postrouting');
+  const ended = runExit(passage, 'postrouting') ?? runEgress(passage);
   if (ended !== undefined) return ended;
   const { oif, nexthop, packet, tracked, untracked } = passage;
   if (oif === undefined || nexthop === undefined) return end('undecided', `no way was chosen on ${passage.host.name}`);
@@ -171,12 +209,12 @@ export function send(passage: Passage): Left {
     way = lookup(passage);
     return way.kind === 'route' || way.kind === 'local' ? undefined : noWay(passage.host, passage.packet, way);
   });
-  return ended ?? choose(passage, way) ?? fitsOut(passage, mtuOf(passage.host, way), false) ?? leave(passage);
+  return ended ?? choose(passage, way) ?? fitsOut(passage, mtuOf(passage, way), false) ?? leave(passage);
 }
 
 /** The route's own, else that of its link. */
-const mtuOf = (host: SimulatedHost, result: RouteResult): number | undefined =>
-  result.kind === 'route' ? (result.route.mtu ?? host.links.get(result.link)?.mtu) : undefined;
+const mtuOf = ({ host, oif }: Passage, result: RouteResult): number | undefined =>
+  result.kind === 'route' ? (result.route.mtu ?? host.links.get(oif ?? result.link)?.mtu) : undefined;
 
 const isLoopback4 = ({ family, value }: Address): boolean => family === 4 && value >> 24n === 127n;
 
@@ -198,7 +236,7 @@ function recordRoute(passage: Passage, result: RouteResult): void {
     const by = result.route === undefined ? rule : [...rule, `route ${printRoute(result.route)}`];
     const where =
       result.kind === 'route'
-        ? `leaves by ${result.link}${result.gateway === undefined ? '' : ` via ${printAddress(result.gateway)}`}`
+        ? `leaves by ${differentNexthops(result).map(printNexthop).join(' or by ')}`
         : result.kind === 'local'
           ? 'to the host itself'
           : result.route === undefined && result.rule === undefined

@@ -90,6 +90,10 @@ export const runForward = (passage: Passage): End | undefined => runFilter(passa
 export const runIngress = (passage: Passage): End | undefined =>
   passage.iif === undefined ? undefined : runFilter(passage, { hook: 'ingress', device: passage.iif });
 
+/** Chains at the device that the packet leaves by, after all else (nf_hook_egress). */
+export const runEgress = (passage: Passage): End | undefined =>
+  passage.oif === undefined ? undefined : runFilter(passage, { hook: 'egress', device: passage.oif });
+
 type FilterSelection = Omit<ChainSelection, 'type'>;
 
 function runFilter(passage: Passage, selection: FilterSelection, reroute?: () => End | undefined): End | undefined {

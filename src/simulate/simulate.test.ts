@@ -5,6 +5,7 @@ import {
   assign,
   baseChain,
   ct,
+  drop,
   match,
   meta,
   number,
@@ -222,6 +223,38 @@ test('each way that chance may choose is traced, and can be traced again', () =>
   expect(traces.map(ends).toSorted()).toEqual(['10.0.0.2', '10.0.0.3', '10.0.0.4']);
   for (const trace of traces)
     expect(ends(simulate(network, flow, { draws: startDraws(trace.ways) }))).toBe(ends(trace));
+});
+
+test('each of several next hops is traced, for the packet and for its answer', () => {
+  const gateways = ['198.51.100.254', '198.51.100.253'];
+  const nexthops = gateways.map((gateway) => ({ gateway: at(gateway), link: 'wan' }));
+  const route: Route = {
+    ...{ table: MAIN_TABLE, destination: wholeFamily(4), type: 'unicast', metric: 0, protocol: 4, nexthops },
+  };
+  const { via: _, ...links } = lan;
+  const made = router('router', links);
+  const many = { ...made, state: { ...made.state, routes: [...made.state.routes, route] } };
+  const network = buildNetwork([many, router('server', server)], []);
+  const flow = ask('server', 'eth0', '10.0.0.9', '192.0.2.7');
+  const alone = simulate(network, flow).request;
+  expect(alone).toMatchObject({ verdict: 'undecided', reason: expect.stringContaining('a hash chooses') });
+  const { traces } = simulateAll(network, flow);
+  expect(traces.map(({ request }) => request.verdict)).toEqual(['exits', 'exits']);
+  const told = traces.map(({ ways }) =>
+    simulate(network, flow, { hops: true, draws: startDraws(ways) }).request.hops.flatMap(({ detail }) =>
+      detail.startsWith('by chance') ? detail : [],
+    ),
+  );
+  expect(told.toSorted()).toEqual(gateways.toSorted().map((gateway) => [`by chance by wan via ${gateway}`]));
+});
+
+test('a chain at the device that a packet leaves by comes last', () => {
+  const chain = baseChain('e', { type: 'filter', hook: 'egress', priority: 0, devices: ['lan'] }, rule(drop));
+  const table: Table = { family: 'netdev', name: 'out', sets: [], maps: [], opaque: [], chains: [chain] };
+  const network = buildNetwork([router('router', { ...lan, tables: [table] }), router('server', server)], []);
+  expect(simulate(network, client).request).toMatchObject({ verdict: 'dropped', host: 'router' });
+  const elsewhere = ask('server', 'eth0', '10.0.0.9', '192.0.2.7');
+  expect(simulate(network, elsewhere).request.verdict).toBe('exits');
 });
 
 test('between hosts: by which link it left, by which it came out, and as what', () => {
