@@ -53,6 +53,7 @@ function readLink(entry: Entry, indexByName: ReadonlyMap<string, number | undefi
     ...(peerIndex !== undefined && peerIndex > 0 && { peerIndex }),
     ...(peerNamespace !== undefined && { peerNamespace }),
     ...(vxlan !== undefined && { vxlan }),
+    ...readStacked(kind, info),
     ...(outer !== undefined && { outer }),
   };
 }
@@ -75,6 +76,34 @@ function readVxlan(info: Entry): Vxlan | undefined {
   const remote = ['remote', 'remote6', 'group', 'group6'].map((name) => addressField(data, name)).find(Boolean);
   return { vni, port, ...(local !== undefined && { local }), ...(remote !== undefined && { remote }) };
 }
+
+/** What tells how frames go on through a VLAN, a macvlan or a bridge. */
+function readStacked(
+  kind: string,
+  info: Entry | undefined,
+): Pick<Link, 'vlan' | 'macvlanMode' | 'vlanFiltering' | 'filtersCrossing'> {
+  const data = info && objectField(info, 'info_data');
+  if (data === undefined) return {};
+  if (kind === 'macvlan') {
+    const mode = textField(data, 'mode');
+    return mode === undefined ? {} : { macvlanMode: mode };
+  }
+  if (kind === 'vlan') {
+    const id = numberField(data, 'id');
+    return id === undefined ? {} : { vlan: { id, protocol: textField(data, 'protocol') ?? '802.1Q' } };
+  }
+  if (kind !== 'bridge') return {};
+  const calls = CALLS.flatMap(([family, name]) => (numberField(data, name) === 1 ? [family] : []));
+  return {
+    ...(numberField(data, 'vlan_filtering') === 1 && { vlanFiltering: true }),
+    ...(calls.length > 0 && { filtersCrossing: calls }),
+  };
+}
+
+const CALLS = [
+  [4, 'nf_call_iptables'],
+  [6, 'nf_call_ip6tables'],
+] as const;
 
 /** `any` at an end is no address: such a link waits for whoever comes. */
 function readOuter(info: Entry): Outer | undefined {

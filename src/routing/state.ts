@@ -19,8 +19,22 @@ export interface Link {
   /** Network namespace id (`link_netnsid`) in which `peerIndex` counts; absent means this one. */
   readonly peerNamespace?: number;
   readonly vxlan?: Vxlan;
+  readonly vlan?: Vlan;
+  /** Of a macvlan: `bridge`, `private`, `vepa`, `passthru`, `source`. */
+  readonly macvlanMode?: string;
+  /** A bridge that keeps VLANs apart by tables of its own, which nobody reads. */
+  readonly vlanFiltering?: true;
+  /** A bridge that has what crosses it filtered as IP, by a setting of its own (`nf_call_iptables`, `nf_call_ip6tables`). */
+  readonly filtersCrossing?: readonly Family[];
   /** Of a link that wraps packets for one other address: the kinds of OUTER_KINDS. Absent where it takes any (`tunl0`). */
   readonly outer?: Outer;
+}
+
+/** The tag of a VLAN's frames. */
+export interface Vlan {
+  readonly id: number;
+  /** `802.1Q` or `802.1ad`. */
+  readonly protocol: string;
 }
 
 /** Where the outer packets of a link go, and from where. */

@@ -4,6 +4,7 @@ import { evaluate, type PacketContext, printReference } from '../nftables/index.
 import { type Link, lookupRoute } from '../routing/index.ts';
 import { isPendingKey, printKey, sameKey, type WireGuardPeer } from '../wireguard/index.ts';
 import {
+  type BridgeCrossed,
   isOverlay,
   type Network,
   neighboursAt,
@@ -24,6 +25,8 @@ export type Crossing =
       readonly packet: Packet;
       readonly hardware?: string;
       readonly internet?: true;
+      /** The bridges of other hosts in between. */
+      readonly bridges?: readonly BridgeCrossed[];
     }
   /** Back where the flow came from. */
   | { readonly kind: 'returns'; readonly packet: Packet }
@@ -60,7 +63,11 @@ export function cross(
     const isKnown = network.wires.neighbours.has(neighbourKey(from, nexthop));
     const unheard = there === undefined || isKnown ? undefined : discover(host, from.link, there, wired.link, nexthop);
     if (unheard !== undefined) return unheard;
-    return { kind: 'arrives', at: wired, packet, ...(link.mac !== undefined && { hardware: link.mac }) };
+    return {
+      ...{ kind: 'arrives', at: { host: wired.host, link: wired.link }, packet },
+      ...(link.mac !== undefined && { hardware: link.mac }),
+      ...(wired.crossed !== undefined && { bridges: wired.crossed }),
+    };
   }
   const outside = host.openLinks.has(from.link) ? withOuterSource(host, packet) : packet;
   if (isHome(origin, from, packet)) return { kind: 'returns', packet };

@@ -77,10 +77,29 @@ export interface Network {
   readonly wires: Wires;
 }
 
+/** A bridge that a frame crosses, from port to port, on its way to another host. */
+export interface BridgeCrossed {
+  readonly host: string;
+  readonly bridge: string;
+  readonly from: string;
+  readonly to: string;
+}
+
+export interface SegmentPlug extends TunnelPlug {
+  /** In order. Absent: none. */
+  readonly crossed?: readonly BridgeCrossed[];
+}
+
+/** Where a frame comes to; `whole`: there is nothing else. */
+export interface Segment {
+  readonly plugs: readonly SegmentPlug[];
+  readonly whole: boolean;
+}
+
 /** What lies at the other end of links (wireHosts). */
 export interface Wires {
-  /** By `HOST LINK`: the links of hosts that a packet put in there comes out of; `whole`: there are no others. */
-  readonly segments: ReadonlyMap<string, { readonly plugs: readonly TunnelPlug[]; readonly whole: boolean }>;
+  /** By `HOST LINK`: the links of hosts that a packet put in there comes out of. */
+  readonly segments: ReadonlyMap<string, Segment>;
   /** By `HOST LINK ADDRESS`: whose hardware address stands for a neighbour. */
   readonly neighbours: ReadonlyMap<string, readonly TunnelPlug[]>;
   /** Nobody looked: hosts are wired by their zones and prefixes alone. */

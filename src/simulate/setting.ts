@@ -32,6 +32,19 @@ export function routesLocalnet(host: SimulatedHost, link: string): Setting {
   return { text, on: own === '1' || all === '1' ? true : own === undefined || all === undefined ? undefined : false };
 }
 
+/** Whether ARP is answered for others (IN_DEV_PROXY_ARP: either setting will do). */
+export const proxiesArp = (host: SimulatedHost, link: string): boolean =>
+  ofLink(host, 4, link, 'proxy_arp') === '1' || ofAll(host, 4, 'proxy_arp') === '1';
+
+/** Whether neighbour discovery is answered for others, whose addresses are a list of their own (ndisc_recv_ns). */
+export const proxiesNeighbours = (host: SimulatedHost, link: string): boolean =>
+  ofLink(host, 6, link, 'proxy_ndp') === '1' || ofAll(host, 6, 'proxy_ndp') === '1';
+
+/** Whether what crosses a bridge is filtered as IP: by the sysctl, once br_netfilter is there, or by the bridge's own setting. */
+export const filtersBridged = (host: SimulatedHost, bridge: string, family: Family): boolean =>
+  host.state.sysctls.get(`net/bridge/bridge-nf-call-ip${family === 4 ? '' : '6'}tables`) === '1' ||
+  host.links.get(bridge)?.filtersCrossing?.includes(family) === true;
+
 export interface ReversePath {
   /** 0 none, 1 strict, 2 loose: the larger of `all` and the link's (IN_DEV_RPFILTER). Undefined where nobody looked. */
   readonly mode: number | undefined;

@@ -1,6 +1,7 @@
 /** A packet, its answer and the packet after that, through the network of hosts. */
 import { type Address, containsAddress, isPublicAddress, networkOf, sameAddress } from '../net/index.ts';
 import { lookupRoute } from '../routing/index.ts';
+import { crossBridge, looksInto } from './bridged.ts';
 import { carriersOf, sawHandshake } from './carrier.ts';
 import type { Draws } from './chance.ts';
 import type { ConnectionTable, FreePort, Tracked } from './connections.ts';
@@ -227,6 +228,16 @@ function follow(network: Network, walk: Walk, start: Start): Way {
   const recordCrossed = (crossed: Omit<Crossed, 'after'>): void => {
     if (keepsHops) crossings.push({ ...crossed, after: hops.length });
   };
+  const passageOf = (host: SimulatedHost, packet: Packet): Passage => {
+    const table: ConnectionTable = connections.get(host.name) ?? new Map();
+    connections.set(host.name, table);
+    return {
+      ...{ host, connections: table, record, packet },
+      ...(start.answers === true && { answers: true as const }),
+      ...(draws && { draws }),
+      ...(freePort && { freePort }),
+    };
+  };
   let packet = start.packet;
   if (start.link !== undefined) recordCrossed({ to: { host: start.host, link: start.link }, packet });
   let arrived = packet;
@@ -245,17 +256,12 @@ function follow(network: Network, walk: Walk, start: Start): Way {
       record(host.name, 'link', () => ({ detail: `${printPacket(packet)} comes to a host that is not known` }));
       return { verdict: 'undecided', reason, ...told, packet, arrived, host: host.name };
     }
-    const table: ConnectionTable = connections.get(host.name) ?? new Map();
-    connections.set(host.name, table);
     const passage: Passage = {
-      ...{ host, connections: table, record, packet },
+      ...passageOf(host, packet),
       ...(start.choseSource === true && links === 0 && { choseSource: true as const }),
-      ...(start.answers === true && { answers: true as const }),
       ...(tracked !== undefined && { tracked }),
       ...(untracked !== undefined && { untracked }),
       ...(hardware !== undefined && { hardware }),
-      ...(draws && { draws }),
-      ...(freePort && { freePort }),
     };
     const left: Left = at.link === undefined ? send(passage) : receive(Object.assign(passage, { iif: at.link }));
     const here = {
@@ -298,6 +304,17 @@ function follow(network: Network, walk: Walk, start: Start): Way {
       };
     }
     packet = { ...crossing.packet, mark: 0 };
+    for (const crossed of crossing.kind === 'arrives' ? (crossing.bridges ?? []) : []) {
+      const between = network.hosts.get(crossed.host);
+      if (between === undefined || !looksInto(between, crossed, packet)) continue;
+      through.push(between.name);
+      const passed = crossBridge(passageOf(between, packet), crossed);
+      if ('kind' in passed) {
+        recordCrossed({ from, packet });
+        return { ...endOf(passed), ...told, packet, arrived, host: between.name, link: crossed.bridge };
+      }
+      packet = { ...passed, mark: 0 };
+    }
     if (crossing.kind === 'returns') {
       record(host.name, 'delivered', () => ({
         detail: `by ${from.link} back to who asked: ${printPacket(crossing.packet)}`,

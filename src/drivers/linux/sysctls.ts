@@ -13,10 +13,12 @@ export const OBSERVED_SYSCTLS: readonly string[] = [
     'src_valid_mark',
     'accept_local',
     'route_localnet',
+    'proxy_arp',
     'accept_redirects', // ip_forward turns it over
     'send_redirects',
   ]),
-  ...each('net/ipv6/conf/*', ['forwarding', 'accept_ra', 'accept_redirects', 'disable_ipv6']),
+  ...each('net/ipv6/conf/*', ['forwarding', 'accept_ra', 'accept_redirects', 'disable_ipv6', 'proxy_ndp']),
+  ...each('net/bridge', ['bridge-nf-call-iptables', 'bridge-nf-call-ip6tables']),
   ...each('net/netfilter', ['nf_conntrack_max', 'nf_conntrack_count', 'nf_conntrack_buckets']),
 ];
 
