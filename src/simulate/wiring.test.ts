@@ -11,12 +11,14 @@ const address = (text: string): Address => {
   return found;
 };
 
-/** `[index, peer's index, peer's namespace]` or a bridge's `index`; `master` and `mac` beside. */
+/** `[index, peer's index, peer's namespace]` or a bridge's `index`; `on`: a VLAN's number and the index of its device; `master` and `mac` beside. */
 type Sketch = Readonly<
   Record<
     string,
     {
       readonly veth?: readonly [number, number, number?];
+      readonly on?: readonly [number, number];
+      readonly filters?: boolean;
       readonly master?: string;
       readonly mac?: string;
       readonly ip?: string;
@@ -35,14 +37,16 @@ function network(machines: Readonly<Record<string, Machine>>) {
     ([name, { links, names = {}, neighbours = [] }]): WiredHost => ({
       ...{ name, namespace: name },
       links: Object.entries(links).map(
-        ([link, { veth, master, mac }]): Link => ({
+        ([link, { veth, on, filters, master, mac }]): Link => ({
           ...{
             name: link,
-            kind: veth === undefined ? (link.startsWith('br') ? 'bridge' : 'ether') : 'veth',
+            kind: veth !== undefined ? 'veth' : on !== undefined ? 'vlan' : link.startsWith('br') ? 'bridge' : 'ether',
             mtu: 1500,
             up: true,
           },
           ...(veth !== undefined && { index: veth[0], peerIndex: veth[1] }),
+          ...(on !== undefined && { vlan: { id: on[0], protocol: '802.1Q' }, peerIndex: on[1] }),
+          ...(filters === true && { vlanFiltering: true }),
           ...(veth?.[2] !== undefined && { peerNamespace: veth[2] }),
           ...(master !== undefined && { master }),
           ...(mac !== undefined && { mac }),
@@ -135,4 +139,27 @@ test('by the hardware address of the neighbour, of two hosts with one address; e
   expect(to({ ...machines, a: { links: machines.a.links } }, 'a', 'eth0', '10.0.0.2')).toBe('undecided');
   expect(to({ a: { links: machines.a.links }, b: machines.b }, 'a', 'eth0', '10.0.0.2')).toBe('b eth0');
   expect(to({ a: { links: machines.a.links }, b: machines.b }, 'a', 'eth0', '10.0.0.9')).toBe('not known');
+});
+
+describe('a VLAN over a bridge of another host', () => {
+  const machines = (tag: number, filters = false) =>
+    ({
+      a: {
+        links: { eth0: { veth: [2, 3, 0] }, v: { on: [5, 2], ip: '10.0.0.1/24' } },
+        names: { 0: 'sw' },
+      },
+      sw: {
+        links: {
+          br0: filters ? { filters: true } : {},
+          p1: { veth: [3, 2, 0], master: 'br0' },
+          p2: { veth: [4, 2, 1], master: 'br0' },
+        },
+        names: { 0: 'a', 1: 'b' },
+      },
+      b: { links: { eth0: { veth: [2, 4, 0] }, v: { on: [tag, 2], ip: '10.0.0.2/24' } }, names: { 0: 'sw' } },
+    }) as const;
+  test('leads to the same number', () => expect(to(machines(5), 'a', 'v', '10.0.0.2')).toBe('b v'));
+  test('and to no other', () => expect(to(machines(6), 'a', 'v', '10.0.0.2')).toBe('unreachable'));
+  test('where the bridge keeps VLANs apart, nobody knows where it does not lead', () =>
+    expect(to(machines(6, true), 'a', 'v', '10.0.0.9')).toBe('not known'));
 });

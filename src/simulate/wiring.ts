@@ -30,7 +30,7 @@ export function wireHosts(hosts: readonly WiredHost[]): Wires {
       if (link.kind !== 'veth' && link.kind !== 'bridge' && !STACKED.has(link.kind)) continue;
       const from = { host: host.name, link: link.name };
       const segment = flood(cabling, from);
-      if (segment.plugs.length > 0) segments.set(plugKey(from), segment);
+      if (segment.plugs.length > 0 || segment.whole) segments.set(plugKey(from), segment);
     }
   const byMac = new Map<string, (TunnelPlug & { readonly vlan?: number })[]>();
   for (const { name, links } of hosts)
@@ -85,7 +85,7 @@ export function wiredTo(network: Network, from: TunnelPlug, nexthop: Address): S
   const there = segment.plugs.map(({ host, link }) => `${link} of ${host}`).join(', ');
   return end(
     'unreachable',
-    `nobody answers for ${printAddress(nexthop)} on ${from.link} of ${from.host}: at its other end is ${there}`,
+    `nobody answers for ${printAddress(nexthop)} on ${from.link} of ${from.host}: at its other end is ${there === '' ? 'nothing' : there}`,
     { kind: 'nobodyThere', host: from.host, link: from.link, address: nexthop },
   );
 }
