@@ -8,7 +8,7 @@ import { type Format, guardStreams, type Output, openOutput, outputFailure } fro
 import { sallyportVersion } from './version.ts';
 
 /** Commands of design.md that later work brings: not in help, named when typed. */
-const later = ['verify', 'doctor', 'run', 'wireguard', 'generate', 'controller', 'agent', 'ui'];
+const later = ['doctor', 'run', 'wireguard', 'generate', 'controller', 'agent', 'ui'];
 
 interface CommonFlags {
   readonly output?: Format | DrawingFormat;
@@ -101,6 +101,12 @@ function buildProgram(running: Running): Command {
     .requiredOption('--host <name>', 'the Host to render')
     .option('--offline', 'from declared facts alone: no host is looked at')
     .action(running(async (output, flags) => (await import('./commands/render.ts')).render(output, flags)));
+  withFiles(program.command('verify').description('prove every promise of the documents, packet by packet'))
+    .option('--live', 'on what stands on the hosts now, not on what the documents would make of them')
+    .option('--probe', 'ask the real ports from this machine too, and compare (with --live)')
+    .option('--require-proof', 'undecided is a failure too')
+    .addOption(new Option('--offline', 'from declared facts alone: no host is looked at').conflicts(['live', 'probe']))
+    .action(running(async (output, flags) => (await import('./commands/verify.ts')).verify(output, flags)));
   withFiles(
     program
       .command('trace')

@@ -25,7 +25,8 @@ export function printTraces(traces: readonly TraceReport[], { flow, color, width
   return `${[question, ...ways.flat(), '', ...end].join('\n')}\n`;
 }
 
-const printTrace = (trace: TraceReport, colors: Paint, width: number | undefined): readonly string[] => [
+/** The walk and the answer's, without the question and how it ended. */
+export const printTrace = (trace: TraceReport, colors: Paint, width: number | undefined): readonly string[] => [
   '',
   ...printWay(trace, colors, width),
   ...(trace.reply === undefined ? [] : ['', colors.strong('The answer'), '', ...printWay(trace.reply, colors, width)]),

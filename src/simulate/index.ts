@@ -18,7 +18,7 @@ export type {
 } from './network.ts';
 export { buildNetwork, isOverlay, openAt } from './network.ts';
 export type { Packet } from './packet.ts';
-export { printPacket, SEGMENT_HEADERS } from './packet.ts';
+export { printEnd, printPacket, SEGMENT_HEADERS } from './packet.ts';
 export type { TraceReport, WayReport } from './report.ts';
 export { reportTrace, shownRequest } from './report.ts';
 export type { Connections, SimulateOptions } from './simulate.ts';

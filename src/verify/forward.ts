@@ -150,7 +150,7 @@ function staysOut({ network }: Ground, flow: Flow, who: string): Finding {
 }
 
 /** The addresses a forward listens at, as they stand on the edge: the one it names, or those its interface has now. */
-function placesOf(
+export function placesOf(
   { match, to, publicLinks }: ForwardShare,
   edge: CompiledHost,
 ): readonly { readonly address: Address; readonly link: string }[] {
@@ -164,7 +164,7 @@ function placesOf(
 }
 
 /** The first and the last port with their targets, as what lies between is one interval; a range that is shifted is an element a port. */
-function boundaries({ ports, targetPorts }: ForwardShare): readonly (readonly [number, number])[] {
+export function boundaries({ ports, targetPorts }: ForwardShare): readonly (readonly [number, number])[] {
   const shift = targetPorts.first - ports.first;
   const wanted =
     shift === 0

@@ -2,6 +2,7 @@
 import type { Compiled } from '../compile/index.ts';
 import { type HostFacts, ownState } from '../host/index.ts';
 import type { ResourceSet } from '../resources/index.ts';
+import type { Network } from '../simulate/index.ts';
 import { forwardPromises } from './forward.ts';
 import { futureNetwork } from './future.ts';
 import { hostPromises } from './host.ts';
@@ -14,17 +15,20 @@ export interface Planned {
   readonly compiled: Compiled;
   /** Of every host of the set, as they were compiled with. */
   readonly facts: ReadonlyMap<string, HostFacts>;
+  /** What to judge on; absent: the hosts as the plan will leave them. */
+  readonly network?: Network;
   /** false: promises come without their traces. Of ten thousand forwards to a machine that is no host, those are 40 MB and half a second. */
   readonly traces?: boolean;
 }
 
 /**
- * Every promise of the set with whether it holds once the plan is carried out. That a tunnel's two ends reach each other, and that a
+ * Every promise of the set with whether it holds once the plan is carried out, or on the network that is given. That a tunnel's two ends reach each other, and that a
  * server listens where a forward aims, is assumed. Empty where the set does not compile.
  */
-export function verifyPlan({ set, compiled, facts, traces = true }: Planned): readonly Promised[] {
+export function verifyPlan(planned: Planned): readonly Promised[] {
+  const { set, compiled } = planned;
   if (compiled.problems.length > 0) return [];
-  const ground = groundOf({ set, compiled, facts, traces });
+  const ground = groundOf(planned);
   return [
     ...forwardPromises(ground, set, compiled),
     ...tunnelPromises(ground, set, compiled),
@@ -32,8 +36,13 @@ export function verifyPlan({ set, compiled, facts, traces = true }: Planned): re
   ];
 }
 
-function groundOf({ set, compiled, facts, traces = true }: Planned): Ground {
-  const network = futureNetwork(set, compiled, facts);
+function groundOf({
+  set,
+  compiled,
+  facts,
+  traces = true,
+  network = futureNetwork(set, compiled, facts),
+}: Planned): Ground {
   return { network, facts, outsiders: chooseOutsiders(network), judged: new Map(), traces };
 }
 

@@ -1,0 +1,56 @@
+import { liveNetwork, probesOf, type Sightings, verifyPlan } from '../../verify/index.ts';
+import { aimOfSet } from '../aims.ts';
+import { DONE, FAILED, InputProblems } from '../exit.ts';
+import { manageAll } from '../hosts.ts';
+import { listenForInterrupt } from '../interrupt.ts';
+import { loadSet } from '../load.ts';
+import type { Output } from '../output.ts';
+import { sendProbes } from '../probing.ts';
+import type { ProofFlags } from '../proof.ts';
+import { sightAll, sightingsOf } from '../sightings.ts';
+import { declaredSurvey, notUsable, surveyManaged } from '../survey.ts';
+import { printVerified } from '../verify-text.ts';
+
+export interface VerifyFlags extends Pick<ProofFlags, 'requireProof'> {
+  readonly file: readonly string[];
+  readonly set: string;
+  readonly offline?: boolean;
+  readonly live?: boolean;
+  readonly probe?: boolean;
+}
+
+/** Proves every promise of the documents; 0 where none is broken, no probe contradicts, and every host could be looked at. */
+export async function verify(output: Output, flags: VerifyFlags): Promise<number> {
+  const isLive = flags.live === true || flags.probe === true;
+  const set = await loadSet(flags.file);
+  using interrupt = listenForInterrupt(false);
+  const managed = flags.offline === true ? [] : manageAll(set);
+  const [survey, seen] = await Promise.all([
+    flags.offline === true ? declaredSurvey(set) : surveyManaged(set, managed, interrupt.signal, output),
+    isLive ? sightAll(managed, interrupt.signal) : new Map(),
+  ]);
+  const compiled = aimOfSet(set, flags.set)(survey.facts);
+  if (compiled.problems.length > 0) throw new InputProblems(compiled.problems);
+  const known: Sightings = sightingsOf(seen, survey.facts);
+  // Whether a server listens is its owner's affair: here the way to it counts.
+  const way: Sightings = { ...(known.wires && { wires: known.wires }), sockets: new Map() };
+  const promises = verifyPlan({
+    ...{ set, compiled, facts: survey.facts },
+    ...(isLive && { network: liveNetwork(set, survey.facts, survey.unreachable, way) }),
+  });
+  const probes = flags.probe === true ? probesOf(compiled) : [];
+  if (probes.length > 0) output.progress(`asking at ${probes.length} ports`);
+  const probed = await sendProbes(liveNetwork(set, survey.facts, survey.unreachable, known), probes, interrupt.signal);
+  await output.result(flags.probe === true ? { promises, probes: probed } : { promises }, () =>
+    printVerified(promises, probed, {
+      color: output.color,
+      ...(process.stdout.isTTY && { width: process.stdout.columns }),
+    }),
+  );
+  const unseen = notUsable(survey);
+  for (const line of unseen) output.say(line);
+  const isProven = promises.every(
+    ({ holds }) => holds === true || (holds === 'undecided' && flags.requireProof !== true),
+  );
+  return isProven && unseen.length === 0 && probed.every(({ agrees }) => agrees !== false) ? DONE : FAILED;
+}
