@@ -21,8 +21,10 @@ IPV6_RECVPKTINFO, IPV6_PKTINFO = 49, 50
 ETH_P_ALL = 3
 PACKET_OUTGOING, PACKET_OTHERHOST = 4, 3
 NETLINK_NETFILTER, NFNLGRP_NFTRACE, NFT_MSG_TRACE = 12, 9, 10 << 8 | 17
-TCP, UDP = 6, 17
-NAMES = {TCP: "tcp", UDP: "udp"}
+TCP, UDP, ICMP, ICMPV6 = 6, 17, 1, 58
+ECHO_REQUEST, ECHO_REPLY = {ICMP: 8, ICMPV6: 128}, {ICMP: 0, ICMPV6: 129}
+SYN, RST, ACK = 2, 4, 16
+TCP_REPAIR = 19
 OUTSIDE = "outside"
 
 spaces = {}  # name -> Space
@@ -45,8 +47,9 @@ class Space:
             raise OSError(ctypes.get_errno(), "unshare")
         self.fd = os.open("/proc/self/ns/net", os.O_RDONLY)
         self.sockets = {}  # what is watched
-        self.kept = {}  # UDP sockets by what they are bound to
+        self.kept = {}  # sockets that ask or answer, by what they are bound to
         self.held = []
+        self.listening = {}  # TCP sockets by port
 
     def watch(self):
         """In this namespace: opens the sockets that see."""
@@ -60,8 +63,8 @@ class Space:
         trace.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         trace.bind((0, 1 << (NFNLGRP_NFTRACE - 1)))
         self.add("trace", trace)
-        for protocol in (UDP, TCP):
-            for family in (socket.AF_INET, socket.AF_INET6):
+        for family in (socket.AF_INET, socket.AF_INET6):
+            for protocol in (UDP, TCP, ICMP if family == socket.AF_INET else ICMPV6):
                 raw = socket.socket(family, socket.SOCK_RAW | socket.SOCK_NONBLOCK, protocol)
                 raw.setsockopt(socket.SOL_SOCKET, SO_RCVMARK, 1)
                 if family == socket.AF_INET6:
@@ -76,14 +79,41 @@ class Space:
     def listen(self, ports):
         """A socket on each port, so that nothing is answered by an ICMP error or a reset."""
         for port in ports:
-            for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
-                sock = socket.socket(socket.AF_INET6, kind | socket.SOCK_NONBLOCK)
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                sock.bind(("::", port))
-                if kind == socket.SOCK_STREAM:
-                    sock.listen(16)
-                self.held.append(sock)
+            self.held.append(bound(socket.SOCK_DGRAM, port))
+            self.listening[port] = bound(socket.SOCK_STREAM, port)
+
+    def settle(self, port):
+        """Ends what a SYN to this port began, without a word to the other side."""
+        sock = self.listening.get(port)
+        if sock is None:
+            return
+        try:
+            child, _ = sock.accept()
+        except BlockingIOError:
+            # A handshake that stopped half-way waits below the listening socket, and ends with it.
+            sock.close()
+            self.listening[port] = bound(socket.SOCK_STREAM, port)
+            return
+        close_silently(child)
+
+
+def bound(kind, port):
+    sock = socket.socket(socket.AF_INET6, kind | socket.SOCK_NONBLOCK)
+    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind(("::", port))
+    if kind == socket.SOCK_STREAM:
+        sock.listen(16)
+    return sock
+
+
+def close_silently(sock):
+    """No FIN and no reset: the connection goes on in every table that knows it."""
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, TCP_REPAIR, 1)
+    except OSError:
+        pass  # it never came to be one
+    sock.close()
 
 
 poll = select.epoll()
@@ -167,10 +197,13 @@ def frame(packet):
     if protocol == UDP:
         head = struct.pack("!HHHH", sport, dport, 8 + len(payload), 0)
         at = 6
+    elif protocol in ECHO_REQUEST:
+        head = struct.pack("!BBHHH", (ECHO_REPLY if packet.get("answers") else ECHO_REQUEST)[protocol], 0, 0, sport, 1)
+        at = 2
     else:
         flags, seq, ack = packet.get("flags", 2), packet.get("seq", 1000), packet.get("ack", 0)
         options = b"\x02\x04" + struct.pack("!H", packet["maxseg"]) if packet.get("maxseg") else b""
-        payload = b"" if flags & 2 else payload
+        payload = b""  # it would be acknowledged by a packet more
         head = struct.pack("!HHLLBBHHH", sport, dport, seq, ack, (20 + len(options)) << 2, flags, 64000, 0, 0) + options
         at = 16
     segment = head + payload
@@ -178,7 +211,7 @@ def frame(packet):
         pseudo = source + destination + struct.pack("!BBH", 0, protocol, len(segment))
     else:
         pseudo = source + destination + struct.pack("!LL", len(segment), protocol)
-    sum_ = checksum(pseudo + segment) or 0xFFFF
+    sum_ = checksum(segment if protocol == ICMP else pseudo + segment) or 0xFFFF
     segment = segment[:at] + struct.pack("!H", sum_) + segment[at + 2 :]
     if len(source) == 4:
         head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(segment), 1, 0, 64, protocol, 0) + source + destination
@@ -205,14 +238,26 @@ def read_packet(data):
         source, destination = socket.inet_ntop(socket.AF_INET6, data[8:24]), socket.inet_ntop(socket.AF_INET6, data[24:40])
     else:
         return None
-    if protocol not in NAMES:
-        return None
-    sport, dport = struct.unpack_from("!HH", data, at)
-    read = {"source": source, "destination": destination, "sourcePort": sport, "destinationPort": dport, "protocol": protocol}
-    if protocol == TCP:
-        read["seq"], read["ack"] = struct.unpack_from("!LL", data, at + 4)
-        read["flags"] = data[at + 13]
-    return read
+    read = read_transport(protocol, data[at:])
+    return read and {"source": source, "destination": destination, "protocol": protocol, **read}
+
+
+def read_transport(protocol, data):
+    """Ports, and which packet of its flow it is; None of what the fuzzer does not send. An echo's id stands for both ports."""
+    if protocol == UDP and len(data) >= 4:
+        sport, dport = struct.unpack_from("!HH", data)
+        return {"sourcePort": sport, "destinationPort": dport}
+    if protocol == TCP and len(data) >= 14:
+        sport, dport, seq = struct.unpack_from("!HHL", data)
+        return {"sourcePort": sport, "destinationPort": dport, "seq": seq, "leg": LEGS.get(data[13] & (SYN | RST | ACK), "reset")}
+    if protocol in ECHO_REQUEST and len(data) >= 8:
+        leg = "request" if data[0] == ECHO_REQUEST[protocol] else "reply" if data[0] == ECHO_REPLY[protocol] else None
+        number = struct.unpack_from("!H", data, 4)[0]
+        return leg and {"sourcePort": number, "destinationPort": number, "leg": leg}
+    return None
+
+
+LEGS = {SYN: "request", SYN | ACK: "reply", ACK: "next"}
 
 
 def attributes(data):
@@ -235,6 +280,7 @@ def read_trace(space, data):
     if kind != NFT_MSG_TRACE:
         return None
     seen = {"host": space, "family": FAMILIES.get(data[16], str(data[16])), "mark": 0}
+    network = transport = number = None
     for kind, value in attributes(data[20:length]):
         if kind in (1, 2):
             seen["table" if kind == 1 else "chain"] = value.rstrip(b"\0").decode()
@@ -246,11 +292,25 @@ def read_trace(space, data):
             for inner, code in attributes(value):
                 if inner == 1:
                     seen["verdict"] = VERDICTS.get(struct.unpack("!l", code)[0])
+        elif kind == 6:
+            number = value
+        elif kind == 8:
+            network = value
+        elif kind == 9:
+            transport = value
         elif kind == 14:
             seen["mark"] = struct.unpack("!L", value)[0]
         elif kind == 16:
             seen["verdict"] = VERDICTS.get(struct.unpack("!L", value)[0])
-    return seen
+    # The headers stand in the first message of each chain, and the number in all of a packet.
+    if network and transport:
+        read = read_transport(network[9] if network[0] >> 4 == 4 else network[6], transport)
+        legs[space, number] = read and read.get("leg")
+    leg = legs.get((space, number))
+    return {**seen, "leg": leg} if leg else seen
+
+
+legs = {}  # by host and number of the trace
 
 
 def time_of(ancillary):
@@ -303,23 +363,34 @@ def see(story, host, kind, protocol, data, ancillary, sender):
     elif kind == "raw4":
         packet = read_packet(data)
         if packet is not None:
-            story["delivered"].append({"host": host, "mark": mark_of(ancillary), **packet})
+            delivered(story, host, ancillary, packet)
     else:
         destination = next((value[:16] for _, which, value in ancillary if which == IPV6_PKTINFO), bytes(16))
-        sport, dport = struct.unpack_from("!HH", data)
-        packet = {"source": sender[0].split("%")[0], "destination": socket.inet_ntop(socket.AF_INET6, destination)}
-        packet.update({"sourcePort": sport, "destinationPort": dport, "protocol": protocol})
-        if protocol == TCP:
-            packet["seq"], packet["flags"] = struct.unpack_from("!L", data, 4)[0], data[13]
-        story["delivered"].append({"host": host, "mark": mark_of(ancillary), **packet})
+        read = read_transport(protocol, data)
+        if read is not None:
+            packet = {"source": sender[0].split("%")[0], "destination": socket.inet_ntop(socket.AF_INET6, destination)}
+            delivered(story, host, ancillary, {**packet, "protocol": protocol, **read})
 
 
-def is_told(story):
-    """Whether the end is seen already: nothing more is to come."""
+def delivered(story, host, ancillary, packet):
+    story["delivered"].append({"host": host, "mark": mark_of(ancillary), **packet})
+    if packet.get("leg") == "request" and packet["protocol"] == TCP:
+        begun.add((host, packet["destinationPort"]))
+
+
+begun = set()  # host and port of each SYN that was delivered
+
+
+def is_told(story, leg):
+    """Whether the end of that packet is seen already: nothing more of it is to come."""
+
+    def of(seen):
+        return seen.get("leg", leg) == leg
+
     return (
-        bool(story["delivered"])
-        or any(seen["host"] == OUTSIDE for seen in story["links"])
-        or any(seen.get("verdict") == "drop" for seen in story["trace"])
+        any(of(seen) for seen in story["delivered"])
+        or any(seen["host"] == OUTSIDE and seen["direction"] == "in" and of(seen) for seen in story["links"])
+        or any(seen.get("verdict") == "drop" and of(seen) for seen in story["trace"])
         or "error" in story
     )
 
@@ -328,16 +399,18 @@ def send(step):
     """One packet; what became of it, as far as sockets can see."""
     story = {"trace": [], "links": [], "delivered": []}
     drain({"trace": [], "links": [], "delivered": []})
+    legs.clear()
+    last = step["last"]
     try:
         emit(step)
     except OSError as error:
         story["error"] = errno.errorcode.get(error.errno, str(error.errno))
     drain(story)
     for _ in range(GRACE_ROUNDS):
-        if is_told(story) or not poll.poll(GRACE_MS / 1000):
+        if is_told(story, last) or not poll.poll(GRACE_MS / 1000):
             break
         drain(story)
-    if not is_told(story):
+    if not is_told(story, last):
         poll.poll(GRACE_MS / 1000)
         drain(story)
     story["links"].sort(key=lambda seen: seen["at"])
@@ -358,8 +431,19 @@ def emit(step):
     if kind == "ask":
         key = ("ask", family, step["sourcePort"], step["destination"], step["destinationPort"])
         sock = space.kept.get(key)
+        protocol = step["protocol"]
+        if protocol == TCP:
+            sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(("", step["sourcePort"]))
+            space.kept[key] = sock
+            try:
+                sock.connect((step["destination"], step["destinationPort"]))
+            except BlockingIOError:
+                pass
+            return
         if sock is None:
-            sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+            sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK, 0 if protocol == UDP else protocol)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.bind(("", step["sourcePort"]))
             try:
@@ -368,7 +452,8 @@ def emit(step):
                 sock.close()
                 raise
             space.kept[key] = sock
-        sock.send(step["payload"].encode())
+        echo = b"" if protocol == UDP else struct.pack("!BBHHH", ECHO_REQUEST[protocol], 0, 0, step["sourcePort"], 1)
+        sock.send(echo + step["payload"].encode())
         return
     key = ("answer", family, step["source"], step["sourcePort"])
     sock = space.kept.get(key)
@@ -396,8 +481,15 @@ def close_asked():
     """The sockets of the last flow: their cached routes and ports are not the next one's."""
     for space in spaces.values():
         for sock in space.kept.values():
-            sock.close()
+            if sock.type == socket.SOCK_STREAM:
+                close_silently(sock)
+            else:
+                sock.close()
         space.kept.clear()
+    for host, port in begun:
+        enter(host)
+        spaces[host].settle(port)
+    begun.clear()
 
 
 def answer(request):

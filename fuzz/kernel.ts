@@ -16,6 +16,9 @@ export interface Tuple {
   readonly destinationPort: number;
 }
 
+/** Which packet of its flow: of TCP's handshake, or of an echo. UDP's come one by one, and are not told apart. */
+export type Leg = 'request' | 'reply' | 'next';
+
 /** What nft told of a rule or policy that one packet met. */
 export interface Traced {
   readonly host: string;
@@ -26,6 +29,7 @@ export interface Traced {
   readonly type: 'rule' | 'policy' | 'return';
   readonly verdict?: string;
   readonly mark: number;
+  readonly leg?: Leg;
 }
 
 /** What was seen of one packet, in order. `outside` is the host beyond every outside link, whose links bear `HOST-LINK`. */
@@ -35,8 +39,11 @@ export interface Seen {
     readonly host: string;
     readonly link: string;
     readonly direction: 'in' | 'out';
+    /** `reset`: an answer of nobody's connection, by which all who track it end it. */
+    readonly leg?: Leg | 'reset';
+    readonly seq?: number;
   })[];
-  readonly delivered: readonly (Tuple & { readonly host: string; readonly mark: number })[];
+  readonly delivered: readonly (Tuple & { readonly host: string; readonly mark: number; readonly leg?: Leg })[];
   /** Why the socket could not send, as the kernel names it. */
   readonly error?: string;
   /** The sockets could not keep up. */
@@ -44,10 +51,23 @@ export interface Seen {
 }
 
 export type Step =
-  | { readonly kind: 'inject'; readonly link: string; readonly packet: Tuple & { readonly payload: string } }
+  | {
+      readonly kind: 'inject';
+      readonly link: string;
+      readonly packet: Tuple & {
+        readonly payload: string;
+        /** TCP: SYN 2, ACK 16. */
+        readonly flags?: number;
+        readonly seq?: number;
+        readonly ack?: number;
+        /** An echo's reply. */
+        readonly answers?: true;
+      };
+    }
   | {
       readonly kind: 'ask';
       readonly space: string;
+      readonly protocol: number;
       readonly sourcePort: number;
       readonly destination: string;
       readonly destinationPort: number;
@@ -56,7 +76,8 @@ export type Step =
   | (Tuple & { readonly kind: 'answer'; readonly space: string; readonly payload: string });
 
 export interface Kernel extends AsyncDisposable {
-  send(step: Step): Promise<Seen>;
+  /** `last`: the packet of the flow that this one is expected to lead to, by the answers of kernels alone. */
+  send(step: Step, last: Leg): Promise<Seen>;
   /** Ends what is tracked, on all hosts. */
   forget(): Promise<void>;
   /** Closes the sockets of the last flow. */
@@ -125,7 +146,7 @@ export async function startKernel(
     return {
       states,
       kernel: {
-        send: async (step) => (await agent.ask({ what: 'send', step })) as Seen,
+        send: async (step, last) => (await agent.ask({ what: 'send', step: { ...step, last } })) as Seen,
         forget: async () => void (await agent.ask({ what: 'forget' })),
         close: async () => void (await agent.ask({ what: 'close' })),
         [Symbol.asyncDispose]: () => agent[Symbol.asyncDispose](),
@@ -165,10 +186,19 @@ async function make(scenario: Scenario, agent: Agent, run: Run): Promise<void> {
       ].join('\n'),
     })),
   ]);
-  await agent.ask({ what: 'settings', settings: scenario.hosts.map(({ name, sysctls }) => [name, sysctls]) });
+  await agent.ask({
+    what: 'settings',
+    settings: scenario.hosts.map(({ name, sysctls }) => [name, [...QUIET, ...sysctls]]),
+  });
   await ran(run, scenario.hosts.flatMap(commandsOf));
   await agent.ask({ what: 'watch', ports: PORTS });
 }
+
+/** Echoes by sockets without rights; and numbers of segments, which the model does not know, decide nothing. */
+const QUIET: Host['sysctls'] = [
+  ['net/ipv4/ping_group_range', '0 0'],
+  ['net/netfilter/nf_conntrack_tcp_be_liberal', '1'],
+];
 
 function commandsOf({ name, routes, rules, tables }: Host): readonly Command[] {
   const ip = [4, 6].flatMap((family): readonly Command[] => {

@@ -204,9 +204,10 @@ function drawRule(
   if (random.chance(0.3)) words.push(`to ${somewhere()}`);
   if (random.chance(0.25)) words.push(`iif ${random.pick(['lo', ...links])}`);
   if (random.chance(0.45)) words.push(`fwmark ${random.pick(MARKS)}/${random.pick(MASKS)}`);
-  if (random.chance(0.12)) words.push('ipproto udp');
-  if (random.chance(0.12)) words.push('ipproto udp dport 5000-5001');
-  if (random.chance(0.06)) words.push(`ipproto udp sport 4${random.below(3)}000`);
+  const protocol = random.pick(['udp', 'tcp', 'tcp']);
+  if (random.chance(0.12)) words.push(`ipproto ${random.pick(['udp', 'tcp', family === 4 ? 'icmp' : 'ipv6-icmp'])}`);
+  if (random.chance(0.12)) words.push(`ipproto ${protocol} dport 5000-5001`);
+  if (random.chance(0.06)) words.push(`ipproto ${protocol} sport 4${random.below(3)}000`);
   const selectors = dedupe(words);
   // The default ones keep working: most rules come between local (0) and main (32766), some before and after.
   const priority = random.pick([100, 110, 120, 130, 1000, 32_766, 33_000]);

@@ -9,11 +9,16 @@ const FLOWS = 200;
 export async function checkRounds(seed: number, wanted: number): Promise<void> {
   let checks = 0;
   let undecided = 0;
+  const endings = new Set<string>();
   for (let at = seed; checks < wanted; at++) {
     const result = await checkScenario(drawFrom(at, FLOWS));
     expect(result.difference, `make fuzz ARGS='--from ${at} --flows ${FLOWS}' shrinks it`).toBeUndefined();
     checks += result.checks;
     undecided += result.undecided.length;
+    for (const ending of result.endings.keys()) endings.add(ending);
   }
   expect(undecided).toBeLessThan(wanted / 20);
+  for (const protocol of ['udp', 'tcp', 'icmp'])
+    for (const ending of ['delivered', 'dropped', 'rejected', 'unreachable', 'exits'])
+      expect(endings, 'what is drawn reaches it').toContain(`${protocol} ${ending}`);
 }

@@ -23,6 +23,8 @@ interface Place {
   /** Chains without a hook that may be jumped to, and named sets and maps, by family of their addresses. */
   readonly jumps: readonly string[];
   readonly named: boolean;
+  /** What one rule speaks of: nft takes no second protocol in it. */
+  readonly speaks?: 'udp' | 'tcp' | 'icmp' | 'several';
 }
 
 export function drawScenario(random: Random, ground: Ground, flows: number): Scenario {
@@ -112,8 +114,9 @@ function drawSets(random: Random, ground: Ground, version: 4 | 6): readonly stri
 function drawRule(place: Place): string {
   const { random } = place;
   const version = versionOf(place);
-  const matches = random.times(place.type === 'nat' ? 0 : 1, 2, () => drawMatch(place, version));
-  return [...matches, drawAction(place, version)].join(' ');
+  const rule: Place = { ...place, speaks: random.pick(['udp', 'tcp', 'tcp', 'icmp', 'several'] as const) };
+  const matches = random.times(place.type === 'nat' ? 0 : 1, 2, () => drawMatch(rule, version));
+  return [...matches, drawAction(rule, version)].join(' ');
 }
 
 function drawMatch(place: Place, version: 4 | 6): string {
@@ -123,22 +126,46 @@ function drawMatch(place: Place, version: 4 | 6): string {
   const end = random.pick(['saddr', 'daddr', 'daddr']);
   const address = (): string => random.pick(ground.addresses[version]);
   const link = (): string => random.pick(ground.linksOf.get(host) ?? ['lo']);
+  const { speaks = 'udp' } = place;
+  const echo = version === 4 ? 'icmp' : 'icmpv6';
   const kinds: (() => string)[] = [
     () => `${ip} ${end} ${not}${address()}`,
     () => `${ip} ${end} ${not}${random.pick(ground.prefixes[version])}`,
     () => `${ip} ${end} ${not}@a${version}`,
     () => `${ip} ${end} ${not}@i${version}`,
-    () => `${ip} ${end} . udp dport ${not}@c${version}`,
     () => `${ip} ${end} ${not}{ ${distinct([address(), address()]).join(', ')} }`,
-    () => `udp dport ${not}${random.pick(PORTS)}`,
-    () => `udp dport ${not}{ ${distinct([random.pick(PORTS), random.pick(PORTS)].map(String)).join(', ')} }`,
-    () => `udp dport ${not}5000-5001`,
-    () => `udp sport ${not}${random.pick(SOURCE_PORTS)}`,
-    () => `meta l4proto . th dport ${not}{ udp . ${random.pick(PORTS)} }`,
+    () => `meta l4proto . th dport ${not}{ udp . ${random.pick(PORTS)}, tcp . ${random.pick(PORTS)} }`,
+    ...(speaks === 'several'
+      ? [() => `meta l4proto ${not}{ ${random.pick(['tcp', 'udp'])}, ${version === 4 ? 'icmp' : 'ipv6-icmp'} }`]
+      : []),
+    ...(speaks === 'icmp' ? [() => `${echo} type ${not}${random.pick(['echo-request', 'echo-reply'])}`] : []),
+    ...(speaks === 'icmp' || speaks === 'several'
+      ? []
+      : [
+          () => `${ip} ${end} . ${speaks} dport ${not}@c${version}`,
+          () => `${speaks} dport ${not}${random.pick(PORTS)}`,
+          () =>
+            `${speaks} dport ${not}{ ${distinct([random.pick(PORTS), random.pick(PORTS)].map(String)).join(', ')} }`,
+          () => `${speaks} dport ${not}5000-5001`,
+          () => `${speaks} sport ${not}${random.pick(SOURCE_PORTS)}`,
+          () => `${place.family === 'inet' ? '' : `meta l4proto ${speaks} `}th dport ${not}${random.pick(PORTS)}`,
+        ]),
+    ...(speaks === 'tcp'
+      ? [
+          () => `tcp flags & (syn | ack) ${random.pick(['==', '!='])} ${random.pick(['syn', '(syn | ack)', 'ack'])}`,
+          () => `tcp flags ${not}syn`,
+        ]
+      : []),
     () => `meta mark ${not}${random.pick(MARKS)}`,
     () => `meta mark and ${random.pick(MASKS)} ${random.pick(['==', '!='])} ${random.pick(['0x0', '0x1', '0x2'])}`,
-    () =>
-      place.family === 'inet' ? `meta nfproto ${version === 4 ? 'ipv4' : 'ipv6'} meta l4proto udp` : 'meta l4proto udp',
+    ...(speaks === 'icmp' || speaks === 'several'
+      ? []
+      : [
+          () =>
+            place.family === 'inet'
+              ? `meta nfproto ${version === 4 ? 'ipv4' : 'ipv6'} meta l4proto ${speaks}`
+              : `meta l4proto ${speaks}`,
+        ]),
     () => `fib ${random.pick(['daddr', 'saddr'])} type ${not}${random.pick(['local', 'unicast'])}`,
   ];
   const hasIn = hook === 'prerouting' || hook === 'input' || hook === 'forward';
@@ -170,6 +197,8 @@ function drawMatch(place: Place, version: 4 | 6): string {
   return (kinds[random.below(kinds.length)] ?? (() => ''))();
 }
 
+const isOne = ({ speaks }: Place): boolean => speaks === 'udp' || speaks === 'tcp';
+
 function drawAction(place: Place, version: 4 | 6): string {
   const { random, ground, hook, type, beforeConntrack, jumps } = place;
   const ip = word(version);
@@ -180,13 +209,13 @@ function drawAction(place: Place, version: 4 | 6): string {
     port === undefined ? address : version === 6 ? `[${address}]:${port}` : `${address}:${port}`;
   const port = String(random.pick(PORTS));
   if (type === 'nat') {
-    const udp = 'meta l4proto udp';
+    const ports = `meta l4proto ${isOne(place) && random.chance(0.6) ? place.speaks : '{ tcp, udp }'}`;
     if (hook === 'prerouting' || hook === 'output') {
       const kinds = [
         `dnat ${ip} to ${at(own)}`,
-        `${udp} dnat ${ip} to ${at(own, port)}`,
-        `${udp} redirect to :${port}`,
-        `${udp} dnat ${ip} to udp dport map @d${version}`,
+        `${ports} dnat ${ip} to ${at(own, port)}`,
+        `${ports} redirect to :${port}`,
+        `${ports} dnat ${ip} to th dport map @d${version}`,
         `meta mark set ${random.pick(MARKS)}`,
         `ct mark set ${random.pick(MARKS)}`,
         'accept',
@@ -195,10 +224,10 @@ function drawAction(place: Place, version: 4 | 6): string {
     }
     const kinds = [
       ...(hook === 'postrouting'
-        ? ['masquerade', 'masquerade', `${udp} masquerade to :${random.pick([50_000, 40_000])}`]
+        ? ['masquerade', 'masquerade', `${ports} masquerade to :${random.pick([50_000, 40_000])}`]
         : []),
       `snat ${ip} to ${at(own)}`,
-      `${udp} snat ${ip} to ${at(own, random.pick(['40000', '50001']))}`,
+      `${ports} snat ${ip} to ${at(own, random.pick(['40000', '50001']))}`,
       `meta mark set ${random.pick(MARKS)}`,
       'accept',
     ];
@@ -214,9 +243,12 @@ function drawAction(place: Place, version: 4 | 6): string {
     `meta mark set ${ip} daddr map @m${version}`,
     `${ip} saddr vmap @v${version}`,
     `${ip} daddr vmap @v${version}`,
-    `udp dport vmap { ${random.pick(PORTS)} : ${random.pick(['accept', 'drop', 'return'])} }`,
+    `${isOne(place) ? place.speaks : 'meta l4proto { tcp, udp } th'} dport vmap { ${random.pick(PORTS)} : ${random.pick(['accept', 'drop', 'return'])} }`,
     ...jumps.map((name) => `${random.pick(['jump', 'goto'])} ${name}`),
-    ...jumps.map((name) => `udp dport vmap { ${random.pick(PORTS)} : jump ${name} }`),
+    ...jumps.map(
+      (name) =>
+        `${isOne(place) ? place.speaks : 'meta l4proto { tcp, udp } th'} dport vmap { ${random.pick(PORTS)} : jump ${name} }`,
+    ),
     ...(hook === 'input' || hook === 'forward' || hook === 'output' ? ['reject'] : []),
     ...(beforeConntrack && (hook === 'prerouting' || hook === 'output')
       ? ['notrack', 'notrack', 'ct zone set 1', 'ct original zone set 2', 'ct zone set 1']
@@ -239,7 +271,7 @@ function drawFlow(random: Random, ground: Ground): Flow {
   const version = random.pick([4, 6] as const);
   const addresses = ground.addresses[version];
   const base = {
-    protocol: 'udp' as const,
+    protocol: random.pick(['udp', 'tcp', 'tcp', 'icmp'] as const),
     sourcePort: random.pick(SOURCE_PORTS),
     port: random.pick(PORTS),
     to: random.pick(addresses),

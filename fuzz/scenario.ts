@@ -41,8 +41,10 @@ export interface Flow {
   /** A host that asks by a socket of its own, or what comes in from the outside by a link of a host. */
   readonly from: { readonly host: string } | { readonly host: string; readonly link: string; readonly source: string };
   readonly to: string;
-  readonly protocol: 'udp';
+  readonly protocol: 'udp' | 'tcp' | 'icmp';
+  /** Of an echo: its id. */
   readonly sourcePort: number;
+  /** Of an echo it counts nothing. */
   readonly port: number;
 }
 
@@ -62,7 +64,11 @@ export const PROBE: TableText = {
       ...{
         name: hook,
         head: `type filter hook ${hook} priority -500;`,
-        rules: ['meta l4proto { tcp, udp } meta nftrace set 1'],
+        rules: [
+          'meta l4proto { tcp, udp } meta nftrace set 1',
+          'icmp type { echo-request, echo-reply } meta nftrace set 1',
+          'icmpv6 type { echo-request, echo-reply } meta nftrace set 1',
+        ],
       },
     })),
     ...(['input', 'forward', 'postrouting'] as const).map((hook) => ({

@@ -75,6 +75,25 @@ export function readerOf(expression: Expression, tables: TableSets, type?: DataT
   }
 }
 
+/** As Read, of a key to look up: what is not known of a concatenation is one part of it, and the others may tell that no element fits. */
+export type ReadKey = (registers: Registers) => readonly (Scalar | Unknown)[] | null | Unknown;
+
+export function keyReaderOf(expression: Expression, tables: TableSets): ReadKey {
+  const type = typeOf(expression);
+  if (expression.kind !== 'join') return readerOf(expression, tables, type);
+  const reads = expression.parts.map((part, index) => readerOf(part, tables, partType(type, index)));
+  return (registers) => {
+    const parts: (Scalar | Unknown)[] = [];
+    for (const read of reads) {
+      const part = read(registers);
+      if (part === null) return null;
+      if (part === UNKNOWN) parts.push(UNKNOWN);
+      else parts.push(...part);
+    }
+    return parts;
+  };
+}
+
 const partType = (type: DataType | undefined, index: number): DataType | undefined => {
   const part = type?.[index];
   return part === undefined ? undefined : [part];
@@ -114,7 +133,7 @@ function payloadReader(protocol: string, name: string): Read {
     const read = addressField(name);
     return field((packet) => (packet.family === family ? (read === undefined ? UNKNOWN : read(packet)) : null));
   }
-  if (protocol === 'th') return field((packet) => portField(packet, name));
+  if (protocol === 'th') return field((packet) => firstBytes(packet, name));
   const number = ported[protocol];
   if (number !== undefined) {
     return field((packet) => {
@@ -144,6 +163,14 @@ const addressField = (name: string): ((packet: PacketContext) => Scalar) | undef
   if (name === 'daddr') return ({ destination }) => destination.value;
   return name === 'protocol' || name === 'nexthdr' ? ({ protocol }) => protocol : undefined;
 };
+
+const PORTED: ReadonlySet<number> = new Set(Object.values(ported));
+
+/** Whatever the protocol, `th` reads where ports would be: of an ICMP message its type and code, and its checksum (nft_payload_eval). */
+function firstBytes(packet: PacketContext, name: string): Scalar | undefined | Unknown {
+  if (PORTED.has(packet.protocol)) return portField(packet, name);
+  return name === 'sport' && packet.icmpType !== undefined ? packet.icmpType << 8 : UNKNOWN;
+}
 
 const portField = (packet: PacketContext, name: string): Scalar | undefined | Unknown =>
   name === 'sport' ? packet.sourcePort : name === 'dport' ? packet.destinationPort : UNKNOWN;
@@ -323,7 +350,7 @@ function lookupReader({ key, map }: Lookup, tables: TableSets, type: DataType | 
       return (data && dataOf(data, type)) ?? UNKNOWN;
     };
   }
-  const readKey = readerOf(key, tables, typeOf(key));
+  const readKey = keyReaderOf(key, tables);
   const find = mapFinder(map, key, tables);
   const data = map.kind === 'setReference' ? tables.maps.get(map.name)?.data : type;
   if (find === undefined) return unknown;

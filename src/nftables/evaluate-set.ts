@@ -2,8 +2,11 @@
 import { fits, type Pattern, patternOf, type Scalar, UNKNOWN, type Unknown } from './evaluate-value.ts';
 import type { DataType, SetElement, Value } from './ruleset.ts';
 
-/** Finds the element whose key holds the value (one scalar a part of a concatenation); undefined where none does. */
-export type Find<Element> = (parts: readonly Scalar[]) => Element | undefined | Unknown;
+/**
+ * Finds the element whose key holds the value (one scalar a part of a concatenation); undefined where none does, and where none can
+ * whatever the parts are that are not known.
+ */
+export type Find<Element> = (parts: readonly (Scalar | Unknown)[]) => Element | undefined | Unknown;
 
 interface Interval<Element> {
   readonly first: Scalar;
@@ -47,29 +50,44 @@ export function indexElements<Element extends SetElement>(
   type: DataType | undefined,
 ): Find<Element> {
   // Most sets of a ruleset are never asked by the packets of one trace.
-  let find: Find<Element> | undefined;
+  let find: ((parts: readonly Scalar[]) => Element | undefined | Unknown) | undefined;
   return (parts) => {
+    if (!isKnown(parts))
+      return findListed(
+        elements.map((element) => listed(element, type)),
+        parts,
+      );
     find ??= indexNow(elements, type);
     return find(parts);
   };
 }
 
-function indexNow<Element extends SetElement>(elements: readonly Element[], type: DataType | undefined): Find<Element> {
+const isKnown = (parts: readonly (Scalar | Unknown)[]): parts is readonly Scalar[] => !parts.includes(UNKNOWN);
+
+const listed = <Element extends SetElement>(element: Element, type: DataType | undefined): Listed<Element> => ({
+  patterns: partsOf(element.key).map((part, index) => patternOf(part, type?.[index])),
+  element,
+});
+
+function indexNow<Element extends SetElement>(
+  elements: readonly Element[],
+  type: DataType | undefined,
+): (parts: readonly Scalar[]) => Element | undefined | Unknown {
   const exact = new Map<string, Element>();
   const intervals = new Map<number, IntervalPart<Element>>();
-  const listed: Listed<Element>[] = [];
+  const rest: Listed<Element>[] = [];
   for (const element of elements) {
     const key = exactKey(element.key, type);
     if (key !== undefined) {
       exact.set(key, element);
       continue;
     }
-    const patterns = partsOf(element.key).map((part, index) => patternOf(part, type?.[index]));
+    const { patterns } = listed(element, type);
     const wide = patterns.findIndex(({ kind }) => kind !== 'exact');
     const pattern = patterns[wide];
     const others = patterns.flatMap((each) => (each.kind === 'exact' ? [each.value] : []));
     if (pattern?.kind !== 'between' || others.length !== patterns.length - 1) {
-      listed.push({ patterns, element });
+      rest.push({ patterns, element });
       continue;
     }
     const group = intervals.get(wide) ?? { at: wide, byExact: new Map<string, Interval<Element>[]>() };
@@ -91,7 +109,7 @@ function indexNow<Element extends SetElement>(elements: readonly Element[], type
       const inside = value === undefined || members === undefined ? undefined : findInterval(members, value);
       if (inside !== undefined) return inside;
     }
-    return listed.length === 0 ? undefined : findListed(listed, parts);
+    return rest.length === 0 ? undefined : findListed(rest, parts);
   };
 }
 
@@ -115,11 +133,11 @@ function findInterval<Element>(sorted: readonly Interval<Element>[], value: Scal
 
 /** A surer element before an unknown one: only where none is sure to hold the value does an unknown key matter. */
 function findListed<Element>(
-  listed: readonly Listed<Element>[],
-  parts: readonly Scalar[],
+  elements: readonly Listed<Element>[],
+  parts: readonly (Scalar | Unknown)[],
 ): Element | undefined | Unknown {
   let doubtful = false;
-  for (const { patterns, element } of listed) {
+  for (const { patterns, element } of elements) {
     if (patterns.length !== parts.length) {
       doubtful ||= patterns.some(({ kind }) => kind === 'unknown');
       if (patterns.every(({ kind }) => kind === 'any')) return element;
@@ -127,6 +145,7 @@ function findListed<Element>(
     }
     const held = patterns.map((pattern, index) => {
       const part = parts[index];
+      if (part === UNKNOWN) return pattern.kind === 'any' ? true : UNKNOWN;
       return part === undefined ? false : fits(pattern, part);
     });
     if (held.every((each) => each === true)) return element;

@@ -1,7 +1,7 @@
 /** Statements as steps over a packet's registers, made once for each rule. */
 import { typeOf } from './datatype.ts';
 import { chancesIn, drawMatch, drawWay, isChance } from './evaluate-chance.ts';
-import { addressOf, mapFinder, type Read, readerOf, type TableSets } from './evaluate-expression.ts';
+import { addressOf, keyReaderOf, mapFinder, type Read, readerOf, type TableSets } from './evaluate-expression.ts';
 import type { Registers, Translation } from './evaluate-packet.ts';
 import { type Writer, writerOf } from './evaluate-rewrite.ts';
 import { indexElements } from './evaluate-set.ts';
@@ -105,7 +105,8 @@ function matchStep({ left, op, right }: Match, tables: TableSets): Step {
     const draw = drawMatch(left, op, right);
     return (registers) => ((draw(registers) ?? guess(registers)) ? 'next' : 'break');
   }
-  const read = readerOf(left, tables, typeOf(left));
+  const isLookup = right.kind === 'setReference' || right.kind === 'anonymousSet';
+  const read = isLookup ? keyReaderOf(left, tables) : readerOf(left, tables, typeOf(left));
   const test = testOf(left, op, right, tables);
   return (registers) => {
     const parts = read(registers);
@@ -116,7 +117,7 @@ function matchStep({ left, op, right }: Match, tables: TableSets): Step {
   };
 }
 
-export type Test = (parts: readonly Scalar[], registers: Registers) => boolean | Unknown;
+export type Test = (parts: readonly (Scalar | Unknown)[], registers: Registers) => boolean | Unknown;
 
 /** What the right side of a match asks of the left. */
 export function testOf(left: Expression, op: Match['op'], right: Expression, tables: TableSets): Test {
@@ -137,18 +138,20 @@ export function testOf(left: Expression, op: Match['op'], right: Expression, tab
     case 'wildcard':
     case 'string': {
       const pattern = patternOf(right, type?.[0]);
-      return ([value]) => (value === undefined ? UNKNOWN : turned(fits(pattern, value)));
+      return ([value]) => (value === undefined || value === UNKNOWN ? UNKNOWN : turned(fits(pattern, value)));
     }
     default: {
       const read = readerOf(right, tables, type);
       return (parts, registers) => {
         const wanted = read(registers);
-        if (wanted === null || wanted === UNKNOWN || wanted.length !== parts.length) return UNKNOWN;
+        if (wanted === null || wanted === UNKNOWN || wanted.length !== parts.length || !isKnown(parts)) return UNKNOWN;
         return compare(op, parts, wanted);
       };
     }
   }
 }
+
+const isKnown = (parts: readonly (Scalar | Unknown)[]): parts is readonly Scalar[] => !parts.includes(UNKNOWN);
 
 function compare(op: Match['op'], parts: readonly Scalar[], wanted: readonly Scalar[]): boolean | Unknown {
   const [value] = parts;
@@ -184,7 +187,7 @@ function verdictMapStep({ key, map }: VerdictMap, tables: TableSets): Step {
       return data !== undefined && isVerdict(data) ? data : giveUp(registers, 'what the verdict map says is not known');
     };
   }
-  const read = readerOf(key, tables, typeOf(key));
+  const read = keyReaderOf(key, tables);
   const find = mapFinder(map, key, tables);
   return (registers) => {
     const parts = read(registers);

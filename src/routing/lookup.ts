@@ -184,10 +184,19 @@ function transportMatches(
   return true;
 }
 
+const PROTOCOL_NUMBERS: ReadonlyMap<string, number> = new Map([
+  ...([
+    ['tcp', 6],
+    ['udp', 17],
+    ['icmp', 1],
+    ['ipv6-icmp', 58],
+  ] as const),
+]);
+
 /** `udp`, or `ipproto-17` where names are not asked for (inet_proto_n2a). */
 function protocolNumber(name: unknown): number | undefined {
-  if (name === 'tcp') return 6;
-  if (name === 'udp') return 17;
+  const known = typeof name === 'string' ? PROTOCOL_NUMBERS.get(name) : undefined;
+  if (known !== undefined) return known;
   const number = typeof name === 'string' ? /^ipproto-(\d+)$/.exec(name)?.[1] : undefined;
   return number === undefined ? undefined : Number(number);
 }

@@ -1,7 +1,8 @@
 /** Conntrack as far as a trace needs it: tuples of both directions, zones, marks, and translation with unique reply tuples. */
 import type { Address } from '../net/index.ts';
 import type { Tuple } from '../nftables/index.ts';
-import { inverseOf } from './packet.ts';
+import { ECHO, inverseOf, isIcmp, type Packet, PROTOCOLS, tupleOf } from './packet.ts';
+import { advance, type TcpTrack } from './tcp-state.ts';
 
 export type Direction = 'original' | 'reply';
 export type Zone = Readonly<Record<Direction, number>>;
@@ -14,6 +15,8 @@ export interface Connection {
   mark: number;
   /** IPS_*: 2 seen reply, 8 confirmed, 16 source NAT, 32 destination NAT. */
   status: number;
+  /** Of TCP. */
+  readonly tcp?: TcpTrack;
   /** Which halves of the translation are settled (IPS_SRC_NAT_DONE, IPS_DST_NAT_DONE). */
   readonly settled: Set<Half>;
   /** The one entered before it of the same source (nf_nat's bysource). */
@@ -39,14 +42,23 @@ export interface Tracked {
   readonly state: 'new' | 'established';
 }
 
+/** What tells conntrack whether a packet may begin a connection, and which of an echo's two tuples it has. */
+export type TrackedPacket = Pick<Packet, keyof Tuple | 'tcpFlags' | 'icmpType'>;
+
 /**
- * The connection a packet belongs to, or a new one. A zone that is set for the original direction alone leaves replies in zone 0
- * (nf_ct_zone_id), so a packet without one finds the reply side.
+ * The connection a packet belongs to, or a new one; undefined where it is INVALID, and tracked by none. A zone that is set for the original
+ * direction alone leaves replies in zone 0 (nf_ct_zone_id), so a packet without one finds the reply side.
  */
-export function track(table: ConnectionTable, tuple: Tuple, zone: Zone): Tracked {
-  const found = table.get(keyOf('original', zone, tuple)) ?? table.get(keyOf('reply', zone, tuple));
+export function track(table: ConnectionTable, packet: TrackedPacket, zone: Zone): Tracked | undefined {
+  const tuple = tupleOf(packet);
+  const found = directionsOf(packet)
+    .map((direction) => table.get(keyOf(direction, zone, tuple)))
+    .find(Boolean);
   if (found === undefined) {
+    const tcp: TcpTrack | undefined = follows(packet) ? { state: 'none' } : undefined;
+    if (!mayBegin(packet, tcp)) return undefined;
     const connection: Connection = {
+      ...(tcp && { tcp }),
       original: tuple,
       reply: inverseOf(tuple),
       zone,
@@ -57,14 +69,37 @@ export function track(table: ConnectionTable, tuple: Tuple, zone: Zone): Tracked
     return { connection, direction: 'original', state: 'new' };
   }
   const { connection, direction } = found;
+  if (connection.tcp !== undefined && follows(packet) && !advance(connection.tcp, direction, packet.tcpFlags))
+    return undefined;
   if (direction === 'reply') connection.status |= SEEN_REPLY;
   return { connection, direction, state: (connection.status & SEEN_REPLY) === 0 ? 'new' : 'established' };
+}
+
+/** The type is part of an ICMP tuple: a request is never its own reply (icmp_pkt_to_tuple, icmp_invert_tuple). */
+const directionsOf = ({ protocol, icmpType, destination }: TrackedPacket): readonly Direction[] =>
+  !isIcmp({ protocol })
+    ? ['original', 'reply']
+    : icmpType === ECHO[destination.family].reply
+      ? ['reply']
+      : ['original'];
+
+const follows = <P extends TrackedPacket>(packet: P): packet is P & { readonly tcpFlags: number } =>
+  packet.protocol === PROTOCOLS.tcp && packet.tcpFlags !== undefined;
+
+/** An echo's reply begins nothing (nf_conntrack_icmp_packet); of TCP a SYN does, or an ACK alone (tcp_new). */
+function mayBegin(packet: TrackedPacket, tcp: TcpTrack | undefined): boolean {
+  if (isIcmp(packet)) return packet.icmpType !== ECHO[packet.destination.family].reply;
+  return tcp === undefined || packet.tcpFlags === undefined || advance(tcp, 'original', packet.tcpFlags);
 }
 
 /** Enters a new connection into the table; false where another has one of its tuples, and the kernel drops the packet. */
 export function confirm(table: ConnectionTable, connection: Connection): boolean {
   if ((connection.status & CONFIRMED) !== 0) return true;
-  if (isTaken(table, connection.original, connection) || isTaken(table, connection.reply, connection)) return false;
+  if (
+    isTaken(table, 'original', connection.original, connection) ||
+    isTaken(table, 'reply', connection.reply, connection)
+  )
+    return false;
   connection.status |= CONFIRMED;
   table.set(keyOf('original', connection.zone, connection.original), { connection, direction: 'original' });
   table.set(keyOf('reply', connection.zone, connection.reply), { connection, direction: 'reply' });
@@ -76,8 +111,11 @@ export function confirm(table: ConnectionTable, connection: Connection): boolean
   return true;
 }
 
-const isTaken = (table: ConnectionTable, tuple: Tuple, { zone }: Connection): boolean =>
-  table.has(keyOf('original', zone, tuple)) || table.has(keyOf('reply', zone, tuple));
+/** Whether another has it, of whichever direction; of echoes only as the same. */
+const isTaken = (table: ConnectionTable, as: Direction, tuple: Tuple, { zone }: Connection): boolean =>
+  isIcmp(tuple)
+    ? table.has(keyOf(as, zone, tuple))
+    : table.has(keyOf('original', zone, tuple)) || table.has(keyOf('reply', zone, tuple));
 
 /**
  * Settles one half of the translation (nf_nat_setup_info): to an address and port, or to what the packet has already, which may still
@@ -126,7 +164,7 @@ function uniqueSource(
   const address = to.address ?? now.source;
   const willDo = ({ source, sourcePort }: Tuple): boolean =>
     source.value === address.value && (to.port === undefined || sourcePort === to.port);
-  const isFree = (tuple: Tuple): boolean => !isTaken(table, inverseOf(tuple), connection);
+  const isFree = (tuple: Tuple): boolean => !isTaken(table, 'reply', inverseOf(tuple), connection);
   if (willDo(now) && isFree(now)) return now;
   for (let other = table.get(sourceKey(connection))?.connection; other !== undefined; other = other.earlier) {
     const { source, sourcePort } = inverseOf(other.reply);

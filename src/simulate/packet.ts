@@ -43,7 +43,7 @@ export const SEGMENT_HEADERS: Readonly<Record<Family, number>> = { 4: 40, 6: 60 
 
 export const familyOf = ({ destination }: Packet): Family => destination.family;
 
-export const tupleOf = ({ source, destination, protocol, sourcePort, destinationPort }: Packet): Tuple => ({
+export const tupleOf = ({ source, destination, protocol, sourcePort, destinationPort }: Tuple): Tuple => ({
   source,
   destination,
   protocol,
@@ -78,6 +78,12 @@ export const printEnd = (address: Address, port: number | undefined): string =>
 export const printPacket = (tuple: Tuple): string =>
   `${isIcmp(tuple) ? printAddress(tuple.source) : printEnd(tuple.source, tuple.sourcePort)} → ${printDestination(tuple)}`;
 
-/** What routing rules may ask of it; of packets without ports that is not known. */
-export const transportOf = (packet: Tuple): { readonly transport?: Tuple } =>
-  packet.protocol === PROTOCOLS.tcp || packet.protocol === PROTOCOLS.udp ? { transport: packet } : {};
+/** What routing rules may ask of it; echoes have no ports (fib4_rules_early_flow_dissect), of what else has none that is not known. */
+export const transportOf = (
+  packet: Tuple,
+): { readonly transport?: Pick<Tuple, 'protocol' | 'sourcePort' | 'destinationPort'> } =>
+  packet.protocol === PROTOCOLS.tcp || packet.protocol === PROTOCOLS.udp
+    ? { transport: packet }
+    : isIcmp(packet)
+      ? { transport: { protocol: packet.protocol, sourcePort: 0, destinationPort: 0 } }
+      : {};

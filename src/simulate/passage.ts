@@ -27,7 +27,7 @@ import {
   type Zone,
 } from './connections.ts';
 import type { SimulatedHost } from './network.ts';
-import { familyOf, isIcmp, type Packet, printEnd, printPacket, tupleOf } from './packet.ts';
+import { familyOf, isIcmp, type Packet, printEnd, printPacket } from './packet.ts';
 import { type End, end, type Recorder } from './trace.ts';
 
 /** It changes as the packet goes; made anew for each host the packet comes to. */
@@ -252,7 +252,8 @@ const connectionContext = ({ connection, direction, state }: Tracked): Connectio
 function runConntrack(passage: Passage): End | undefined {
   if (!passage.host.tracks[familyOf(passage.packet)]) return undefined;
   if (passage.untracked === true || passage.tracked !== undefined) return undefined;
-  passage.tracked = track(passage.connections, tupleOf(passage.packet), passage.zone ?? NO_ZONE);
+  const tracked = track(passage.connections, passage.packet, passage.zone ?? NO_ZONE);
+  if (tracked !== undefined) passage.tracked = tracked;
   return undefined;
 }
 

@@ -313,7 +313,7 @@ describe('connections', () => {
   test('of the same tuple in two zones are two, with answers told apart by the port', () => {
     const table: ConnectionTable = new Map();
     const [first, second] = [1, 2].map((zone) => {
-      const tracked = track(table, tuple, { original: zone, reply: 0 });
+      const tracked = must(track(table, tuple, { original: zone, reply: 0 }), 'a connection');
       settle(table, tracked.connection, 'source', {});
       return { tracked, isEntered: confirm(table, tracked.connection) };
     });
@@ -325,7 +325,7 @@ describe('connections', () => {
   test('of a rule that names the port get no other', () => {
     const table: ConnectionTable = new Map();
     const [first, second] = ['192.0.2.7', '192.0.2.8'].map((source) => {
-      const { connection } = track(table, { ...tuple, source: at(source) }, none);
+      const { connection } = must(track(table, { ...tuple, source: at(source) }, none), source);
       settle(table, connection, 'source', { address: at('10.0.0.1'), port: 50_001 });
       return confirm(table, connection);
     });
@@ -339,7 +339,10 @@ describe('connections', () => {
       ['192.0.2.8', '10.0.0.2'],
       ['192.0.2.8', '10.0.0.3'],
     ].map(([source = '', destination = '']) => {
-      const { connection } = track(table, { ...tuple, source: at(source), destination: at(destination) }, none);
+      const { connection } = must(
+        track(table, { ...tuple, source: at(source), destination: at(destination) }, none),
+        source,
+      );
       settle(table, connection, 'source', { address: at('10.0.0.1') }, () => 1234);
       confirm(table, connection);
       return connection.reply.destinationPort;
@@ -350,15 +353,15 @@ describe('connections', () => {
   test('whose answers nobody tells apart clash', () => {
     const table: ConnectionTable = new Map();
     const [first, second] = [1, 2].map((zone) =>
-      confirm(table, track(table, tuple, { original: zone, reply: 0 }).connection),
+      confirm(table, must(track(table, tuple, { original: zone, reply: 0 }), 'a connection').connection),
     );
     expect([first, second]).toEqual([true, false]);
   });
 
   test('are established once an answer was seen', () => {
     const table: ConnectionTable = new Map();
-    confirm(table, track(table, tuple, none).connection);
-    expect(track(table, tuple, none).state).toBe('new');
+    confirm(table, must(track(table, tuple, none), 'a connection').connection);
+    expect(track(table, tuple, none)?.state).toBe('new');
     expect(track(table, answer, none)).toMatchObject({ direction: 'reply', state: 'established' });
     expect(track(table, tuple, none)).toMatchObject({ direction: 'original', state: 'established' });
   });
