@@ -10,6 +10,7 @@ import {
   eachOption,
   equality,
   type Match,
+  never,
   type ReadOption,
   type ReadOptions,
 } from './condition.ts';
@@ -150,6 +151,24 @@ const isInSet: ReadOption = (option, { family, sets }) => {
   return all(nft.match(key, equality(option), nft.setReference(name)));
 };
 
+/**
+ * Ports of a bridge are asked of what came by one. Any other packet has none: then the match holds if each of its options has a `!`
+ * (physdev_mt).
+ */
+const readBridgePorts: ReadOptions = (options) => {
+  const words = options.map(({ name, negated, values }) => [...(negated ? ['!'] : []), name, ...values].join(' '));
+  const unbridged = options.every(({ negated }) => negated);
+  return all({ kind: 'opaque', json: { xt: { type: 'match', name: 'physdev', words: words.join(' '), unbridged } } });
+};
+
+/** What comes in came by no IPsec that is followed here; what goes out is for its policies, which nobody looked at. */
+const readPolicy: ReadOptions = (options) => {
+  const word = (of: string): string | undefined => options.find(({ name }) => name === of)?.values[0];
+  if (options.length !== 2 || options.some(({ negated }) => negated) || word('--dir') !== 'in') return undefined;
+  const policy = word('--pol');
+  return policy === 'none' ? always : policy === 'ipsec' ? never : undefined;
+};
+
 /** Says nothing about the packet. */
 const holds: ReadOptions = () => always;
 
@@ -197,6 +216,14 @@ export const packetMatches: Readonly<Record<string, Match>> = {
       '--gid-owner': numberIn(nft.meta('skgid'), 0xffffffff, '-'),
     }),
   },
+  physdev: {
+    values: {
+      ...{ '--physdev-in': 1, '--physdev-out': 1 },
+      ...{ '--physdev-is-in': 0, '--physdev-is-out': 0, '--physdev-is-bridged': 0 },
+    },
+    read: readBridgePorts,
+  },
+  policy: { values: { '--dir': 1, '--pol': 1 }, read: readPolicy },
   tcpmss: { values: { '--mss': 1 }, read: eachOption({ '--mss': segmentIs }) },
   set: {
     values: {

@@ -1,7 +1,7 @@
 /** Matches on chance and on rates. */
 import type { Expression } from '../nftables/index.ts';
 import * as nft from '../nftables/index.ts';
-import { all, type Match, type ReadOptions } from './condition.ts';
+import { all, always, type Match, type ReadOptions } from './condition.ts';
 import type { Option } from './rule-line.ts';
 import { readNumber } from './value.ts';
 
@@ -36,8 +36,58 @@ const readLimit: ReadOptions = (options) => {
   return options.some(({ negated }) => negated) ? undefined : all({ kind: 'limit', over: false, rate, per, burst });
 };
 
+/**
+ * `5/sec`, `1mb/s` for each source, port or both: kept as a limit of all, since what is asked of it is whether a packet before which
+ * nothing came meets it.
+ */
+const readHashLimit: ReadOptions = (options) => {
+  const [limit, ...others] = options.filter(({ name }) => /^--hashlimit(?:-upto|-above)?$/.test(name));
+  const [, rate] = /^(\d+)[kmg]?b?(?:\/[a-z]+)?$/.exec(limit?.values[0] ?? '') ?? [];
+  const number = readNumber(rate);
+  if (limit === undefined || others.length > 0 || number === undefined || number === 0) return undefined;
+  const over = (limit.name === '--hashlimit-above') !== limit.negated;
+  return all({ kind: 'limit', over, rate: number, per: 'second' });
+};
+
+/** Of one address or block, the packet's own connection counted in. */
+const readConnectionLimit: ReadOptions = (options) => {
+  const [limit, ...others] = options.filter(({ name }) => /^--connlimit-(?:upto|above)$/.test(name));
+  const count = readNumber(limit?.values[0]);
+  if (limit === undefined || others.length > 0 || count === undefined) return undefined;
+  return all({ kind: 'connectionLimit', over: (limit.name === '--connlimit-above') !== limit.negated, count });
+};
+
+/** `--set` always holds. Several hits in a time are a rate; whether an address is in a list at all, the list alone knows. */
+const readRecent: ReadOptions = (options) => {
+  if (options.some(({ negated }) => negated)) return undefined;
+  if (options.some(({ name }) => name === '--set')) return always;
+  const hits = readNumber(wordOf(options, '--hitcount'));
+  if (hits === undefined || hits < 2 || options.some(({ name }) => name === '--remove')) return undefined;
+  return all({ kind: 'limit', over: true, rate: hits, per: 'minute' });
+};
+
+const hashLimitValues = {
+  ...{ '--hashlimit': 1, '--hashlimit-upto': 1, '--hashlimit-above': 1, '--hashlimit-burst': 1, '--hashlimit-mode': 1 },
+  ...{ '--hashlimit-name': 1, '--hashlimit-srcmask': 1, '--hashlimit-dstmask': 1, '--hashlimit-htable-size': 1 },
+  ...{ '--hashlimit-htable-max': 1, '--hashlimit-htable-expire': 1, '--hashlimit-htable-gcinterval': 1 },
+  ...{ '--hashlimit-rate-match': 0, '--hashlimit-rate-interval': 1 },
+};
+const recentValues = {
+  ...{ '--set': 0, '--rcheck': 0, '--update': 0, '--remove': 0, '--seconds': 1, '--reap': 0, '--hitcount': 1 },
+  ...{ '--rttl': 0, '--name': 1, '--rsource': 0, '--rdest': 0, '--mask': 1 },
+};
+
 /** By the name after `-m`. */
 export const rateMatches: Readonly<Record<string, Match>> = {
+  hashlimit: { values: hashLimitValues, read: readHashLimit },
+  connlimit: {
+    values: {
+      ...{ '--connlimit-upto': 1, '--connlimit-above': 1, '--connlimit-mask': 1 },
+      ...{ '--connlimit-saddr': 0, '--connlimit-daddr': 0 },
+    },
+    read: readConnectionLimit,
+  },
+  recent: { values: recentValues, read: readRecent },
   statistic: { values: { '--mode': 1, '--probability': 1, '--every': 1, '--packet': 1 }, read: readStatistic },
   limit: { values: { '--limit': 1, '--limit-burst': 1 }, read: readLimit },
 };

@@ -201,6 +201,45 @@ describe('targets', () => {
   ]);
 });
 
+describe('rates, of which one packet alone meets none', () => {
+  each(4, [
+    ['-A mine -m hashlimit --hashlimit-upto 5/sec --hashlimit-mode srcip --hashlimit-name a', 'limit rate 5/second'],
+    [
+      '-A mine -m hashlimit --hashlimit-above 1mb/s --hashlimit-mode srcip --hashlimit-name a -j DROP',
+      'limit rate over 1/second drop',
+    ],
+    [
+      '-A mine -p tcp -m connlimit --connlimit-above 20 --connlimit-mask 32 --connlimit-saddr',
+      'meta l4proto tcp ct count over 20',
+    ],
+    ['-A mine -p tcp -m connlimit ! --connlimit-above 20 --connlimit-mask 32', 'meta l4proto tcp ct count 20'],
+    ['-A mine -m recent --set --name a --mask 255.255.255.255 --rsource', ''],
+    [
+      '-A mine -m recent --update --seconds 30 --hitcount 6 --name a --mask 255.255.255.255 --rsource -j DROP',
+      'limit rate over 6/minute drop',
+    ],
+    ['-A mine -m policy --dir in --pol none -j ACCEPT', 'accept'],
+  ]);
+
+  test('what asks for IPsec on the way in never holds', () => {
+    const text = '*filter\n:mine - [0:0]\n-A mine -m policy --dir in --pol ipsec -j ACCEPT\nCOMMIT\n';
+    const { tables, problems } = readIptablesSave(text, { family: 4, origin: 'iptables-nft' });
+    expect([tables[0]?.chains[0]?.rules, problems]).toEqual([[], []]);
+  });
+
+  test('a set that a rule of another table writes to is not known', () => {
+    const sets = readIpsets('create nets hash:net family inet\nadd nets 10.0.0.0/8\n');
+    const rules = '*filter\n:mine - [0:0]\n-A mine -m set --match-set nets src -j DROP\nCOMMIT\n';
+    const write = '*raw\n:mine - [0:0]\n-A mine -j SET --add-set nets src\nCOMMIT\n';
+    const flags = (text: string) =>
+      readIptablesSave(text, { family: 4, origin: 'iptables-nft', sets }).tables.flatMap((table) =>
+        table.sets.map((set) => set.flags),
+      );
+    expect(flags(rules)).toEqual([['interval']]);
+    expect(flags(rules + write)).toEqual([['dynamic']]);
+  });
+});
+
 describe('what nft has no equal of stands in its own words', () => {
   const xt = (type: string, name: string, words?: string): string =>
     JSON.stringify({ xt: { type, name, ...(words !== undefined && { words }) } });
@@ -214,12 +253,8 @@ describe('what nft has no equal of stands in its own words', () => {
       `${xt('match', 'u32', '--u32 "0>>22&0x3C@4=0x29"')} ${xt('target', 'LOG', '--log-prefix "[UFW BLOCK] "')}`,
     ],
     [
-      '-A mine -m hashlimit --hashlimit-upto 50/sec --hashlimit-mode srcip --hashlimit-name a -j DROP',
-      `${xt('match', 'hashlimit', '--hashlimit-upto 50/sec --hashlimit-mode srcip --hashlimit-name a')} drop`,
-    ],
-    [
       '-A mine -m physdev ! --physdev-is-bridged -m mark --mark 0x1 -j DROP',
-      `${xt('match', 'physdev', '! --physdev-is-bridged')} meta mark 0x00000001 drop`,
+      '{"xt":{"type":"match","name":"physdev","words":"! --physdev-is-bridged","unbridged":true}} meta mark 0x00000001 drop',
     ],
     ['-A mine -m set --match-set unknown src -j DROP', `${xt('match', 'set', '--match-set unknown src')} drop`],
     ['-A mine -m set --match-set lists src -j DROP', `${xt('match', 'set', '--match-set lists src')} drop`],

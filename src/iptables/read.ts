@@ -66,9 +66,10 @@ export function readIptablesSave(text: string, listing: IptablesListing): Iptabl
   const tables: Table[] = [];
   const incompatible: string[] = [];
   const problems: IptablesProblem[] = [];
+  const written = writtenSets(text);
   let open: OpenTable | undefined;
   const close = (): void => {
-    if (open !== undefined) tables.push(closeTable(open, listing, problems));
+    if (open !== undefined) tables.push(closeTable(open, listing, written, problems));
     open = undefined;
   };
   for (const [index, raw] of text.split('\n').entries()) {
@@ -129,11 +130,16 @@ const unread = (text: string): Rule => ({
   text,
 });
 
-function closeTable(open: OpenTable, listing: IptablesListing, problems: IptablesProblem[]): Table {
+function closeTable(
+  open: OpenTable,
+  listing: IptablesListing,
+  written: ReadonlySet<string>,
+  problems: IptablesProblem[],
+): Table {
   const { family, origin } = listing;
   const chains = new Set(open.chains.keys());
   const known = listing.sets ?? new Map<string, NamedSet>();
-  const sets = new Map([...known].map(([name, set]) => [name, isWritten(name, open) ? { ...set, ...dynamic } : set]));
+  const sets = new Map([...known].map(([name, set]) => [name, written.has(name) ? { ...set, ...dynamic } : set]));
   const beside = listing.beside?.find(
     ({ family: of, name }) => name === open.name && of === (family === 4 ? 'ip' : 'ip6'),
   );
@@ -182,11 +188,9 @@ function placeChain(table: string, { name, policy, rules }: OpenChain): Table['c
 
 const dynamic = { flags: ['dynamic'] } as const;
 
-/** `-j SET` adds to a set, or takes from it, while packets pass. */
-const isWritten = (name: string, { rules }: OpenTable): boolean =>
-  rules.some(({ words = [] }) =>
-    words.some(({ text }, index) => /^--(?:add|del|map)-set$/.test(text) && words[index + 1]?.text === name),
-  );
+/** `-j SET` adds to a set, or takes from it, while packets pass: in whatever table it stands. A comment that says so does no harm. */
+const writtenSets = (text: string): ReadonlySet<string> =>
+  new Set([...text.matchAll(/--(?:add|del|map)-set\s+(\S+)/g)].map(([, name = '']) => name));
 
 function namesOfSets(rules: readonly Rule[]): ReadonlySet<string> {
   const names = new Set<string>();

@@ -16,6 +16,8 @@ export type Read = (registers: Registers) => readonly Scalar[] | null | Unknown;
 export interface TableSets {
   readonly sets: ReadonlyMap<string, Find<SetElement> | undefined>;
   readonly maps: ReadonlyMap<string, { readonly find: Find<MapElement> | undefined; readonly data: DataType }>;
+  /** What is not modelled of the table (named limits and quotas), as nft's JSON shows it. */
+  readonly objects: readonly unknown[];
 }
 
 const unknown: Read = () => UNKNOWN;

@@ -22,6 +22,8 @@ export interface PacketContext {
   readonly hardwareSource?: string | null;
   readonly iif?: string;
   readonly oif?: string;
+  /** It came by no port of a bridge, or was made here. Absent: that is not known. */
+  readonly unbridged?: true;
   readonly mark: number;
   /** Absent before conntrack, and where it does not look. */
   readonly connection?: ConnectionContext;

@@ -2,6 +2,7 @@
 import { typeOf } from './datatype.ts';
 import { chancesIn, drawMatch, drawWay, isChance } from './evaluate-chance.ts';
 import { addressOf, keyReaderOf, mapFinder, type Read, readerOf, type TableSets } from './evaluate-expression.ts';
+import { opaqueStep } from './evaluate-opaque.ts';
 import type { Registers, Translation } from './evaluate-packet.ts';
 import { type Writer, writerOf } from './evaluate-rewrite.ts';
 import { indexElements } from './evaluate-set.ts';
@@ -45,15 +46,19 @@ export function stepOf(statement: Statement, tables: TableSets): Step {
         return 'next';
       };
     case 'limit':
+      return limitStep(statement.over);
     case 'connectionLimit':
-      // A packet by itself, before which nothing came: no rate and no count is reached.
-      return statement.over ? () => 'break' : next;
+      // The connection itself counts (nf_conncount_add comes before the comparison).
+      return limitStep(statement.over !== (statement.count === 0));
     case 'update':
       return updateStep(statement, tables);
     case 'opaque':
-      return opaqueStep(statement.json);
+      return opaqueStep(statement.json, tables);
   }
 }
+
+/** A packet by itself, before which nothing came: no rate and no count is reached. */
+export const limitStep = (over: boolean): Step => (over ? () => 'break' : next);
 
 const TCP = 6;
 
@@ -82,14 +87,14 @@ function updateStep({ key, statements }: Update, tables: TableSets): Step {
 }
 
 /** Takes what is not known for true or false, as this run is told to. */
-function guess(registers: Registers): boolean {
+export function guess(registers: Registers): boolean {
   const answer = registers.guesses[registers.guessed.length] ?? false;
   if (registers.at !== undefined) registers.guessed.push(registers.at);
   return answer;
 }
 
 /** Ends the evaluation: whatever was said now would be a guess. */
-function giveUp(registers: Registers, why: string): Outcome {
+export function giveUp(registers: Registers, why: string): Outcome {
   registers.why = why;
   return 'break';
 }
@@ -313,49 +318,8 @@ function localTranslationStep({ kind, port }: LocalTranslation, tables: TableSet
   };
 }
 
-function translate(registers: Registers, translation: Translation): Outcome {
+export function translate(registers: Registers, translation: Translation): Outcome {
   registers.translation = translation;
   note(registers);
   return ACCEPT;
-}
-
-/** Statements by nft's JSON name that change nothing we follow. */
-const harmless = new Set([
-  'log',
-  'counter',
-  'last',
-  'ct helper',
-  'ct timeout',
-  'ct expectation',
-  'flow',
-  'dup',
-  'comment',
-]);
-/** Those that let the packet on or end the rule, we cannot tell which. */
-const conditions = new Set(['match', 'limit', 'quota', 'ct count', 'meter']);
-
-function opaqueStep(json: unknown): Step {
-  const [name, content] = typeof json === 'object' && json !== null ? (Object.entries(json)[0] ?? []) : [];
-  if (name === undefined) return (registers) => giveUp(registers, 'the statement is not modelled');
-  if (name === 'xt') return xtStep(content);
-  const hasStatement = typeof content === 'object' && content !== null && 'stmt' in content;
-  const isUpdate = name === 'set' || name === 'map';
-  if (harmless.has(name) || (isUpdate && !hasStatement)) return next;
-  if (conditions.has(name) || isUpdate) return (registers) => (guess(registers) ? 'next' : 'break');
-  return (registers) => giveUp(registers, `"${name}" is not modelled`);
-}
-
-/** Targets of iptables that change nothing we follow. */
-const harmlessTargets = new Set(['LOG', 'NFLOG', 'TRACE', 'AUDIT', 'CHECKSUM', 'CLASSIFY', 'SECMARK', 'TCPMSS']);
-
-/** A match or target of iptables: `nft -j` tells its name, and nothing of what it says. */
-function xtStep(content: unknown): Step {
-  const of: object = typeof content === 'object' && content !== null ? content : {};
-  const isMatch = 'type' in of && of.type === 'match';
-  if (isMatch) return (registers) => (guess(registers) ? 'next' : 'break');
-  const name = 'name' in of ? String(of.name) : 'xt';
-  if (harmlessTargets.has(name)) return next;
-  if (name === 'REJECT') return () => 'reject';
-  if (name === 'MASQUERADE') return (registers) => translate(registers, { kind: 'masquerade' });
-  return (registers) => giveUp(registers, `"${name}" is not modelled`);
 }

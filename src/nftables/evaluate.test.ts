@@ -251,15 +251,15 @@ describe('tests', () => {
 });
 
 const opaque = (json: unknown): Statement => ({ kind: 'opaque', json });
-const limit = opaque({ limit: { rate: 5, per: 'second' } });
+const doubt = opaque({ match: { left: { osf: 'name' } } });
 
 describe('what is not modelled', () => {
   for (const [what, rules, fate] of [
     ['and is not reached', [rule(match(meta('iifname'), '==', text('docker0')), opaque({ xt: null }), drop)], 'accept'],
     ['and changes nothing', [rule(opaque({ log: null }), drop)], 'drop'],
-    ['and leads to the same end either way', [rule(limit, drop), rule(drop)], 'drop'],
-    ['and decides', [rule(limit, drop)], 'undecided'],
-    ['a mark that only one way sets', [rule(limit, assign(meta('mark'), 5))], 'undecided'],
+    ['and leads to the same end either way', [rule(doubt, drop), rule(drop)], 'drop'],
+    ['and decides', [rule(doubt, drop)], 'undecided'],
+    ['a mark that only one way sets', [rule(doubt, assign(meta('mark'), 5))], 'undecided'],
     ['what may do anything', [rule(opaque({ xt: { type: 'target', name: 'TPROXY' } })), rule(drop)], 'undecided'],
     ['a set that rules add to', [rule(match(payload('ip', 'saddr'), '==', setReference('s')), drop)], 'undecided'],
     ['a target of iptables that only logs', [rule(opaque({ xt: { type: 'target', name: 'LOG' } }), drop)], 'drop'],
@@ -272,8 +272,8 @@ describe('what is not modelled', () => {
     });
 
   test('is named with its rule', () =>
-    expect(decided(run([table('a', [forward('f', 0, rule(limit, drop))])]))).toBe(
-      'undecided: not modelled, and the fate depends on it: inet a f: {"limit":{"rate":5,"per":"second"}} drop',
+    expect(decided(run([table('a', [forward('f', 0, rule(doubt, drop))])]))).toBe(
+      'undecided: not modelled, and the fate depends on it: inet a f: {"match":{"left":{"osf":"name"}}} drop',
     ));
 });
 

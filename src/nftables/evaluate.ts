@@ -82,6 +82,7 @@ function unreadableParts(table: Table): PreparedRuleset['unreadable'] {
 /** What rules add to while packets pass is not known beforehand. */
 function tableSets(table: Table): TableSets {
   return {
+    objects: table.opaque,
     sets: new Map(
       table.sets.map((set) => [
         set.name,

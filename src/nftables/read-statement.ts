@@ -1,3 +1,4 @@
+import { addressBits } from '../net/index.ts';
 import { typeOf } from './datatype.ts';
 import { arrayOf, hasOnly, isObject, type JsonObject, onlyField, textsOf } from './json.ts';
 import { isWord } from './name.ts';
@@ -151,8 +152,29 @@ function readUpdate(json: JsonObject): Statement | undefined {
   };
 }
 
+/**
+ * `snat ip prefix to 10.9.0.0/16`: the bits of the network are written, those of the host stay (NF_NAT_RANGE_NETMAP,
+ * nft_nat_setup_netmap).
+ */
+function readNetmap(kind: 'dnat' | 'snat', { family, addr }: JsonObject): Statement | undefined {
+  const block = readValue(addr);
+  if (block?.kind !== 'prefix' || (family !== 'ip' && family !== 'ip6')) return undefined;
+  const { address, length } = block.prefix;
+  const ones = (1n << BigInt(addressBits(address.family))) - 1n;
+  const hostBits = { family: address.family, value: ones >> BigInt(length) };
+  const field: Expression = { kind: 'payload', protocol: family, field: kind === 'snat' ? 'saddr' : 'daddr' };
+  const kept: Expression = {
+    ...{ kind: 'binary', operator: '&', left: field },
+    right: { kind: 'address', address: hostBits },
+  };
+  const to: Expression = { kind: 'binary', operator: '|', left: kept, right: { kind: 'address', address } };
+  return { kind, family, address: to, flags: [] };
+}
+
 function readTranslation(kind: 'dnat' | 'snat', json: JsonObject): Statement | undefined {
   const { family, addr, port } = json;
+  if (json.type_flags === 'prefix' && json.flags === 'netmap' && hasOnly(json, 'family', 'addr', 'flags', 'type_flags'))
+    return readNetmap(kind, json);
   const flags = readFlags(json.flags);
   if (flags === undefined || !hasOnly(json, 'family', 'addr', 'port', 'flags')) return undefined;
   if (family !== undefined && family !== 'ip' && family !== 'ip6') return undefined;

@@ -250,8 +250,10 @@ function readRule(json: JsonObject, table: OpenTable, path: string): void {
   });
 }
 
-/** `add @name { ... }` in a rule. */
+/** `add @name { ... }` in a rule; of a map nft 1.0 has no JSON and prints its text. */
 function noteDynamic(json: unknown, table: OpenTable): void {
+  const written = typeof json === 'string' ? /^(?:add|update|delete) @(\S+)/.exec(json)?.[1] : undefined;
+  if (written !== undefined) table.dynamic.add(written);
   const [statement, content] = onlyField(json) ?? [];
   if ((statement !== 'set' && statement !== 'map') || !isObject(content)) return;
   const name = content[statement];

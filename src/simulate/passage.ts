@@ -194,6 +194,7 @@ function contextOf({ packet, host, iif, hardware, oif, tracked, untracked, draws
     ...hardwareOf(host, iif, hardware),
     ...(iif !== undefined && { iif }),
     ...(oif !== undefined && { oif }),
+    ...(cameByNoBridge(host, iif) && { unbridged: true }),
     ...(tracked !== undefined && { connection: connectionContext(tracked) }),
     ...(untracked !== undefined && { untracked }),
     ...(draws !== undefined && { draw: draws.draw }),
@@ -205,6 +206,12 @@ function contextOf({ packet, host, iif, hardware, oif, tracked, untracked, draws
       return (way.route.nexthops ?? [way]).flatMap(({ link }) => link ?? []);
     },
   };
+}
+
+/** What was made here, and what came by a link that is there and no bridge. */
+function cameByNoBridge({ links }: SimulatedHost, iif: string | undefined): boolean {
+  const kind = iif === undefined ? 'none' : links.get(iif)?.kind;
+  return kind !== undefined && kind !== 'bridge';
 }
 
 /** `fib` asks the rules without protocol and ports (nft_fib4_eval, nft_fib6_flowi_init). */

@@ -1,0 +1,2 @@
+ip rule add fwmark 0x539 lookup 133
+ip route add local default dev lo table 133

@@ -1,0 +1,159 @@
+/** What no type of ours says, as steps: exactly where its JSON tells enough, else both ways, else undecided with its name. */
+import type { TableSets } from './evaluate-expression.ts';
+import { readerOf } from './evaluate-expression.ts';
+import type { Registers } from './evaluate-packet.ts';
+import { giveUp, guess, limitStep, type Outcome, type Step, stepOf, translate } from './evaluate-statement.ts';
+import { arrayOf, isObject, onlyField } from './json.ts';
+import { readExpression } from './read-expression.ts';
+import { readStatement } from './read-statement.ts';
+
+const next: Step = () => 'next';
+const either: Step = (registers) => (guess(registers) ? 'next' : 'break');
+const undecided =
+  (why: string): Step =>
+  (registers) =>
+    giveUp(registers, why);
+
+/** Statements by nft's JSON name that change nothing we follow. */
+const harmless = new Set([
+  'log',
+  'counter',
+  'last',
+  'ct helper',
+  'ct timeout',
+  'ct expectation',
+  'flow',
+  'dup',
+  'comment',
+  'reset',
+]);
+
+/** Those that take the packet off its way, in words for people. */
+const elsewhere: Readonly<Record<string, string>> = {
+  queue: 'a program decides: the packet is queued to it',
+  synproxy: 'the host answers the handshake itself (synproxy), and whether it goes on is not modelled',
+  fwd: 'the packet goes on by another link at once (fwd), which is not modelled',
+};
+
+export function opaqueStep(json: unknown, tables: TableSets): Step {
+  if (typeof json === 'string') return textStep(json);
+  const [name, content] = onlyField(json) ?? [];
+  switch (name) {
+    case undefined:
+      return undecided('the statement is not modelled');
+    case 'xt':
+      return xtStep(content);
+    case 'match':
+      return matchStep(content);
+    case 'limit':
+      return limitOf(typeof content === 'string' ? objectNamed(tables, 'limit', content) : content);
+    case 'quota':
+      return quotaOf(typeof content === 'string' ? objectNamed(tables, 'quota', content) : content);
+    case 'ct count':
+      return either;
+    case 'meter':
+    case 'set':
+    case 'map':
+      return isObject(content) ? elementStep(content, tables) : either;
+    default:
+      if (harmless.has(name)) return next;
+      return undecided(elsewhere[name] ?? `"${name}" is not modelled`);
+  }
+}
+
+/** nft 1.0 has no JSON for `update @map { ... }`, and prints its text: without a word of a limit it lets the packet on. */
+function textStep(text: string): Step {
+  if (!/^(?:add|update|delete) @/.test(text)) return undecided('the statement is not modelled');
+  return /\b(?:limit|quota|count)\b/.test(text) ? either : next;
+}
+
+const objectNamed = (tables: TableSets, type: string, name: string): unknown =>
+  tables.objects.flatMap((json) => {
+    const [of, content] = onlyField(json) ?? [];
+    return of === type && isObject(content) && content.name === name ? [content] : [];
+  })[0];
+
+/** A rate, of packets or of bytes. */
+const limitOf = (json: unknown): Step => (isObject(json) ? limitStep(json.inv === true) : either);
+
+const UNITS: Readonly<Record<string, number>> = { bytes: 1, kbytes: 1024, mbytes: 1024 ** 2 };
+/** Larger than any packet. */
+const A_PACKET = 65_536;
+
+/**
+ * A quota that is used up stays so; one that has more left than any packet is large is not reached by this one (nft_overquota). What
+ * was used, an anonymous one shows too.
+ */
+function quotaOf(json: unknown): Step {
+  if (!isObject(json)) return either;
+  const of = (value: unknown, unit: unknown): number | undefined => {
+    const factor = UNITS[typeof unit === 'string' ? unit : 'bytes'];
+    return typeof value === 'number' && factor !== undefined ? value * factor : undefined;
+  };
+  const all = of(json.bytes ?? json.val, json.val_unit);
+  const used = json.used === undefined ? 0 : of(json.used, json.used_unit);
+  if (all === undefined || used === undefined) return either;
+  // As of its listing: units other than bytes are rounded.
+  const slack = json.used_unit === undefined || json.used_unit === 'bytes' ? 0 : UNITS.mbytes;
+  if (slack === undefined) return either;
+  const isOver = used >= all ? true : all - used > A_PACKET + slack ? false : undefined;
+  if (isOver === undefined) return either;
+  return isOver === (json.inv === true) ? next : () => 'break';
+}
+
+/** `meter NAME { KEY STATEMENT }`, `add @SET { KEY STATEMENTS }`: the packet without the key ends the rule, and so may a statement. */
+function elementStep({ key, elem, stmt, op }: Readonly<Record<string, unknown>>, tables: TableSets): Step {
+  const wrapped = isObject(elem) && isObject(elem.elem) ? elem.elem.val : (elem ?? key);
+  const of = readExpression(wrapped);
+  const read = of === undefined ? undefined : readerOf(of, tables);
+  const steps = (stmt === undefined ? [] : (arrayOf(stmt) ?? [stmt])).map((each) =>
+    stepOf(readStatement(each), tables),
+  );
+  return (registers): Outcome => {
+    // Who deletes does not care whether anything is there.
+    if (read === undefined && steps.length > 0) return either(registers);
+    if (read?.(registers) === null && op !== 'delete') return 'break';
+    for (const step of steps) {
+      const outcome = step(registers);
+      if (outcome !== 'next') return outcome;
+    }
+    return 'next';
+  };
+}
+
+/** Headers of IPv6 between it and what it carries: the packets here have none. */
+function matchStep(json: unknown): Step {
+  if (!isObject(json)) return either;
+  const [name, content] = onlyField(json.left) ?? [];
+  if (name !== 'exthdr' || !isObject(content) || typeof json.right !== 'boolean') return either;
+  if (content.field !== undefined || (json.op !== '==' && json.op !== '!=')) return either;
+  // In IPv4 there is none either, and the rule ends.
+  return (json.op === '==') === json.right ? () => 'break' : ({ packet }) => (packet.family === 6 ? 'next' : 'break');
+}
+
+/** Targets of iptables that change nothing we follow. What SET writes to is taken for unknown where it is read. */
+const harmlessTargets = new Set([
+  ...['LOG', 'NFLOG', 'ULOG', 'TRACE', 'AUDIT', 'CHECKSUM', 'CLASSIFY', 'SECMARK', 'TCPMSS', 'TEE', 'IDLETIMER', 'LED'],
+  ...['RATEEST', 'TOS', 'ECN', 'SET'],
+]);
+
+/** A match or target of iptables: `nft -j` tells its name, and nothing of what it says. */
+function xtStep(content: unknown): Step {
+  const of = isObject(content) ? content : {};
+  const name = typeof of.name === 'string' ? of.name : 'xt';
+  if (of.type === 'match') return of.unbridged === undefined ? either : apart(of.unbridged === true);
+  if (harmlessTargets.has(name)) return next;
+  if (name === 'REJECT') return () => 'reject';
+  if (name === 'MASQUERADE') return (registers) => translate(registers, { kind: 'masquerade' });
+  if (name === 'NFQUEUE') return undecided(elsewhere.queue ?? name);
+  if (name === 'SYNPROXY') return undecided(elsewhere.synproxy ?? name);
+  return undecided(`"${name}" is not modelled`);
+}
+
+/** What it says of a packet that came by no port of a bridge. */
+const apart =
+  (holds: boolean) =>
+  (registers: Registers): Outcome => {
+    if (registers.packet.unbridged !== true) return either(registers);
+    return holds ? 'next' : 'break';
+  };
