@@ -1,13 +1,10 @@
 /** One packet inside one host: the hooks it runs through, conntrack and translation between them. */
-import { type Address, containsAddress, type Family, networkOf, printAddress, sameAddress } from '../net/index.ts';
+import { type Address, containsAddress, type Family, networkOf, printAddress } from '../net/index.ts';
 import {
-  type AddressType,
   type ChainSelection,
-  type ConnectionContext,
   type Evaluation,
   evaluate,
   type Hook,
-  type PacketContext,
   printReference,
   type RuleReference,
   standsAt,
@@ -26,6 +23,7 @@ import {
   translated,
   type Zone,
 } from './connections.ts';
+import { contextOf } from './context.ts';
 import type { SimulatedHost } from './network.ts';
 import { familyOf, isIcmp, type Packet, printEnd, printPacket } from './packet.ts';
 import { type End, end, type Recorder } from './trace.ts';
@@ -184,76 +182,6 @@ function printTranslation(translation: Translation): string {
     'address' in translation && translation.address !== undefined ? ` to ${printAddress(translation.address)}` : '';
   return `${translation.kind}${address}${translation.port === undefined ? '' : ` port ${translation.port}`}`;
 }
-
-function contextOf({ packet, host, iif, hardware, oif, tracked, untracked, draws }: Passage): PacketContext {
-  const { sourcePort, destinationPort, ...rest } = packet;
-  return {
-    ...rest,
-    ...(!isIcmp(packet) && { sourcePort, destinationPort }),
-    family: familyOf(packet),
-    ...hardwareOf(host, iif, hardware),
-    ...(iif !== undefined && { iif }),
-    ...(oif !== undefined && { oif }),
-    ...(cameByNoBridge(host, iif) && { unbridged: true }),
-    ...(tracked !== undefined && { connection: connectionContext(tracked) }),
-    ...(untracked !== undefined && { untracked }),
-    ...(draws !== undefined && { draw: draws.draw }),
-    addressType: (address, link) => addressType(host, packet, address, link),
-    linkTowards: (destination) => linkTowards(host, destination, packet.source),
-    linksTo: (destination, source, mark) => {
-      const way = lookupRoute(host.routes, { destination, source, mark, transport: NO_TRANSPORT });
-      if (way.kind !== 'route') return way.kind === 'undecided' ? undefined : [];
-      return (way.route.nexthops ?? [way]).flatMap(({ link }) => link ?? []);
-    },
-  };
-}
-
-/** What was made here, and what came by a link that is there and no bridge. */
-function cameByNoBridge({ links }: SimulatedHost, iif: string | undefined): boolean {
-  const kind = iif === undefined ? 'none' : links.get(iif)?.kind;
-  return kind !== undefined && kind !== 'bridge';
-}
-
-/** `fib` asks the rules without protocol and ports (nft_fib4_eval, nft_fib6_flowi_init). */
-const NO_TRANSPORT = { protocol: 0, sourcePort: 0, destinationPort: 0 } as const;
-
-/** IPv4 looks into the local table alone (inet_dev_addr_type), IPv6 asks the routes first, which may refuse (__nft_fib6_eval_type). */
-function addressType(
-  host: SimulatedHost,
-  { source, destination }: Packet,
-  address: Address,
-  link: string | undefined,
-): AddressType | undefined {
-  if (address.family === 4) return host.isLocal(address, link) ? 'local' : 'unicast';
-  const other = sameAddress(address, destination) ? source : destination;
-  const way = lookupRoute(host.routes, { destination: address, source: other, transport: NO_TRANSPORT });
-  if (way.kind === 'undecided') return undefined;
-  if (way.kind !== 'route' && way.kind !== 'local') return way.kind;
-  return (link === undefined ? way.kind === 'local' : host.isLocal(address, link)) ? 'local' : 'unicast';
-}
-
-/** As the kernel's `fib` asks, without the packet's mark; of several next hops it takes any. */
-function linkTowards({ routes }: SimulatedHost, destination: Address, source: Address): string | undefined {
-  const way = lookupRoute(routes, { destination, source, transport: NO_TRANSPORT });
-  if (way.kind !== 'route') return way.kind === 'undecided' ? undefined : '';
-  return way.choices?.some(({ link }) => link !== way.link) === true ? undefined : way.link;
-}
-
-/** A tunnel of layer 3 has none; where it is not known, a rule that asks for it is undecided. */
-function hardwareOf(
-  host: SimulatedHost,
-  iif: string | undefined,
-  hardware: string | undefined,
-): Pick<PacketContext, 'hardwareSource'> {
-  const kind = iif === undefined ? undefined : host.links.get(iif)?.kind;
-  if (iif === undefined || kind === 'wireguard' || kind === 'loopback') return { hardwareSource: null };
-  return hardware === undefined ? {} : { hardwareSource: hardware };
-}
-
-const connectionContext = ({ connection, direction, state }: Tracked): ConnectionContext => ({
-  ...{ state, direction, mark: connection.mark, status: connection.status },
-  ...{ zone: connection.zone, original: connection.original, reply: connection.reply },
-});
 
 /** A packet that comes back by `lo` keeps the connection it had on its way out. */
 function runConntrack(passage: Passage): End | undefined {
