@@ -1,7 +1,7 @@
 /**
  * `make bench`: measures what docs/benchmarks.md tells, each beside what it is to be held against, in one run on one machine.
  * The table goes to stdout and, with every number, to dist/bench.json. Arguments: names of parts (startup validate forwards
- * trace many story moving reapply planes; all unless given), `--quick` for a few small rounds, `--seed` for the order of turns. Status 1 where a goal was missed.
+ * trace readers many story moving reapply planes; all unless given), `--quick` for a few small rounds, `--seed` for the order of turns. Status 1 where a goal was missed.
  */
 import { chownSync, statSync, writeFileSync } from 'node:fs';
 import { cpus, release } from 'node:os';
@@ -11,6 +11,7 @@ import { measureForwards } from './forwards.ts';
 import type { Line, Part } from './measure.ts';
 import { measureMoving } from './moving.ts';
 import { measurePlanes } from './planes.ts';
+import { measureReaders } from './readers.ts';
 import { measureReapply } from './reapply.ts';
 import { printGrid, printTable } from './report.ts';
 import { measureStartup } from './startup.ts';
@@ -31,6 +32,7 @@ const parts: Readonly<Record<string, () => Promise<Part>>> = {
   startup: () => alone(measureStartup(sallyport, quick ? 3 : 15)),
   validate: () => alone(measureValidate(sallyport, 10_000, quick ? 1 : 5)),
   trace: async () => ({ lines: measureTrace(10_000, quick ? 3 : 21), grids: [], notes: [] }),
+  readers: () => alone(measureReaders(50_000, quick ? 3 : 9)),
   forwards: () => alone(measureForwards(sallyport, 10_000, quick ? 1 : 5)),
   many: () => alone(measureForwards(sallyport, 50_000, quick ? 1 : 3)),
   story: () => alone(measureStory(sallyport, 10_000, quick ? 1 : 3)),

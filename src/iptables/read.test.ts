@@ -261,7 +261,7 @@ describe('what nft has no equal of stands in its own words', () => {
     ['-A mine -p tcp -m tcp --tcp-option 2 -j DROP', `meta l4proto tcp ${xt('match', 'tcp', '--tcp-option 2')} drop`],
     [
       '-A mine -j TPROXY --on-port 15001 --on-ip 0.0.0.0 --tproxy-mark 0x1/0x1',
-      xt('target', 'TPROXY', '--on-port 15001 --on-ip 0.0.0.0 --tproxy-mark 0x1/0x1'),
+      '{"xt":{"type":"target","name":"TPROXY","words":"--on-port 15001 --on-ip 0.0.0.0 --tproxy-mark 0x1/0x1","on":{"port":15001,"mark":1,"mask":1}}}',
     ],
     ['-A mine -j NFLOG --nflog-group 1', xt('target', 'NFLOG', '--nflog-group 1')],
     ['-A mine -j AUDIT --type accept', xt('target', 'AUDIT', '--type accept')],

@@ -202,6 +202,30 @@ const TCPMSS: Target = {
   },
 };
 
+/** nft's type has no word for it; the evaluator knows what it says in numbers. */
+const TPROXY: Target = {
+  values: { '--on-port': 1, '--on-ip': 1, '--tproxy-mark': 1 },
+  read: (options, { family }) => {
+    const [port, mark] = [
+      readNumber(wordOf(options, '--on-port'), 0xffff),
+      readMasked(wordOf(options, '--tproxy-mark') ?? '0/0'),
+    ];
+    const ip = wordOf(options, '--on-ip');
+    const address = ip === undefined ? undefined : parseAddress(ip);
+    if (port === undefined || mark === undefined || options.some(({ negated }) => negated)) return undefined;
+    if (ip !== undefined && address?.family !== family) return undefined;
+    const words = options.map(({ name, values }) => [name, ...values].join(' ')).join(' ');
+    // All zeroes: the address of the link it came by.
+    const on = {
+      ...(address !== undefined && address.value !== 0n && { address: ip }),
+      port,
+      mark: mark.value,
+      mask: mark.mask,
+    };
+    return [{ kind: 'opaque', json: { xt: { type: 'target', name: 'TPROXY', words, on } } }];
+  },
+};
+
 /** Helpers, timeouts and events leave a packet's way alone. */
 const CT: Target = {
   values: {
@@ -246,7 +270,7 @@ const DSCP: Target = {
 /** By the name after `-j`. */
 export const targets: Readonly<Record<string, Target>> = {
   ...{ ACCEPT: fixed(nft.accept), DROP: fixed(nft.drop), RETURN: fixed(nft.returnVerdict) },
-  ...{ MARK, CONNMARK, REJECT, NETMAP, TCPMSS, CT, CONNSECMARK, DSCP },
+  ...{ MARK, CONNMARK, REJECT, NETMAP, TCPMSS, TPROXY, CT, CONNSECMARK, DSCP },
   DNAT: translation('dnat', '--to-destination'),
   SNAT: translation('snat', '--to-source'),
   MASQUERADE: localTranslation('masquerade'),

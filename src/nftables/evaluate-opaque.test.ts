@@ -1,7 +1,7 @@
 /** What the types do not cover, as nft 1.0.6 lists it: it decides where its JSON tells enough. */
 import { describe, expect, test } from 'vitest';
 import { type Address, parseAddress } from '../net/index.ts';
-import { evaluate, type PacketContext, prepareRuleset, printReference } from './index.ts';
+import { type ConnectionContext, evaluate, type PacketContext, prepareRuleset, printReference } from './index.ts';
 import { readRuleset } from './read.ts';
 
 const at = (text: string): Address => {
@@ -133,4 +133,45 @@ test('a map that a rule writes is not known, though nft 1.0 prints its text alon
   const set = { mangle: { key: { meta: { key: 'mark' } }, value: seen } };
   expect(fate([write, set, test], [{ map }])).toBe('undecided');
   expect(fate([set, test], [{ map }])).toBe('accept');
+});
+
+describe('sockets', () => {
+  const wildcard = { wildcard: true } as const;
+  const socket = (key: string, right: number) => ({ match: { op: '==', left: { socket: { key } }, right } });
+  const tproxy = { tproxy: { family: 'ip', addr: '127.0.0.1', port: 15_001 } };
+  const match = (words: string) => ({ xt: { type: 'match', name: 'socket', words } });
+  const target = { xt: { type: 'target', name: 'TPROXY', words: '', on: { port: 15_001, mark: 1, mask: 1 } } };
+  for (const [what, statements, seen, verdict] of [
+    ['none waits there', [socket('transparent', 1)], 'none', 'accept'],
+    ['a transparent one is asked', [socket('transparent', 1)], { ...wildcard, transparent: true }, 'drop'],
+    ['another is there', [socket('transparent', 1)], { ...wildcard, transparent: false }, 'accept'],
+    ['what it is is not known', [socket('transparent', 1)], wildcard, 'undecided'],
+    ['nobody looked', [socket('transparent', 1)], undefined, 'undecided'],
+    ['one of all addresses is asked', [socket('wildcard', 1)], wildcard, 'drop'],
+    ['-m socket, and none is there', [match('')], 'none', 'accept'],
+    [
+      '-m socket, and it is one of all addresses',
+      [match('--transparent')],
+      { ...wildcard, transparent: true },
+      'accept',
+    ],
+    ['-m socket of any', [match('--transparent --nowildcard')], { ...wildcard, transparent: true }, 'drop'],
+    ['tproxy to a socket', [tproxy], { wildcard: false, transparent: true }, 'drop'],
+    ['tproxy to none ends the rule', [tproxy], 'none', 'accept'],
+    ['tproxy to one that may not take it', [tproxy], { wildcard: false, transparent: false }, 'accept'],
+    ['TPROXY to none drops', [target], 'none', 'drop'],
+    ['TPROXY accepts', [target], { ...wildcard, transparent: true }, 'accept'],
+  ] as const)
+    test(what, () => expect(fate(statements, [], { ...PACKET, socketAt: () => seen })).toBe(verdict));
+
+  test('a packet of a connection may be for the socket of it', () => {
+    const tuple = { ...PACKET, sourcePort: 1, destinationPort: 2 };
+    const connection: ConnectionContext = {
+      state: 'established',
+      direction: 'original',
+      ...{ mark: 0, status: 0, zone: { original: 0, reply: 0 }, original: tuple, reply: tuple },
+    };
+    const packet: PacketContext = { ...PACKET, connection, socketAt: () => 'none' };
+    expect(fate([socket('transparent', 1)], [], packet)).toBe('undecided');
+  });
 });

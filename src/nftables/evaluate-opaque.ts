@@ -1,9 +1,10 @@
 /** What no type of ours says, as steps: exactly where its JSON tells enough, else both ways, else undecided with its name. */
+import { type Address, parseAddress } from '../net/index.ts';
 import type { TableSets } from './evaluate-expression.ts';
 import { readerOf } from './evaluate-expression.ts';
-import type { Registers } from './evaluate-packet.ts';
+import type { Registers, SocketSight } from './evaluate-packet.ts';
 import { giveUp, guess, limitStep, type Outcome, type Step, stepOf, translate } from './evaluate-statement.ts';
-import { arrayOf, isObject, onlyField } from './json.ts';
+import { arrayOf, isObject, type JsonObject, onlyField } from './json.ts';
 import { readExpression } from './read-expression.ts';
 import { readStatement } from './read-statement.ts';
 
@@ -51,6 +52,8 @@ export function opaqueStep(json: unknown, tables: TableSets): Step {
       return quotaOf(typeof content === 'string' ? objectNamed(tables, 'quota', content) : content);
     case 'ct count':
       return either;
+    case 'tproxy':
+      return isObject(content) ? proxyStep(content) : undecided('"tproxy" is not modelled');
     case 'meter':
     case 'set':
     case 'map':
@@ -121,14 +124,103 @@ function elementStep({ key, elem, stmt, op }: Readonly<Record<string, unknown>>,
   };
 }
 
-/** Headers of IPv6 between it and what it carries: the packets here have none. */
+/** Sockets; and headers of IPv6 between it and what it carries: the packets here have none. */
 function matchStep(json: unknown): Step {
   if (!isObject(json)) return either;
   const [name, content] = onlyField(json.left) ?? [];
+  if (name === 'socket' && isObject(content)) return socketStep(content, json);
   if (name !== 'exthdr' || !isObject(content) || typeof json.right !== 'boolean') return either;
   if (content.field !== undefined || (json.op !== '==' && json.op !== '!=')) return either;
   // In IPv4 there is none either, and the rule ends.
   return (json.op === '==') === json.right ? () => 'break' : ({ packet }) => (packet.family === 6 ? 'next' : 'break');
+}
+
+/**
+ * What waits at the packet's own destination, for a packet that begins something: of one that goes on, a connection's own socket may be
+ * meant (nf_sk_lookup_slow_v4 asks for that first).
+ */
+function waitingFor({ packet }: Registers): SocketSight | undefined {
+  const { connection, tcpFlags, protocol, destination, destinationPort } = packet;
+  const begins = connection === undefined ? protocol === TCP && tcpFlags === SYN : connection.state === 'new';
+  if (protocol !== TCP && protocol !== UDP) return 'none';
+  return begins && destinationPort !== undefined ? packet.socketAt?.(destination, destinationPort) : undefined;
+}
+const TCP = 6;
+const UDP = 17;
+const SYN = 2;
+
+/** Whether its answer hangs on the sockets of the host, and so on the ports of a packet. */
+export function asksSockets(json: unknown): boolean {
+  const [name, content] = onlyField(json) ?? [];
+  if (name === 'xt') return isObject(content) && (content.name === 'TPROXY' || content.name === 'socket');
+  return name === 'tproxy' || (name === 'match' && isObject(content) && onlyField(content.left)?.[0] === 'socket');
+}
+
+/** Without a socket the rule ends (nft_socket_eval). */
+function socketStep({ key }: JsonObject, { op, right }: JsonObject): Step {
+  if ((key !== 'transparent' && key !== 'wildcard') || (right !== 0 && right !== 1)) return noSocket(either);
+  if (op !== '==' && op !== '!=') return noSocket(either);
+  return (registers) => {
+    const seen = waitingFor(registers);
+    if (seen === 'none') return 'break';
+    const held = seen?.[key];
+    if (held === undefined) return either(registers);
+    return (held === (right === 1)) === (op === '==') ? 'next' : 'break';
+  };
+}
+const noSocket =
+  (other: Step): Step =>
+  (registers) =>
+    waitingFor(registers) === 'none' ? 'break' : other(registers);
+
+/** Without a transparent socket there the rule ends (nft_tproxy_eval_v4); with one the rule goes on, and the packet is that socket's. */
+function proxyStep({ family, addr, port }: JsonObject): Step {
+  const address = typeof addr === 'string' ? parseAddress(addr) : undefined;
+  if ((addr !== undefined && address === undefined) || (port !== undefined && typeof port !== 'number'))
+    return undecided('to which socket tproxy gives it is not modelled');
+  const wanted = family === undefined ? undefined : family === 'ip' ? 4 : 6;
+  return (registers) => {
+    if (wanted !== undefined && registers.packet.family !== wanted) return 'break';
+    return handOver(registers, address, port) ? 'next' : 'break';
+  };
+}
+
+/** Whether a transparent socket takes the packet. */
+function handOver(registers: Registers, address: Address | undefined, port: number | undefined): boolean {
+  const { packet } = registers;
+  const at = port ?? packet.destinationPort;
+  if ((packet.protocol !== TCP && packet.protocol !== UDP) || at === undefined) return false;
+  const seen = packet.socketAt?.(address, at);
+  const takes = seen === 'none' ? false : (seen?.transparent ?? guess(registers));
+  if (takes) registers.proxy = { ...(address !== undefined && { address }), port: at };
+  return takes;
+}
+
+/** What TPROXY of iptables says: without a socket it drops (tproxy_tg4), with one it marks and accepts. */
+function proxyTarget(on: JsonObject): Step {
+  const { address, port, mark, mask } = on;
+  const at = typeof address === 'string' ? parseAddress(address) : undefined;
+  if (typeof port !== 'number' || typeof mark !== 'number' || typeof mask !== 'number')
+    return undecided('"TPROXY" is not modelled');
+  return (registers) => {
+    if (!handOver(registers, at, port === 0 ? undefined : port)) return { kind: 'drop' };
+    registers.mark = ((registers.mark & ~mask) ^ mark) >>> 0;
+    if (registers.at !== undefined && registers.changedBy.at(-1) !== registers.at)
+      registers.changedBy.push(registers.at);
+    return { kind: 'accept' };
+  };
+}
+
+/** `--transparent` and `--nowildcard`; one that waits at any address is none without the latter (socket_match). */
+function socketMatch(words: string): Step {
+  const [asksTransparent, takesWildcard] = [words.includes('--transparent'), words.includes('--nowildcard')];
+  return (registers) => {
+    const seen = waitingFor(registers);
+    if (seen === undefined) return either(registers);
+    if (seen === 'none' || (seen.wildcard && !takesWildcard)) return 'break';
+    if (!asksTransparent || seen.transparent === true) return 'next';
+    return seen.transparent === false ? 'break' : either(registers);
+  };
 }
 
 /** Targets of iptables that change nothing we follow. What SET writes to is taken for unknown where it is read. */
@@ -141,8 +233,11 @@ const harmlessTargets = new Set([
 function xtStep(content: unknown): Step {
   const of = isObject(content) ? content : {};
   const name = typeof of.name === 'string' ? of.name : 'xt';
+  if (of.type === 'match' && name === 'socket' && typeof of.words === 'string' && !of.words.includes('!'))
+    return socketMatch(of.words);
   if (of.type === 'match') return of.unbridged === undefined ? either : apart(of.unbridged === true);
   if (harmlessTargets.has(name)) return next;
+  if (name === 'TPROXY' && isObject(of.on)) return proxyTarget(of.on);
   if (name === 'REJECT') return () => 'reject';
   if (name === 'MASQUERADE') return (registers) => translate(registers, { kind: 'masquerade' });
   if (name === 'NFQUEUE') return undecided(elsewhere.queue ?? name);

@@ -35,8 +35,19 @@ export interface PacketContext {
   readonly linkTowards?: (destination: Address) => string | undefined;
   /** By which links the host would send to `destination`; undefined where the model does not know. */
   readonly linksTo?: (destination: Address, source: Address, mark: number) => readonly string[] | undefined;
+  /** The socket that waits at an address and port for this packet, without an address at one of the link's own. Absent, or undefined: not known. */
+  readonly socketAt?: (address: Address | undefined, port: number) => SocketSight | undefined;
   /** Which of `count` ways chance takes at a rule, from 0, the same each time it is asked. Absent: that is not known. */
   readonly draw?: (at: RuleReference, count: number) => number;
+}
+
+/** What a lookup of sockets found; `transparent` is absent where it is not known. */
+export type SocketSight = 'none' | { readonly wildcard: boolean; readonly transparent?: boolean };
+
+/** Where a transparent proxy waits; without an address at one of the link's own. */
+export interface SocketPlace {
+  readonly address?: Address;
+  readonly port: number;
 }
 
 export interface ConnectionContext {
@@ -81,6 +92,8 @@ export interface PacketChanges {
   /** The mark or an address was changed in a chain of type `route`: the kernel looks the route up again. */
   readonly reroute?: true;
   readonly translation?: Translation;
+  /** `tproxy`: where the packet is delivered to this host, the socket there takes it. */
+  readonly proxy?: SocketPlace;
 }
 
 /** What of a packet's addresses and ports its rules may write over. */
@@ -115,6 +128,7 @@ export interface Registers {
   maxseg: number | undefined;
   reroute: boolean;
   translation: Translation | undefined;
+  proxy: SocketPlace | undefined;
   at: RuleReference | undefined;
   decidedBy: RuleReference | undefined;
   changedBy: RuleReference[];

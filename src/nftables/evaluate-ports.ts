@@ -5,6 +5,7 @@
 import type { Family } from '../net/index.ts';
 import { typeOf } from './datatype.ts';
 import { mapFinder, readerOf, type TableSets } from './evaluate-expression.ts';
+import { asksSockets } from './evaluate-opaque.ts';
 import type { PacketContext, Registers } from './evaluate-packet.ts';
 import { testOf } from './evaluate-statement.ts';
 import { type Scalar, UNKNOWN } from './evaluate-value.ts';
@@ -27,6 +28,7 @@ export function portTestsOf(table: Table, sets: TableSets): readonly PortTest[] 
   for (const chain of table.chains)
     for (const { statements } of chain.rules)
       for (const statement of statements) {
+        if (statement.kind === 'opaque' && asksSockets(statement.json)) return undefined;
         const asked = expressionsOf(statement).flatMap(questionsIn);
         const asksSource = asked.includes('source port');
         if (!asked.includes('port') && !asksSource) continue;
@@ -181,6 +183,7 @@ export const registersOf = (packet: PacketContext): Registers => ({
     maxseg: undefined,
     reroute: false,
     translation: undefined,
+    proxy: undefined,
   },
   ...{ at: undefined, decidedBy: undefined, why: undefined },
 });

@@ -264,6 +264,7 @@ function resultOf(run: Run): Evaluation {
     ...(run.maxseg !== undefined && { maxseg: run.maxseg }),
     ...(run.reroute && { reroute: true }),
     ...(run.translation !== undefined && { translation: run.translation }),
+    ...(run.proxy !== undefined && { proxy: run.proxy }),
   };
   const { verdict, decidedBy, changedBy } = run;
   return { verdict, ...(decidedBy !== undefined && { decidedBy }), changes, changedBy };

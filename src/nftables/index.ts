@@ -61,6 +61,8 @@ export type {
   PacketChanges,
   PacketContext,
   RuleReference,
+  SocketPlace,
+  SocketSight,
   Translation,
   Tuple,
 } from './evaluate-packet.ts';

@@ -6,6 +6,7 @@ import type { Tracked } from './connections.ts';
 import type { SimulatedHost } from './network.ts';
 import { familyOf, isIcmp, type Packet } from './packet.ts';
 import type { Passage } from './passage.ts';
+import { socketAt } from './sockets.ts';
 
 export function contextOf({ packet, host, iif, hardware, oif, tracked, untracked, draws }: Passage): PacketContext {
   const { sourcePort, destinationPort, ...rest } = packet;
@@ -16,6 +17,7 @@ export function contextOf({ packet, host, iif, hardware, oif, tracked, untracked
     ...hardwareOf(host, iif, hardware),
     ...(iif !== undefined && { iif }),
     ...(oif !== undefined && { oif }),
+    socketAt: (address, port) => socketAt(host, packet, iif, address, port),
     ...(cameByNoBridge(host, iif) && { unbridged: true }),
     ...(tracked !== undefined && { connection: connectionContext(tracked) }),
     ...(untracked !== undefined && { untracked }),

@@ -1,5 +1,6 @@
 /** The ways through one host: what comes in by a link, and what the host itself sends. */
 import { type Address, printAddress, sameAddress } from '../net/index.ts';
+import type { SocketPlace } from '../nftables/index.ts';
 import { lookupRoute, type Nexthop, printRoute, printRule, type RouteResult } from '../routing/index.ts';
 import type { Tracked } from './connections.ts';
 import type { SimulatedHost } from './network.ts';
@@ -18,7 +19,7 @@ export type Left =
       readonly tracked?: Tracked;
       readonly untracked?: true;
     }
-  | { readonly kind: 'delivered'; readonly packet: Packet }
+  | { readonly kind: 'delivered'; readonly packet: Packet; readonly proxy?: SocketPlace }
   | End;
 
 /** A packet that came in by `passage.iif`: delivered to the host, forwarded, or ended. */
@@ -47,9 +48,7 @@ function route(passage: Passage & { iif: string }): Left {
   recordRoute(passage, result);
   if (result.kind !== 'route' && result.kind !== 'local') return noWay(host, packet, result);
   if (result.kind === 'local') {
-    return (
-      checkSource(passage, undefined) ?? runExit(passage, 'input') ?? { kind: 'delivered', packet: passage.packet }
-    );
+    return checkSource(passage, undefined) ?? runExit(passage, 'input') ?? delivered(passage);
   }
   const { on, text } = forwarding(host, destination.family, iif);
   if (on !== true) {
@@ -75,6 +74,11 @@ function route(passage: Passage & { iif: string }): Left {
 
 const hasAddress = ({ state }: SimulatedHost, link: string): boolean =>
   state.addresses.some((each) => each.link === link && each.address.address.family === 4);
+
+const delivered = ({ packet, proxy }: Passage): Left => ({
+  ...{ kind: 'delivered', packet },
+  ...(proxy !== undefined && { proxy }),
+});
 
 /** fib_validate_source: a source that is our own is a martian; rp_filter asks for the way back to the source. */
 function checkSource(passage: Passage & { iif: string }, oif: string | undefined): End | undefined {

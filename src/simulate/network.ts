@@ -37,6 +37,10 @@ export interface Socket {
   readonly address?: Address;
   readonly families: readonly Family[];
   readonly port: number;
+  /** It takes what comes by this link alone (SO_BINDTODEVICE); what the host sends to itself comes by `lo`. */
+  readonly link?: string;
+  /** It may stand for any address (IP_TRANSPARENT); absent where that is not known. */
+  readonly transparent?: boolean;
 }
 
 export interface TunnelInput {

@@ -7,6 +7,7 @@ import {
   type Hook,
   printReference,
   type RuleReference,
+  type SocketPlace,
   standsAt,
   type Translation,
 } from '../nftables/index.ts';
@@ -45,6 +46,8 @@ export interface Passage {
   readonly answers?: true;
   tracked?: Tracked;
   untracked?: true;
+  /** Where a transparent proxy takes it, if it is delivered here. */
+  proxy?: SocketPlace;
   /** `ct original zone set`, between the raw hook and conntrack. */
   zone?: Zone;
   readonly draws?: Draws;
@@ -99,7 +102,7 @@ function runFilter(passage: Passage, selection: FilterSelection, reroute?: () =>
   const evaluation = evaluate(passage.host.ruleset, { ...selection, type: 'filter' }, contextOf(passage));
   const ended = judge(passage, selection.hook, evaluation);
   if (ended !== undefined || evaluation.verdict === 'undecided') return ended;
-  const { mark, connectionMark, zone, notrack, maxseg, rewritten, reroute: again } = evaluation.changes;
+  const { mark, connectionMark, zone, notrack, maxseg, rewritten, proxy, reroute: again } = evaluation.changes;
   if (rewritten !== undefined) passage.packet = { ...passage.packet, ...rewritten };
   if (mark !== undefined) passage.packet = { ...passage.packet, mark };
   if (maxseg !== undefined) passage.packet = { ...passage.packet, maxseg };
@@ -109,6 +112,7 @@ function runFilter(passage: Passage, selection: FilterSelection, reroute?: () =>
     passage.zone = direction === undefined ? { original: id, reply: id } : { ...NO_ZONE, [direction]: id };
   }
   if (notrack === true) passage.untracked = true;
+  if (proxy !== undefined) passage.proxy = proxy;
   return again === true ? reroute?.() : undefined;
 }
 
@@ -152,7 +156,7 @@ const printPlace = (at: RuleReference): string =>
   `${printReference(at)}${at.rule?.handle === undefined ? '' : ` # handle ${at.rule.handle}`}`;
 
 function printChanges(changes: Extract<Evaluation, { readonly changes: unknown }>['changes']): string {
-  const { mark, connectionMark, translation, notrack, rewritten, zone, maxseg } = changes;
+  const { mark, connectionMark, translation, notrack, rewritten, zone, maxseg, proxy } = changes;
   const hex = (value: number): string => `0x${value.toString(16)}`;
   return [
     ...(mark === undefined ? [] : [`mark ${hex(mark)}`]),
@@ -160,6 +164,7 @@ function printChanges(changes: Extract<Evaluation, { readonly changes: unknown }
     ...(zone === undefined ? [] : [`conntrack zone ${zone.id}`]),
     ...(maxseg === undefined ? [] : [`MSS ${maxseg}`]),
     ...(notrack === true ? ['untracked'] : []),
+    ...(proxy === undefined ? [] : [`for the transparent proxy at port ${proxy.port}`]),
     ...(rewritten === undefined ? [] : [printRewritten(rewritten)]),
     ...(translation === undefined ? [] : [printTranslation(translation)]),
   ].join(', ');

@@ -23,6 +23,7 @@ import {
   type HostInput,
   printPacket,
   reportTrace,
+  type Socket,
   simulate,
   simulateAll,
   startDraws,
@@ -365,4 +366,21 @@ describe('connections', () => {
     expect(track(table, answer, none)).toMatchObject({ direction: 'reply', state: 'established' });
     expect(track(table, tuple, none)).toMatchObject({ direction: 'original', state: 'established' });
   });
+});
+
+describe('who waits on a host', () => {
+  const asked = (sockets: readonly Socket[]) => {
+    const network = buildNetwork([router('router', lan), { ...router('server', server), sockets }], []);
+    return simulate(network, client).request.verdict;
+  };
+  const web: Socket = { protocol: 'tcp', families: [4], port: 80 };
+  for (const [what, sockets, verdict] of [
+    ['a socket of any address and link', [web], 'delivered'],
+    ['one that is bound to the link it comes by', [{ ...web, link: 'eth0' }], 'delivered'],
+    ['one that is bound to another link', [{ ...web, link: 'eth1' }], 'rejected'],
+    ['one of IPv6 alone', [{ ...web, families: [6] }], 'rejected'],
+    ['one of another address', [{ ...web, address: at('10.0.0.3') }], 'rejected'],
+    ['none', [], 'rejected'],
+  ] as const)
+    test(what, () => expect(asked(sockets)).toBe(verdict));
 });

@@ -271,7 +271,8 @@ function follow(network: Network, walk: Walk, start: Start): Way {
     };
     if (left.kind === 'end') return { ...endOf(left), ...told, packet: passage.packet, arrived, ...here };
     if (left.kind === 'delivered') {
-      const unheard = start.asks === true ? hear(host, left.packet, record) : undefined;
+      const unheard =
+        start.asks === true ? hear(host, left.packet, record, { link: at.link, proxy: left.proxy }) : undefined;
       if (unheard !== undefined) return { ...endOf(unheard), ...told, packet: left.packet, arrived, ...here };
       if (start.asks !== true) record(host.name, 'delivered', () => ({ detail: 'to the socket that asked' }));
       return { verdict: 'delivered', ...told, packet: left.packet, arrived, ...here };

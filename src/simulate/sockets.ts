@@ -1,12 +1,18 @@
 /** Whether somebody waits on a host for a packet that was delivered there. */
-import { sameAddress } from '../net/index.ts';
+import { type Address, sameAddress } from '../net/index.ts';
+import type { SocketPlace, SocketSight } from '../nftables/index.ts';
 import type { SimulatedHost, Socket } from './network.ts';
 import { familyOf, isIcmp, type Packet, PROTOCOLS, printDestination } from './packet.ts';
 import { ignoresEchoes } from './setting.ts';
 import { type End, end, type Recorder } from './trace.ts';
 
 /** Tells who takes a request, and ends it where nobody does: TCP answers with a reset, UDP with ICMP port unreachable. */
-export function hear(host: SimulatedHost, packet: Packet, record: Recorder): End | undefined {
+export function hear(
+  host: SimulatedHost,
+  packet: Packet,
+  record: Recorder,
+  { link, proxy }: { readonly link?: string | undefined; readonly proxy?: SocketPlace | undefined } = {},
+): End | undefined {
   if (isIcmp(packet)) {
     const setting = ignoresEchoes(host, familyOf(packet));
     record(host.name, 'delivered', () => ({
@@ -28,7 +34,11 @@ export function hear(host: SimulatedHost, packet: Packet, record: Recorder): End
     }));
     return undefined;
   }
-  const found = host.sockets.find((socket) => takes(socket, packet, protocol));
+  if (proxy !== undefined) {
+    record(host.name, 'delivered', () => ({ detail: `to the transparent proxy at port ${proxy.port}` }));
+    return undefined;
+  }
+  const found = host.sockets.find((socket) => takes(socket, packet, packet.destination, packet.destinationPort, link));
   if (found !== undefined) {
     record(host.name, 'delivered', () => ({ detail: `to the socket at ${printDestination(packet)}` }));
     return undefined;
@@ -42,8 +52,36 @@ export function hear(host: SimulatedHost, packet: Packet, record: Recorder): End
   });
 }
 
-const takes = (socket: Socket, packet: Packet, protocol: 'tcp' | 'udp'): boolean =>
-  socket.protocol === protocol &&
-  socket.port === packet.destinationPort &&
+/** Without a link the packet was not seen to come by one, and any will do. */
+const takes = (socket: Socket, packet: Packet, address: Address, port: number, link: string | undefined): boolean =>
+  PROTOCOLS[socket.protocol] === packet.protocol &&
+  socket.port === port &&
   socket.families.includes(familyOf(packet)) &&
-  (socket.address === undefined || sameAddress(socket.address, packet.destination));
+  (socket.address === undefined || sameAddress(socket.address, address)) &&
+  (socket.link === undefined || link === undefined || socket.link === link);
+
+/**
+ * The socket that waits at an address and port for this packet, as TPROXY and `socket` look it up; without an address: at one of the
+ * link's own. Undefined where nobody looked at the sockets, or where that is not told apart.
+ */
+export function socketAt(
+  { sockets }: SimulatedHost,
+  packet: Packet,
+  link: string | undefined,
+  address: Address | undefined,
+  port: number,
+): SocketSight | undefined {
+  if (sockets === undefined) return undefined;
+  const found = sockets.filter((socket) =>
+    takes(socket, packet, address ?? socket.address ?? packet.destination, port, link),
+  );
+  // The one of that very address before the one of all (compute_score).
+  const own = found.find((socket) => socket.address !== undefined);
+  if (address === undefined && own !== undefined) return undefined;
+  const first = own ?? found[0];
+  if (first === undefined) return 'none';
+  return {
+    wildcard: first.address === undefined,
+    ...(first.transparent !== undefined && { transparent: first.transparent }),
+  };
+}

@@ -4,7 +4,14 @@ import { describe, expect, test } from 'vitest';
 import { EMPTY_STATE, type HostState } from '../../host/index.ts';
 import { type Address, parseAddress, parseInterfaceAddress, printAddress } from '../../net/index.ts';
 import { MAIN_TABLE } from '../../routing/index.ts';
-import { buildNetwork, type Flow, type HostInput, simulateAll, withKernelDefaults } from '../../simulate/index.ts';
+import {
+  buildNetwork,
+  type Flow,
+  type HostInput,
+  type Socket,
+  simulateAll,
+  withKernelDefaults,
+} from '../../simulate/index.ts';
 import { dumpedHost, type RuleFiles } from './testdata/dumped.ts';
 
 const at = (text: string): Address => {
@@ -338,5 +345,49 @@ describe('Istio, rewritten after its sources', () => {
     const sent = await trace('istio-rewritten', own('192.168.7.20', 80));
     expect(sent.ends).toEqual(['undecided']);
     expect(sent.reasons).toContain('--uid-owner 1337');
+  });
+});
+
+describe('transparent proxies', () => {
+  const proxy = (address: string | undefined, port: number, transparent?: boolean): readonly Socket[] => [
+    {
+      protocol: 'tcp',
+      families: [4],
+      port,
+      ...(address && { address: at(address) }),
+      ...(transparent !== undefined && { transparent }),
+    },
+  ];
+  const ask = async (product: string, asked: Flow, sockets: readonly Socket[]) => {
+    const { state } = await dumpedHost(product);
+    const network = buildNetwork([{ name: 'box', state, openAddresses: [], sockets }, LAN], []);
+    const { request } = simulateAll(network, asked).traces[0];
+    return request;
+  };
+  for (const [what, asked, sockets, verdict] of [
+    [
+      'Istio takes what is for others',
+      flow('eth0', '192.0.2.7', '192.168.7.20', 80),
+      proxy(undefined, 15_006, true),
+      'delivered',
+    ],
+    ['and drops it where nobody waits', flow('eth0', '192.0.2.7', '192.168.7.20', 80), [], 'dropped'],
+    [
+      'and it is not known whether a socket may take it',
+      flow('eth0', '192.0.2.7', '192.168.7.20', 80),
+      proxy(undefined, 15_006),
+      'undecided',
+    ],
+  ] as const)
+    test(what, async () => expect((await ask('istio-tproxy-rewritten', asked, sockets)).verdict).toBe(verdict));
+
+  test('Cilium lets on what no proxy waits for, and masquerades what leaves the cluster', async () => {
+    const request = await ask('cilium-rewritten', flow('lxc12345', '10.244.0.7', '192.168.7.20', 80), []);
+    expect([request.verdict, printAddress(request.packet.source)]).toEqual(['delivered', '192.168.7.1']);
+  });
+  test('Cilium hands what bears the mark of its proxy to it', async () => {
+    const marked: Flow = { ...flow('lxc12345', '10.244.0.7', '192.168.7.20', 80), mark: 0x5a900200 };
+    const request = await ask('cilium-rewritten', marked, proxy('127.0.0.1', 43_353, true));
+    expect([request.verdict, request.host]).toEqual(['delivered', 'box']);
   });
 });
