@@ -6,7 +6,7 @@ import type { HostState } from '../src/host/index.ts';
 import { type RunningCommand, startNamespace } from '../src/lab/index.ts';
 import type { Output, Transport } from '../src/transport/index.ts';
 import { PORTS } from './rules.ts';
-import { type Host, PROBE, printTables, type Scenario } from './scenario.ts';
+import { type Host, PROBE, printIpsets, printIptables, printTables, type Scenario } from './scenario.ts';
 
 export interface Tuple {
   readonly source: string;
@@ -190,7 +190,8 @@ async function make(scenario: Scenario, agent: Agent, run: Run): Promise<void> {
     what: 'settings',
     settings: scenario.hosts.map(({ name, sysctls }) => [name, [...QUIET, ...sysctls]]),
   });
-  await ran(run, scenario.hosts.flatMap(commandsOf));
+  await ran(run, [...scenario.hosts.flatMap(commandsOf), ...scenario.hosts.flatMap(ipsetsOf)]);
+  await ran(run, scenario.hosts.flatMap(iptablesOf));
   await agent.ask({ what: 'watch', ports: PORTS });
 }
 
@@ -208,6 +209,19 @@ function commandsOf({ name, routes, rules, tables }: Host): readonly Command[] {
     return lines.length === 0 ? [] : [{ space: name, argv: ['ip', `-${family}`, '-b', '-'], stdin: lines.join('\n') }];
   });
   return [...ip, { space: name, argv: ['nft', '-f', '-'], stdin: printTables([PROBE, ...tables]) }];
+}
+
+/** After the sets that they ask. */
+function iptablesOf({ name, iptables = [] }: Host): readonly Command[] {
+  return ([4, 6] as const).flatMap((family): readonly Command[] => {
+    const own = iptables.filter((table) => table.family === family);
+    const program = `ip${family === 4 ? '' : '6'}tables-nft-restore`;
+    return own.length === 0 ? [] : [{ space: name, argv: [program], stdin: printIptables(own) }];
+  });
+}
+
+function ipsetsOf({ name, ipsets = [] }: Host): readonly Command[] {
+  return ipsets.length === 0 ? [] : [{ space: name, argv: ['ipset', 'restore'], stdin: printIpsets(ipsets) }];
 }
 
 async function ran(run: Run, commands: readonly Command[]): Promise<void> {

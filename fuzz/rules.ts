@@ -1,11 +1,12 @@
 /** Draws rulesets in nft's grammar, and the packets that meet them. */
+import { drawIptables } from './iptables.ts';
 import { type Ground, MARKS, MASKS } from './network.ts';
 import type { Random } from './random.ts';
 import type { Flow, Scenario, TableText } from './scenario.ts';
 
 /** Every port is listened on, on every host. */
 export const PORTS = [53, 80, 443, 5000, 5001, 5002, 8080, 30_000, 30_001] as const;
-const SOURCE_PORTS = [40_000, 40_001, 41_000, 42_000] as const;
+export const SOURCE_PORTS = [40_000, 40_001, 41_000, 42_000] as const;
 
 type Hook = 'prerouting' | 'input' | 'forward' | 'output' | 'postrouting';
 const HOOKS: readonly [Hook, ...Hook[]] = ['prerouting', 'input', 'forward', 'output', 'postrouting'];
@@ -28,7 +29,10 @@ interface Place {
 }
 
 export function drawScenario(random: Random, ground: Ground, flows: number): Scenario {
-  const hosts = ground.scenario.hosts.map((host) => ({ ...host, tables: drawTables(random, ground, host.name) }));
+  const hosts = ground.scenario.hosts.map((host) => ({
+    ...{ ...host, tables: drawTables(random, ground, host.name) },
+    ...drawIptables(random, ground, host.name),
+  }));
   return { ...ground.scenario, hosts, flows: Array.from({ length: flows }, () => drawFlow(random, ground)) };
 }
 

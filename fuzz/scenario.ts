@@ -17,6 +17,22 @@ export interface Host {
   /** Paths below /proc/sys and their values, written in this order. */
   readonly sysctls: readonly (readonly [path: string, value: string])[];
   readonly tables: readonly TableText[];
+  /** Absent: none. */
+  readonly iptables?: readonly IptablesText[];
+  /** `NAME TYPE MEMBER...`, for the rules of iptables; a name that ends with 6 is of IPv6. */
+  readonly ipsets?: readonly string[];
+}
+
+/** A table in the words of iptables-restore(8); what is not named here is not there. */
+export interface IptablesText {
+  readonly family: 4 | 6;
+  readonly name: string;
+  /** Without a policy: a chain of the user's. */
+  readonly chains: readonly {
+    readonly name: string;
+    readonly policy?: 'ACCEPT' | 'DROP';
+    readonly rules: readonly string[];
+  }[];
 }
 
 export interface Cable {
@@ -76,3 +92,26 @@ export const PROBE: TableText = {
     })),
   ],
 };
+
+/** For iptables-restore or ip6tables-restore. */
+export const printIptables = (tables: readonly IptablesText[]): string =>
+  tables
+    .map(({ name, chains }) =>
+      [
+        `*${name}`,
+        ...chains.map((chain) => `:${chain.name} ${chain.policy ?? '-'} [0:0]`),
+        ...chains.flatMap((chain) => chain.rules.map((rule) => `-A ${chain.name} ${rule}`)),
+        'COMMIT\n',
+      ].join('\n'),
+    )
+    .join('');
+
+/** For ipset restore. */
+export const printIpsets = (ipsets: readonly string[]): string =>
+  ipsets
+    .flatMap((line) => {
+      const [name = '', type, ...members] = line.split(' ');
+      const family = name.endsWith('6') ? ' family inet6' : '';
+      return [`create ${name} ${type}${family}`, ...members.map((member) => `add ${name} ${member}`)];
+    })
+    .join('\n');

@@ -1,5 +1,5 @@
 /** Makes a case smaller while what was seen of it stays: whatever can be left out is left out. */
-import type { Host, Scenario, TableText } from './scenario.ts';
+import type { Host, IptablesText, Scenario, TableText } from './scenario.ts';
 
 /** Tries each smaller scenario in turn, larger parts first, at most `tries` times. */
 export async function shrink(
@@ -52,6 +52,15 @@ function candidatesOf(scenario: Scenario): readonly Scenario[] {
         smallerTables(table).map((smaller) => withHost(at, { ...host, tables: host.tables.with(index, smaller) })),
       ),
     ),
+    ...hosts.flatMap((host, at) => without(host.iptables ?? []).map((iptables) => withHost(at, { ...host, iptables }))),
+    ...hosts.flatMap((host, at) =>
+      (host.iptables ?? []).flatMap((table, index) =>
+        smallerIptables(table).map((smaller) =>
+          withHost(at, { ...host, iptables: (host.iptables ?? []).with(index, smaller) }),
+        ),
+      ),
+    ),
+    ...hosts.flatMap((host, at) => without(host.ipsets ?? []).map((ipsets) => withHost(at, { ...host, ipsets }))),
     ...hosts.flatMap((host, at) => without(host.rules).map((rules) => withHost(at, { ...host, rules }))),
     ...hosts.flatMap((host, at) => without(host.routes).map((routes) => withHost(at, { ...host, routes }))),
     ...hosts.flatMap((host, at) => without(host.sysctls).map((sysctls) => withHost(at, { ...host, sysctls }))),
@@ -65,4 +74,11 @@ const smallerTables = (table: TableText): readonly TableText[] => [
     without(chain.rules).map((rules) => ({ ...table, chains: table.chains.with(at, { ...chain, rules }) })),
   ),
   ...without(table.sets).map((sets) => ({ ...table, sets })),
+];
+
+const smallerIptables = (table: IptablesText): readonly IptablesText[] => [
+  ...without(table.chains).map((chains) => ({ ...table, chains })),
+  ...table.chains.flatMap((chain, at) =>
+    without(chain.rules).map((rules) => ({ ...table, chains: table.chains.with(at, { ...chain, rules }) })),
+  ),
 ];

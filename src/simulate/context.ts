@@ -1,7 +1,7 @@
 /** What a host's rules see of a packet on its way. */
 import { type Address, sameAddress } from '../net/index.ts';
 import type { AddressType, ConnectionContext, PacketContext } from '../nftables/index.ts';
-import { lookupRoute } from '../routing/index.ts';
+import { lookupRoute, type RouteResult } from '../routing/index.ts';
 import type { Tracked } from './connections.ts';
 import type { SimulatedHost } from './network.ts';
 import { familyOf, isIcmp, type Packet } from './packet.ts';
@@ -23,9 +23,9 @@ export function contextOf({ packet, host, iif, hardware, oif, tracked, untracked
     ...(untracked !== undefined && { untracked }),
     ...(draws !== undefined && { draw: draws.draw }),
     addressType: (address, link) => addressType(host, packet, address, link),
-    linkTowards: (destination) => linkTowards(host, destination, packet.source),
+    linkTowards: (destination) => linkTowards(host, destination, packet),
     linksTo: (destination, source, mark) => {
-      const way = lookupRoute(host.routes, { destination, source, mark, transport: NO_TRANSPORT });
+      const way = fibLookup(host, { destination, source, mark }, packet);
       if (way.kind !== 'route') return way.kind === 'undecided' ? undefined : [];
       return (way.route.nexthops ?? [way]).flatMap(({ link }) => link ?? []);
     },
@@ -38,27 +38,44 @@ function cameByNoBridge({ links }: SimulatedHost, iif: string | undefined): bool
   return kind !== undefined && kind !== 'bridge';
 }
 
-/** `fib` asks the rules without protocol and ports (nft_fib4_eval, nft_fib6_flowi_init). */
-const NO_TRANSPORT = { protocol: 0, sourcePort: 0, destinationPort: 0 } as const;
+/**
+ * `fib` asks the rules with the packet's protocol and without its ports; for IPv4 kernels of before 2025 leave the protocol out, too
+ * (nft_fib4_eval, nft_fib6_eval): where that makes a difference it is not known.
+ */
+function fibLookup(
+  { routes }: SimulatedHost,
+  flow: { readonly destination: Address; readonly source: Address; readonly mark?: number },
+  { protocol }: Packet,
+): RouteResult {
+  const asked = (number: number): RouteResult =>
+    lookupRoute(routes, { ...flow, uid: 0, transport: { protocol: number, sourcePort: 0, destinationPort: 0 } });
+  const way = asked(protocol);
+  if (flow.destination.family === 6 || way.kind === 'undecided') return way;
+  const older = asked(0);
+  return older.kind === way.kind && (!('route' in older) || !('route' in way) || older.route === way.route)
+    ? way
+    : { kind: 'undecided', why: 'whether fib asks with the protocol depends on the kernel' };
+}
 
 /** IPv4 looks into the local table alone (inet_dev_addr_type), IPv6 asks the routes first, which may refuse (__nft_fib6_eval_type). */
 function addressType(
   host: SimulatedHost,
-  { source, destination }: Packet,
+  packet: Packet,
   address: Address,
   link: string | undefined,
 ): AddressType | undefined {
   if (address.family === 4) return host.isLocal(address, link) ? 'local' : 'unicast';
+  const { source, destination } = packet;
   const other = sameAddress(address, destination) ? source : destination;
-  const way = lookupRoute(host.routes, { destination: address, source: other, transport: NO_TRANSPORT });
+  const way = fibLookup(host, { destination: address, source: other }, packet);
   if (way.kind === 'undecided') return undefined;
   if (way.kind !== 'route' && way.kind !== 'local') return way.kind;
   return (link === undefined ? way.kind === 'local' : host.isLocal(address, link)) ? 'local' : 'unicast';
 }
 
 /** As the kernel's `fib` asks, without the packet's mark; of several next hops it takes any. */
-function linkTowards({ routes }: SimulatedHost, destination: Address, source: Address): string | undefined {
-  const way = lookupRoute(routes, { destination, source, transport: NO_TRANSPORT });
+function linkTowards(host: SimulatedHost, destination: Address, packet: Packet): string | undefined {
+  const way = fibLookup(host, { destination, source: packet.source }, packet);
   if (way.kind !== 'route') return way.kind === 'undecided' ? undefined : '';
   return way.choices?.some(({ link }) => link !== way.link) === true ? undefined : way.link;
 }

@@ -38,17 +38,23 @@ export function receive(passage: Passage & { iif: string }): Left {
   passage.record(host.name, 'link', () => ({ detail: `${printPacket(passage.packet)} comes in by ${iif}` }));
   const wide = fitsInto(passage, iif);
   if (wide !== undefined) return wide;
-  return runIngress(passage) ?? runEntry(passage, 'prerouting', () => undefined) ?? route(passage);
+  const { destination } = passage.packet;
+  const ended = runIngress(passage) ?? runEntry(passage, 'prerouting', () => undefined);
+  // What comes by lo has its way already, unless it is translated there (nf_nat_ipv4_pre_routing: skb_dst_drop).
+  const isRouted = link.kind === 'loopback' && sameAddress(passage.packet.destination, destination);
+  return ended ?? route(passage, !isRouted);
 }
 
-function route(passage: Passage & { iif: string }): Left {
+function route(passage: Passage & { iif: string }, checksSource: boolean): Left {
   const { host, iif, packet } = passage;
   const { destination, source, mark } = packet;
   const result = lookupRoute(host.routes, { destination, source, mark, iif, ...transportOf(packet) });
   recordRoute(passage, result);
   if (result.kind !== 'route' && result.kind !== 'local') return noWay(host, packet, result);
   if (result.kind === 'local') {
-    return checkSource(passage, undefined) ?? runExit(passage, 'input') ?? delivered(passage);
+    return (
+      (checksSource ? checkSource(passage, undefined) : undefined) ?? runExit(passage, 'input') ?? delivered(passage)
+    );
   }
   const { on, text } = forwarding(host, destination.family, iif);
   if (on !== true) {
@@ -68,7 +74,9 @@ function route(passage: Passage & { iif: string }): Left {
     );
   }
   const ended =
-    choose(passage, result) ?? checkSource(passage, passage.oif) ?? fitsOut(passage, mtuOf(passage, result), true);
+    choose(passage, result) ??
+    (checksSource ? checkSource(passage, passage.oif) : undefined) ??
+    fitsOut(passage, mtuOf(passage, result), true);
   return ended ?? runForward(passage) ?? leave(passage);
 }
 
@@ -83,7 +91,7 @@ const delivered = ({ packet, proxy }: Passage): Left => ({
 /** fib_validate_source: a source that is our own is a martian; rp_filter asks for the way back to the source. */
 function checkSource(passage: Passage & { iif: string }, oif: string | undefined): End | undefined {
   const { host, iif, packet } = passage;
-  if (familyOf(packet) === 6 || host.links.get(iif)?.kind === 'loopback') return undefined;
+  if (familyOf(packet) === 6) return undefined;
   const { mode, usesMark, acceptsLocal, text } = reversePath(host, iif);
   if (host.isLocal(packet.source) && !acceptsLocal) {
     passage.record(host.name, 'route', () => ({
