@@ -188,17 +188,21 @@ async function make(scenario: Scenario, agent: Agent, run: Run): Promise<void> {
   ]);
   await agent.ask({
     what: 'settings',
-    settings: scenario.hosts.map(({ name, sysctls }) => [name, [...QUIET, ...sysctls]]),
+    settings: scenario.hosts.map(({ name, sysctls }) => [name, [...quiet(linksOf(name)), ...sysctls]]),
   });
   await ran(run, [...scenario.hosts.flatMap(commandsOf), ...scenario.hosts.flatMap(ipsetsOf)]);
   await ran(run, scenario.hosts.flatMap(iptablesOf));
   await agent.ask({ what: 'watch', ports: PORTS });
 }
 
-/** Echoes by sockets without rights; and numbers of segments, which the model does not know, decide nothing. */
-const QUIET: Host['sysctls'] = [
+/**
+ * Echoes by sockets without rights. Numbers of segments, which the model does not know, decide nothing. No redirects: those belong to the
+ * connection of the packet they tell of, and a rule that sees them may change its mark.
+ */
+const quiet = (links: readonly string[]): Host['sysctls'] => [
   ['net/ipv4/ping_group_range', '0 0'],
   ['net/netfilter/nf_conntrack_tcp_be_liberal', '1'],
+  ...['all', ...links].map((link) => [`net/ipv4/conf/${link}/send_redirects`, '0'] as const),
 ];
 
 function commandsOf({ name, routes, rules, tables }: Host): readonly Command[] {

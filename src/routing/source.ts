@@ -15,6 +15,17 @@ export function selectSource(
   return route.type === 'local' ? destination : selectSource4(index, route, nexthop);
 }
 
+/**
+ * The source with which an IPv6 socket asks once more that was refused at first (ip6_dst_lookup_tail): chosen as for a route that refuses,
+ * which is one by lo, or as for none, where no route or a rule refused. Undefined for IPv4, which does not ask again.
+ */
+export const sourceOfRefused = (
+  index: RouteIndex,
+  route: Route | undefined,
+  destination: Address,
+): Address | undefined =>
+  destination.family === 4 ? undefined : (route?.source ?? selectSource6(index, route && 'lo', destination));
+
 /** rtnetlink.h, RT_SCOPE_*; larger is nearer. `ip` prints one without a name as its number. */
 const SCOPES: Readonly<Record<string, number>> = { global: 0, site: 200, link: 253, host: 254 };
 const LINK_SCOPE = 253;

@@ -1,6 +1,6 @@
 /** A packet, its answer and the packet after that, through the network of hosts. */
 import { type Address, containsAddress, isPublicAddress, networkOf, sameAddress } from '../net/index.ts';
-import { lookupRoute } from '../routing/index.ts';
+import { lookupRoute, sourceOfRefused } from '../routing/index.ts';
 import { crossBridge, looksInto } from './bridged.ts';
 import { carriersOf, sawHandshake } from './carrier.ts';
 import type { Draws } from './chance.ts';
@@ -146,9 +146,17 @@ function startOf(network: Network, flow: Flow, tcpFlags?: number): Start | undef
   const routes = network.hosts.get(from.host)?.routes;
   const way =
     routes === undefined ? undefined : lookupRoute(routes, { destination: to, ...transportOf(packetOf(flow, to)) });
-  const source = from.address ?? (way !== undefined && 'source' in way ? way.source : undefined);
+  const refused =
+    routes === undefined ||
+    way === undefined ||
+    way.kind === 'route' ||
+    way.kind === 'local' ||
+    way.kind === 'undecided'
+      ? undefined
+      : sourceOfRefused(routes, way.route, to);
+  const source = from.address ?? (way !== undefined && 'source' in way ? way.source : refused);
   if (source === undefined) return undefined;
-  const choseSource = from.address === undefined && { choseSource: true as const };
+  const choseSource = from.address === undefined && refused === undefined && { choseSource: true as const };
   return { packet: packetOf(flow, source, tcpFlags), host: from.host, asks: true, ...choseSource };
 }
 
