@@ -152,7 +152,8 @@ function drawMatch(place: Place, version: 4 | 6): string {
             `${speaks} dport ${not}{ ${distinct([random.pick(PORTS), random.pick(PORTS)].map(String)).join(', ')} }`,
           () => `${speaks} dport ${not}5000-5001`,
           () => `${speaks} sport ${not}${random.pick(SOURCE_PORTS)}`,
-          () => `${place.family === 'inet' && random.chance(0.25) ? '' : `meta l4proto ${speaks} `}th dport ${not}${random.pick(PORTS)}`,
+          () =>
+            `${place.family === 'inet' && random.chance(0.25) ? '' : `meta l4proto ${speaks} `}th dport ${not}${random.pick(PORTS)}`,
         ]),
     ...(speaks === 'tcp'
       ? [
