@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { printAddress } from '../net/index.ts';
 import { readAllSockets, readSockets, readStatistics, SOCKET_TABLES } from './sockets.ts';
@@ -94,3 +95,20 @@ test('what ss tells counts, and what the tables have besides; without ss the tab
       { protocol: 'tcp', families: [4, 6], port: 80 },
     ]);
 });
+
+test('whatever stands there, it is read or it is not: no error, and no socket that nobody wrote', () =>
+  fc.assert(
+    fc.property(
+      fc.nat({ max: STATISTICS.length }),
+      fc.string({ maxLength: 9 }),
+      fc.nat({ max: 9 }),
+      (at, text, cut) => {
+        const found = readStatistics(STATISTICS.slice(0, at) + text + STATISTICS.slice(at + cut)) ?? [];
+        for (const { port, families } of found) {
+          expect(port).toBeLessThanOrEqual(65_535);
+          expect(families.length).toBeGreaterThan(0);
+        }
+      },
+    ),
+    { seed: 1127, numRuns: 500 },
+  ));

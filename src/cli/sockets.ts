@@ -96,11 +96,12 @@ export function readStatistics(text: string): readonly Socket[] | undefined {
       /^(?:([^[\]%:]+)|\[([^\]%]+)\])(?:%([^:]+))?:(\d+)$/.exec(local.replace(/%([^\]]+)\]/, ']%$1')) ?? [];
     const written = bracketed ?? plain ?? '';
     const address = written === '*' ? undefined : parseAddress(written);
-    if ((protocol !== 'tcp' && protocol !== 'udp') || portText === undefined) return undefined;
+    const port = Number(portText);
+    if ((protocol !== 'tcp' && protocol !== 'udp') || !(port <= 0xffff)) return undefined;
     if (address === undefined && written !== '*') return undefined;
     const options = /inet-sockopt: \(([^)]*)\)/.exec(record)?.[1]?.split(/\s+/);
     sockets.push({
-      ...{ protocol, port: Number(portText) },
+      ...{ protocol, port },
       ...placeOf(address, /\sv6only:1\b/.test(record)),
       ...(link !== undefined && { link }),
       ...(options !== undefined && { transparent: options.includes('transparent') }),

@@ -81,6 +81,18 @@ function anyCondition(family: Family): fc.Arbitrary<string> {
     after('-m pkttype', not('--pkt-type unicast')),
     after('-p tcp --syn -m tcpmss', oneOf('--mss 1400:1460', '--mss 1:1000')),
     fc.constant('-m comment --comment "a b"'),
+    oneOf('-m recent --set --name seen', '-m recent --update --seconds 1 --hitcount 20 --name unseen'),
+    oneOf(
+      '-m hashlimit --hashlimit-upto 900/sec --hashlimit-burst 900 --hashlimit-mode srcip --hashlimit-name a',
+      '-m hashlimit --hashlimit-above 900/sec --hashlimit-burst 900 --hashlimit-mode srcip --hashlimit-name b',
+    ),
+    oneOf(
+      '-m connlimit --connlimit-above 900',
+      '-m connlimit --connlimit-upto 900',
+      '-m connlimit --connlimit-above 0',
+    ),
+    after('-m physdev', not('--physdev-in left0', '--physdev-is-in', '--physdev-is-bridged')),
+    oneOf('-m policy --dir in --pol none', '-m policy --dir in --pol ipsec'),
   );
 }
 
@@ -191,6 +203,7 @@ function question(family: Family, { asked, port }: Exchange): PacketContext {
   };
   return {
     ...{ family, source, destination, protocol, mark: 0, connection, hardwareSource: MAC.client, iif: 'left0' },
+    unbridged: true,
     ...(asked === 'ping' ? { icmpType: family === 4 ? 8 : 128 } : ports),
     ...(asked === 'tcp' && { tcpFlags: 2, maxseg: family === 4 ? 1460 : 1440 }),
     ...(!isHere && { oif: 'right0' }),

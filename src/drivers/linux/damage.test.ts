@@ -11,12 +11,22 @@ import {
   type Route,
   type RoutingRule,
   readAddresses,
+  readLearnt,
   readLinks,
+  readNamespaceNames,
+  readNeighbours,
   readRoutes,
   readRules,
+  readSysctls,
 } from '../../routing/index.ts';
 import { readDump } from '../../wireguard/index.ts';
+import { readDaemons } from './daemons.ts';
 import { readFlows } from './flows.ts';
+import { readListing } from './generation.ts';
+import { readKeys } from './keys.ts';
+import { readNames } from './names.ts';
+import { readOwners } from './owners.ts';
+import { startReadings } from './readings.ts';
 
 const sample = (path: string): string => readFileSync(new URL(path, import.meta.url), 'utf8');
 const addressOf = (text: string): Address => {
@@ -36,6 +46,7 @@ const PACKET: PacketContext = {
   ...{ family: 4, source: addressOf('192.0.2.7'), destination: addressOf('10.96.0.10') },
   ...{ protocol: 6, sourcePort: 40_000, destinationPort: 443, tcpFlags: 2, mark: 0, iif: 'eth0', oif: 'eth1' },
   addressType: () => 'unicast',
+  socketAt: () => 'none',
 };
 
 const askRoutes = (family: Family, rules: readonly RoutingRule[], routes: readonly Route[]): void => {
@@ -53,6 +64,52 @@ const KEY = `${'A'.repeat(42)}8=`;
 const DUMP = `wg0\t${KEY}\t${KEY}\t51820\toff\nwg0\t${KEY}\t(none)\t198.51.100.1:51820\t10.0.0.0/8,fd00::/8\t1\t2\t3\t25\n`;
 const IPSETS = `create a hash:ip family inet hashsize 1024 maxelem 65536\nadd a 10.0.0.1\ncreate b hash:ip,port,net family inet\nadd b 10.0.0.1,tcp:80,10.0.0.0/8\n`;
 const FLOWS = `udp      17 29 src=192.0.2.7 dst=198.51.100.1 sport=4000 dport=80 [UNREPLIED] src=10.0.0.1 dst=192.0.2.7 sport=80 dport=4000 mark=255 use=1\n`;
+
+/** As nft 1.0.6 lists what has no type of ours, a rule each. */
+const OBJECTS = JSON.stringify({
+  nftables: [
+    { metainfo: { version: '1.0.6', release_name: 'x', json_schema_version: 1 } },
+    { table: { family: 'inet', name: 't', handle: 1 } },
+    { quota: { family: 'inet', table: 't', name: 'q', handle: 1, bytes: 10_485_760, used: 0, inv: true } },
+    { limit: { family: 'inet', table: 't', name: 'l', handle: 3, rate: 10, per: 'second', burst: 5 } },
+    { map: { family: 'inet', table: 't', name: 'm', type: 'ipv4_addr', map: 'inet_service', handle: 9 } },
+    { chain: { family: 'inet', table: 't', name: 'c', type: 'filter', hook: 'prerouting', prio: 0, policy: 'accept' } },
+    ...[
+      { quota: 'q' },
+      { quota: { val: 10, val_unit: 'mbytes', inv: true } },
+      { limit: 'l' },
+      { limit: { rate: 10, burst: 20, per: 'second', inv: true, rate_unit: 'kbytes', burst_unit: 'kbytes' } },
+      {
+        meter: {
+          ...{ key: { payload: { protocol: 'ip', field: 'saddr' } }, size: 65_535, name: 'm1' },
+          stmt: { limit: { rate: 10, burst: 5, per: 'second' } },
+        },
+      },
+      {
+        set: {
+          op: 'add',
+          elem: { payload: { protocol: 'ip', field: 'saddr' } },
+          set: '@s',
+          stmt: [{ quota: { val: 5 } }],
+        },
+      },
+      'update @m { ip saddr : tcp sport }',
+      { match: { op: '==', left: { socket: { key: 'transparent' } }, right: 1 } },
+      { match: { op: '==', left: { exthdr: { name: 'frag' } }, right: true } },
+      { tproxy: { family: 'ip', addr: '127.0.0.1', port: 50_080 } },
+      {
+        snat: { family: 'ip', addr: { prefix: { addr: '10.9.0.0', len: 16 } }, flags: 'netmap', type_flags: 'prefix' },
+      },
+      { queue: { num: 1, flags: 'bypass' } },
+    ].map((statement) => ({ rule: { family: 'inet', table: 't', chain: 'c', expr: [statement, { drop: null }] } })),
+  ],
+});
+const LEARNT =
+  '[{"dst":"192.0.2.9","gateway":"198.51.100.1","dev":"eth0","flags":[],"metrics":[{"expires":"0sec","mtu":1400}]}]';
+const UFW =
+  '= /etc/ufw/user.rules\n*filter\n### tuple ### allow tcp 22 0.0.0.0/0 any 0.0.0.0/0 in\n-A ufw-user-input -p tcp --dport 22 -j ACCEPT\n';
+const FIREWALLD =
+  '= /etc/firewalld/zones/public.xml\n<?xml version="1.0" encoding="utf-8"?>\n<zone>\n  <rule family="ipv4"><source address="10.0.0.0/8"/><accept/></rule>\n</zone>\n';
 
 /** What each reader reads, with what is done to its answer; `said`: how its own errors begin. */
 const readers: readonly {
@@ -74,6 +131,73 @@ const readers: readonly {
       askRules(readIptablesSave(text, { family: 4, sets: new Map(), origin: 'iptables-nft' }).tables),
     said: /^never: it tells problems$/,
   })),
+  // Every match and target there is: what nft hides of them, and what they say.
+  {
+    name: 'nft -j: iptables',
+    text: sample('testdata/corpus/iptables-1.8-nft/nft.json'),
+    read: (text: string) => askRules(readRuleset(text)),
+    said: /^nft -j: /,
+  },
+  {
+    name: 'nft -j: statements that no type covers',
+    text: OBJECTS,
+    read: (text: string) => askRules(readRuleset(text)),
+    said: /^nft -j: /,
+  },
+  ...(['nft', 'legacy'] as const).map((backend) => ({
+    name: `iptables-save: every match and target, ${backend}`,
+    text: sample(`testdata/corpus/iptables-1.8-${backend}/iptables-${backend === 'nft' ? '' : 'legacy-'}save`),
+    read: (text: string) =>
+      askRules(readIptablesSave(text, { family: 4, sets: readIpsets(IPSETS), origin: `iptables-${backend}` }).tables),
+    said: /^never: it tells problems$/,
+  })),
+  {
+    name: 'ip neigh',
+    text: sample('testdata/corpus/docker-20.10/neighbours.json'),
+    read: readNeighbours,
+    said: /^output of "ip /,
+  },
+  {
+    name: 'ip netns list-id',
+    text: '[{"nsid":0,"name":"edge"},{"nsid":3}]',
+    read: readNamespaceNames,
+    said: /^output of "ip /,
+  },
+  { name: 'ip route show cache', text: LEARNT, read: (text: string) => readLearnt(text, 4), said: /^output of "ip / },
+  {
+    name: 'sysctls',
+    text: sample('testdata/corpus/docker-20.10/sysctls'),
+    read: readSysctls,
+    said: /^output of "grep /,
+  },
+  {
+    name: 'a listing with its generation',
+    text: `b 4026 1 7\n${sample('../../nftables/testdata/kube-proxy-1.36/nftables.nft.json').trim()}\nb 4026 1 7\n`,
+    read: (text: string) => {
+      const listing = readListing(text);
+      if (listing !== undefined) startReadings().ruleset(listing, '');
+    },
+    said: /^nft -j: /,
+  },
+  { name: 'public keys', text: `wg0 ${KEY}\nwg1 ${KEY}\n`, read: readKeys, said: /^never: it leaves out$/ },
+  {
+    name: 'names',
+    text: '1764200000\nvpn.example.com 192.0.2.1 2001:db8::1\nno.example.com\n',
+    read: readNames,
+    said: /^never: it leaves out$/,
+  },
+  {
+    name: 'ufw and firewalld',
+    text: UFW + FIREWALLD,
+    read: (text: string) => readOwners(text, [], undefined),
+    said: /^never: it leaves out$/,
+  },
+  {
+    name: 'network daemons',
+    text: '12 systemd-network\n\u0001/etc/systemd/networkd.conf.d/a.conf\n[Network]\n',
+    read: readDaemons,
+    said: /^never: it leaves out$/,
+  },
   { name: 'ipset save', text: IPSETS, read: readIpsets, said: /^never: it leaves out$/ },
   { name: 'conntrack -L', text: FLOWS, read: readFlows, said: /^never: it leaves out$/ },
   { name: 'wg show all dump', text: DUMP, read: readDump, said: /^output of "wg / },
