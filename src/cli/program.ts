@@ -8,7 +8,7 @@ import { type Format, guardStreams, type Output, openOutput, outputFailure } fro
 import { sallyportVersion } from './version.ts';
 
 /** Commands of design.md that later work brings: not in help, named when typed. */
-const later = ['doctor', 'run', 'wireguard', 'generate', 'controller', 'agent', 'ui'];
+const later = ['run', 'wireguard', 'generate', 'controller', 'agent', 'ui'];
 
 interface CommonFlags {
   readonly output?: Format | DrawingFormat;
@@ -128,6 +128,7 @@ function buildProgram(running: Running): Command {
     .option('--size <bytes>', 'the whole IP packet')
     .option('--df', 'no router may fragment it')
     .action(running(async (output, flags) => (await import('./commands/trace.ts')).trace(output, flags)));
+  doctor(program, running);
   withFiles(program.command('destroy').description('take back what this set put on the hosts, and nothing else'))
     .option('--yes', 'ask nothing')
     .option('--all', 'every set, not this one alone')
@@ -136,6 +137,20 @@ function buildProgram(running: Running): Command {
     .action(running(async (output, flags) => (await import('./commands/destroy.ts')).destroy(output, flags)));
   lab(program, running);
   return program;
+}
+
+function doctor(program: Command, running: Running): void {
+  withCommon(
+    program
+      .command('doctor')
+      .description(
+        'look for known faults on this machine, or on other hosts: what is wrong, the line that shows it, and the fix',
+      )
+      .option('-f, --file <path>', 'look at the Hosts of a file, a folder, or - for stdin (repeatable)', collect)
+      .option('--netns <name>', 'look at this network namespace')
+      .option('--host <ssh://…>', 'look at another machine (not yet supported)')
+      .option('--fix <code>', 'carry the fix of one finding out (not yet supported)'),
+  ).action(running(async (output, flags) => (await import('./commands/doctor.ts')).doctor(output, flags)));
 }
 
 function init(program: Command, running: Running): void {
@@ -165,6 +180,16 @@ function lab(program: Command, running: Running): void {
   act('demo', 'from refused to served and back, told as it happens');
   act('up', 'start its network and leave it standing');
   act('down', 'end it');
+  withCommon(
+    labs
+      .command('fault')
+      .description(
+        'build a fault of the field, show what it looks like, what doctor says, and its fix; without a name: which there are',
+      )
+      .argument('[code]', 'as doctor calls it'),
+  ).action((code: string | undefined, flags: CommonFlags) =>
+    running(async (output) => (await import('./commands/lab.ts')).labFault(output, code))(flags),
+  );
   labs
     .command('exec')
     .description('run a command in a standing lab, beside its hosts: ip netns exec edge ... enters one')

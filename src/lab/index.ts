@@ -10,6 +10,8 @@ export {
   type SpawnOptions,
 } from './command.ts';
 export { type DemoOptions, demoSlimEdge, examplePath } from './demo.ts';
+export { LAB_FAULTS } from './faults/all.ts';
+export { showFault } from './faults/show.ts';
 export { type Lab, type LabHost, startLab } from './lab.ts';
 export { type Machine, type MachineOptions, machineProblem, startMachine } from './machine.ts';
 export { type Namespace, type NamespaceOptions, startNamespace } from './namespace.ts';

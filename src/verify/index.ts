@@ -1,3 +1,9 @@
+export type { Diagnosis } from './doctor/doctor.ts';
+export { diagnose, isCode } from './doctor/doctor.ts';
+export type { FaultCode, Finding, NotLooked } from './doctor/finding.ts';
+export { FAULTS } from './doctor/finding.ts';
+export { LOOK_COMMANDS, readLooks } from './doctor/looks.ts';
+export type { Looks, Patient } from './doctor/patient.ts';
 export type { Sightings } from './future.ts';
 export { futureNetwork, liveNetwork } from './future.ts';
 export type { Prediction, Probe } from './probe.ts';

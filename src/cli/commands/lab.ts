@@ -1,4 +1,13 @@
-import { demoSlimEdge, labDown, labExec, labUp, showNetwork, storyNames } from '../../lab/index.ts';
+import {
+  demoSlimEdge,
+  LAB_FAULTS,
+  labDown,
+  labExec,
+  labUp,
+  showFault,
+  showNetwork,
+  storyNames,
+} from '../../lab/index.ts';
 import { CommandFailure, DONE, FAILED, UsageError } from '../exit.ts';
 import { listenForInterrupt } from '../interrupt.ts';
 import type { Output } from '../output.ts';
@@ -29,6 +38,28 @@ export async function runLab(output: Output, what: 'demo' | 'up' | 'down', story
 export async function execInLab(story: string, command: readonly string[]): Promise<number> {
   requireStory(story);
   return await expected(labExec(story, command));
+}
+
+/** Builds a fault on this machine's kernel and shows it from symptom to fix; without a name lists them all. */
+export async function labFault(output: Output, code: string | undefined): Promise<number> {
+  if (code === undefined) {
+    const faults = LAB_FAULTS.map(({ code, title }) => ({ code, title }));
+    await output.result({ faults }, () => faults.map(({ code, title }) => `${code.padEnd(22)} ${title}\n`).join(''));
+    return DONE;
+  }
+  const fault = LAB_FAULTS.find((each) => each.code === code);
+  if (fault === undefined)
+    throw new UsageError(`there is no fault "${code}"; there is ${LAB_FAULTS.map((each) => each.code).join(', ')}`);
+  const [, script = ''] = process.argv;
+  using interrupt = listenForInterrupt(false);
+  await expected(
+    showFault(fault, {
+      sallyport: [process.execPath, script],
+      out: (text) => (output.format === 'text' ? void output.write(text) : output.say(text.trimEnd())),
+      signal: interrupt.signal,
+    }),
+  );
+  return DONE;
 }
 
 async function demo(output: Output): Promise<number> {

@@ -1,0 +1,97 @@
+/** Shows a fault from end to end: built, seen, named, mended, gone. */
+import { type Lab, startLab } from '../lab.ts';
+import type { LabFault, NearMiss } from './fault.ts';
+
+export interface ShowOptions {
+  /** How this command line is started: `[process.execPath, '…/sallyport.js']`. */
+  readonly sallyport: readonly string[];
+  /** Takes the text, whole lines. */
+  readonly out: (text: string) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** A finding of `doctor -o json`, as far as it matters here. */
+interface Named {
+  readonly code: string;
+  readonly severity: string;
+  readonly summary: string;
+  readonly evidence: readonly string[];
+  readonly fix: readonly string[];
+}
+
+export interface Shown {
+  readonly symptom: string;
+  /** What `doctor` says of it. */
+  readonly named: Named;
+  /** Other findings of severity error. */
+  readonly others: readonly Named[];
+  readonly doctorMs: number;
+}
+
+/** Throws where any step of it does not come out. */
+export async function showFault(fault: LabFault, options: ShowOptions): Promise<Shown> {
+  const { out } = options;
+  await using lab = await startLab(fault.topology);
+  out(`── ${fault.code}: ${fault.title}\n`);
+  await fault.inject(lab);
+  const symptom = await fault.symptom(lab);
+  if (symptom === undefined) throw new Error(`${fault.code}: nothing is seen of it`);
+  out(`seen     ${symptom}\n`);
+  const began = performance.now();
+  const found = await askDoctor(lab, fault, options, fault.within);
+  const doctorMs = performance.now() - began;
+  const named = found.find(({ code }) => code === fault.code);
+  if (named === undefined) throw new Error(`${fault.code}: doctor does not name it: ${JSON.stringify(found)}`);
+  out(`doctor   ${named.severity} ${named.code}: ${named.summary}\n`);
+  for (const line of named.evidence) out(`         ${line}\n`);
+  for (const line of fault.fix ?? named.fix) {
+    out(`fix      ${line}\n`);
+    await mend(lab, fault.host, line);
+  }
+  const left = await fault.symptom(lab);
+  if (left !== undefined) throw new Error(`${fault.code}: after the fix: ${left}`);
+  const after = await askDoctor(lab, fault, options, fault.within);
+  const still = after.find(({ code, severity }) => code === fault.code && severity === 'error');
+  if (still !== undefined) throw new Error(`${fault.code}: doctor still names it: ${JSON.stringify(still)}`);
+  out('gone     nothing is seen of it any more, and doctor no longer names it\n');
+  return {
+    symptom,
+    named,
+    others: found.filter(({ code, severity }) => code !== fault.code && severity === 'error'),
+    doctorMs,
+  };
+}
+
+/** What doctor finds of errors and warnings where only something alike stands. */
+export async function showNearMiss(fault: LabFault, miss: NearMiss, options: ShowOptions): Promise<readonly Named[]> {
+  await using lab = await startLab(fault.topology);
+  await miss.make(lab);
+  return (await askDoctor(lab, fault, options, miss.within)).filter(({ severity }) => severity !== 'info');
+}
+
+async function askDoctor(
+  lab: Lab,
+  { host }: LabFault,
+  { sallyport, signal }: ShowOptions,
+  within: readonly string[] = [],
+): Promise<readonly Named[]> {
+  const argv = [...within, ...sallyport, 'doctor', '--netns', host, '-o', 'json'];
+  const { stdout, stderr } = await lab.run(argv, {
+    allowFailure: true,
+    timeoutMs: 30_000,
+    cwd: process.cwd(),
+    ...(signal && { signal }),
+  });
+  const said: { readonly findings?: readonly Named[] } = stdout === '' ? {} : JSON.parse(stdout);
+  if (said.findings === undefined) throw new Error(`doctor says nothing: ${stderr}`);
+  return said.findings;
+}
+
+/** A command of a finding, where the sockets of the host's wireguard-go are. */
+const mend = (lab: Lab, host: string, line: string) =>
+  lab.host(host).run([
+    ...['unshare', '--mount', 'sh', '-ec'],
+    `d=/run/sallyport/netns/$(stat -L -c %i /proc/self/ns/net)/wireguard
+if [ -d "$d" ]; then mkdir -p /run/wireguard; mount -n --bind "$d" /run/wireguard; fi
+${line}`,
+  ]);

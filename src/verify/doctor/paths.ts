@@ -1,0 +1,340 @@
+/** Faults that a packet meets on its way: found by the model, weighed by what the kernel has counted and holds open. */
+import { type Address, printAddress, sameAddress } from '../../net/index.ts';
+import { printReference } from '../../nftables/index.ts';
+import { lookupRoute, printRoute, printRule } from '../../routing/index.ts';
+import { type Cause, isOverlay, type Way } from '../../simulate/index.ts';
+import { type Asked, printAsked } from './asked.ts';
+import type { Examined, Finding } from './finding.ts';
+import type { Patient } from './patient.ts';
+
+type Found = Omit<Finding, 'code' | 'host'>;
+
+/** One finding for each `key`. */
+export function once(found: readonly (Found & { readonly key: string })[]): readonly Found[] {
+  const kept = new Map<string, Found>();
+  for (const { key, ...each } of found) if (!kept.has(key)) kept.set(key, each);
+  return [...kept.values()];
+}
+
+const causeOf = ({ trace, answer }: Asked): Cause | undefined =>
+  trace.request.cause ?? trace.reply?.cause ?? answer?.cause;
+
+/** `net.ipv4.conf.eth0.rp_filter = 1`. */
+export const setting = ({ facts }: Patient, path: string): string =>
+  `${path.replaceAll(/[./]/g, (sign) => (sign === '/' ? '.' : '/'))} = ${facts.state.sysctls.get(path) ?? '?'}`;
+
+const dotted = (path: string): string => path.replaceAll(/[./]/g, (sign) => (sign === '/' ? '.' : '/'));
+
+/** 1: the kernel refuses what came in, for it would not answer by that link. */
+export function reversePathFilter(patient: Patient, asked: readonly Asked[]): Examined {
+  const { reversePathDrops } = patient.looks;
+  return once(
+    asked.flatMap((each) => {
+      const cause = causeOf(each);
+      if (cause?.kind !== 'reversePath' || cause.host !== patient.host) return [];
+      const own = `net/ipv4/conf/${cause.link}/rp_filter`;
+      const back = lookupRoute(patient.simulated.routes, { destination: cause.source });
+      const isSeen = (reversePathDrops ?? 0) > 0;
+      return [
+        {
+          key: cause.link,
+          severity: isSeen ? ('error' as const) : ('info' as const),
+          summary: `${printAsked(each)} is dropped: the way back to ${printAddress(cause.source)} is not by ${cause.link}`,
+          evidence: [
+            setting(patient, own),
+            setting(patient, 'net/ipv4/conf/all/rp_filter'),
+            ...(back.kind === 'route' ? [printRule(back.rule), printRoute(back.route)] : ['no route back']),
+            ...(reversePathDrops === undefined ? [] : [`TcpExtIPReversePathFilter ${reversePathDrops}`]),
+          ],
+          why: 'Strict reverse path filtering takes a packet only by the link that its answer would leave by, as the routes without marks say. The larger of all and the link counts. It drops without a word.',
+          fix: [`sysctl -w ${dotted(own)}=2`],
+        },
+      ];
+    }),
+  );
+}
+
+/** By which other link than it was asked by the answer leaves; undefined where it does not. */
+function strayAnswer(patient: Patient, each: Asked): { readonly way: Way; readonly link: string } | undefined {
+  const way = each.trace.reply ?? each.answer;
+  const by = way?.crossings.find(({ from }) => from?.host === patient.host)?.from?.link;
+  return way === undefined || by === undefined || by === each.flow.from.link || by === 'lo'
+    ? undefined
+    : { way, link: by };
+}
+
+/** Somebody who has asked so and still waits: half-open connections and unanswered ones. */
+function waiting(patient: Patient, { flow }: Asked, isOther: (remote: Address) => boolean): readonly string[] {
+  const { halfOpen = [], entries = [] } = patient.looks;
+  const open = halfOpen
+    .filter(({ local, port, remote }) => port === flow.port && sameAddress(local, flow.to) && isOther(remote))
+    .map(({ local, port, remote }) => `SYN_RECV ${printAddress(local)}:${port} from ${printAddress(remote)}`);
+  const half = entries
+    .filter(
+      ({ original, state, unreplied, protocol }) =>
+        protocol === flow.protocol &&
+        original.destinationPort === flow.port &&
+        sameAddress(original.destination, flow.to) &&
+        isOther(original.source) &&
+        (state === 'SYN_RECV' || unreplied),
+    )
+    .map(({ text }) => text);
+  return [...new Set([...open, ...half])];
+}
+
+/** 2: wg-quick's rules take the answers to whoever asked by another link. */
+export const tunnelTakesReplies = (patient: Patient, asked: readonly Asked[]): Examined => strays(patient, asked, true);
+
+/** 10: the answer follows the default route, not the way by which it was asked. */
+export const replyLeavesElsewhere = (patient: Patient, asked: readonly Asked[]): Examined =>
+  strays(patient, asked, false);
+
+function strays(patient: Patient, asked: readonly Asked[], byTunnel: boolean): Examined {
+  const { facts, simulated } = patient;
+  return once(
+    asked.flatMap((each) => {
+      const stray = strayAnswer(patient, each);
+      if (stray === undefined) return [];
+      const out = facts.state.links.find(({ name }) => name === stray.link);
+      if (isOverlay(out) !== byTunnel) return [];
+      const { from, to } = each.flow;
+      const lookup = { destination: from.address, source: to };
+      const way = lookupRoute(simulated.routes, lookup);
+      if (way.kind !== 'route') return [];
+      const leaves = (remote: Address): boolean => {
+        const there = lookupRoute(simulated.routes, { destination: remote, source: to });
+        return there.kind === 'route' && there.link === stray.link;
+      };
+      const seen = waiting(patient, each, leaves);
+      const near = asked.find(
+        ({ who, flow, trace }) =>
+          who === 'neighbour' && flow.from.link === from.link && flow.port === each.flow.port && trace.works === true,
+      );
+      const nearWay = near && lookupRoute(simulated.routes, { destination: near.flow.from.address, source: to });
+      const nearWords =
+        near !== undefined && nearWay?.kind === 'route'
+          ? ` A prober on the link's own network (${printAddress(near.flow.from.address)}) is answered all the same: "${printRule(nearWay.rule)}" comes first and finds "${printRoute(nearWay.route)}".`
+          : '';
+      const isMeant = each.meant.kind === 'dnat';
+      return [
+        {
+          key: `${from.link} ${stray.link}`,
+          severity: seen.length > 0 ? ('error' as const) : isMeant ? ('error' as const) : ('warning' as const),
+          summary: `the answer to ${printAsked(each)} leaves by ${stray.link}`,
+          evidence: [
+            printRule(way.rule),
+            printRoute(way.route),
+            `ip route get ${printAddress(from.address)} from ${printAddress(to)} -> dev ${stray.link}`,
+            ...seen.slice(0, 3),
+          ],
+          why: byTunnel
+            ? `Whatever bears no mark of the tunnel goes into it, answers to others too: ${stray.link} sends them nowhere that could give them back.${nearWords}`
+            : `Answers are routed by where they go, not by where the question came from: they leave by ${stray.link} with an address of ${from.link}, and the network there, or the client, drops them.`,
+          fix: returnBy(patient, each),
+        },
+      ];
+    }),
+  );
+}
+
+/** A table of its own for what leaves from the address it was asked at; for a machine behind, by the connection's mark. */
+function returnBy(patient: Patient, { flow, answer }: Asked): readonly string[] {
+  const { from, to } = flow;
+  const v = to.family === 6 ? '-6' : '-4';
+  const { routes, rules } = patient.facts.state;
+  const gateway = routes
+    .filter(({ destination }) => destination.address.family === to.family && destination.length === 0)
+    .flatMap((route) => (route.nexthops ?? [route]).filter(({ link }) => link === from.link))
+    .find((route) => route.gateway !== undefined)?.gateway;
+  const used = new Set([...routes.map(({ table }) => table), ...rules.map(({ priority }) => priority)]);
+  const table = [100, 101, 102, 103, 104, 105].find((each) => !used.has(each)) ?? 106;
+  const way = gateway === undefined ? `dev ${from.link}` : `via ${printAddress(gateway)} dev ${from.link}`;
+  const route = `ip ${v} route add default ${way} table ${table}`;
+  if (answer === undefined)
+    return [route, `ip ${v} rule add from ${printAddress(to)} lookup ${table} priority ${table}`];
+  const mark = `0x${table.toString(16)}`;
+  return [
+    route,
+    `ip ${v} rule add fwmark ${mark} lookup ${table} priority ${table}`,
+    'nft add table inet return_by',
+    "nft 'add chain inet return_by pre { type filter hook prerouting priority -150; }'",
+    `nft add rule inet return_by pre iifname "${from.link}" ct state new ct mark set ${mark}`,
+    `nft add rule inet return_by pre ct direction reply ct mark ${mark} meta mark set ${mark}`,
+    ...(to.family === 4 ? [`sysctl -w ${dotted(`net/ipv4/conf/${from.link}/rp_filter`)}=2`] : []),
+  ];
+}
+
+/** 5: a chain on hook forward drops by its policy what a translation of the host itself means to pass. */
+export function forwardPolicyDrop(patient: Patient, asked: readonly Asked[]): Examined {
+  return once(
+    asked.flatMap((each) => {
+      const cause = causeOf(each);
+      if (cause?.kind !== 'rule' || cause.host !== patient.host || each.meant.kind === 'socket') return [];
+      const { table, chain, rule, policy } = cause.at;
+      if (rule !== undefined || policy !== 'drop' || table.origin === 'iptables-legacy') return [];
+      const base = patient.facts.state.tables
+        .find(({ family, name }) => family === table.family && name === table.name)
+        ?.chains.find(({ name }) => name === chain);
+      if (base?.kind !== 'base' || base.hook !== 'forward') return [];
+      const { destination, destinationPort, source } = cause.packet;
+      const out = lookupRoute(patient.simulated.routes, { destination });
+      const link = out.kind === 'route' ? out.link : '';
+      const [program, protocol] = [table.family === 'ip6' ? 'ip6tables' : 'iptables', each.flow.protocol];
+      const user = patient.facts.state.tables.some(({ chains }) => chains.some(({ name }) => name === 'DOCKER-USER'));
+      const isOut = each.meant.kind === 'snat';
+      const iptables = isOut
+        ? `-i ${each.flow.from.link} -s ${printAddress(source)} -o ${link}`
+        : `-d ${printAddress(destination)} -p ${protocol} --dport ${destinationPort} -o ${link}`;
+      const ip = destination.family === 4 ? 'ip' : 'ip6';
+      const nft = isOut
+        ? `iifname "${each.flow.from.link}" oifname "${link}" accept`
+        : `${ip} daddr ${printAddress(destination)} ${protocol} dport ${destinationPort} accept`;
+      const isXt = table.origin === 'iptables-nft' || (table.family !== 'inet' && table.name === 'filter');
+      const at = `${table.family} ${table.name} ${chain}`;
+      return [
+        {
+          key: `${at} ${each.meant.rule}`,
+          severity: 'error' as const,
+          summary: `${printReference(cause.at)} drops what a rule of this host translates: ${printAsked(each)}`,
+          evidence: [printReference(cause.at), each.meant.rule],
+          why: 'A packet that is forwarded must pass every base chain on that hook; an accept in one of them is no word in another. Docker sets the policy of FORWARD to drop where it was dockerd that switched forwarding on.',
+          fix: isXt
+            ? [
+                `${program} -I ${user ? 'DOCKER-USER' : chain} ${iptables} -j ACCEPT`,
+                `${program} -I ${user ? 'DOCKER-USER' : chain} -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT`,
+              ]
+            : [`nft insert rule ${at} ct state established,related accept`, `nft insert rule ${at} ${nft}`],
+        },
+      ];
+    }),
+  );
+}
+
+/** 20: what the host translates it does not forward. */
+export function forwardingOff(patient: Patient, asked: readonly Asked[]): Examined {
+  const { settings, facts } = patient;
+  const isOff = ({ path, value }: (typeof settings)[number]): boolean =>
+    value === '0' &&
+    /^net\/(ipv4\/(ip_forward|conf\/(all|default)\/forwarding)|ipv6\/conf\/(all|default)\/forwarding)$/.test(path);
+  const said = settings.filter(isOff).map(({ at, key, value }) => `${at}: ${key} = ${value}`);
+  const found = once(
+    asked.flatMap((each) => {
+      const cause = causeOf(each);
+      if (cause?.kind !== 'forwarding' || cause.host !== patient.host || each.meant.kind === 'socket') return [];
+      const path = cause.family === 4 ? 'net/ipv4/ip_forward' : 'net/ipv6/conf/all/forwarding';
+      return [
+        {
+          key: String(cause.family),
+          severity: 'error' as const,
+          summary: `IPv${cause.family} forwarding is off, and ${printAsked(each)} is meant to be forwarded`,
+          evidence: [setting(patient, path), each.meant.rule, ...said],
+          why: 'Rules that translate do nothing for a host that does not forward. A restart of the network, sysctl --system or a hardening file switches it off behind everybody.',
+          fix: [
+            ...said.map((line) => `sed -i 's/^/# /' ${line.split(':')[0]}`).slice(0, 1),
+            `printf '%s\\n' '${dotted(path)} = 1' >/etc/sysctl.d/99-zz-forwarding.conf`,
+            `sysctl -w ${dotted(path)}=1`,
+          ],
+        },
+      ];
+    }),
+  );
+  // Files count on a machine of its own alone, where what starts it reads them.
+  const isMachine = facts.stateFolder === '/etc/sallyport';
+  const isOn = facts.state.sysctls.get('net/ipv4/ip_forward') === '1';
+  if (
+    found.length > 0 ||
+    said.length === 0 ||
+    !isMachine ||
+    !isOn ||
+    asked.every(({ meant }) => meant.kind === 'socket')
+  )
+    return found;
+  return [
+    {
+      severity: 'warning',
+      summary: 'forwarding is on, and a file switches it off at the next sysctl --system or start',
+      evidence: said,
+      why: 'What the host translates stops with it.',
+      fix: ["printf '%s\\n' 'net.ipv4.ip_forward = 1' >/etc/sysctl.d/99-zz-forwarding.conf"],
+    },
+  ];
+}
+
+/** 7: rules of iptables' older kind decide over what the newer ones mean. */
+export function iptablesMixed(patient: Patient, asked: readonly Asked[]): Examined {
+  const { tables } = patient.facts.state;
+  const legacy = tables.filter(
+    ({ origin, chains }) => origin === 'iptables-legacy' && chains.some((one) => one.rules.length > 0),
+  );
+  const newer = tables.filter(
+    ({ origin, family, chains }) =>
+      origin !== 'iptables-legacy' &&
+      (family === 'ip' || family === 'ip6' || family === 'inet') &&
+      chains.some((one) => one.rules.length > 0),
+  );
+  if (legacy.length === 0 || newer.length === 0) return [];
+  const evidence = [
+    ...legacy.map(
+      ({ family, name, chains }) => `iptables-legacy, ${family} ${name}: ${rulesOf(chains).slice(0, 2).join('; ')}`,
+    ),
+    `nft list tables: ${newer.map(({ family, name }) => `${family} ${name}`).join(', ')}`,
+  ];
+  const harmed = asked.find((each) => {
+    const cause = causeOf(each);
+    const isDropped = cause?.kind === 'rule' && cause.at.table.origin === 'iptables-legacy';
+    return isDropped || each.trace.request.reason?.includes("iptables' older kind") === true;
+  });
+  return [
+    {
+      severity: harmed === undefined ? 'info' : 'error',
+      summary:
+        harmed === undefined
+          ? 'iptables rules of both kinds stand side by side; no flow is harmed by it'
+          : `rules of iptables' older kind decide over ${printAsked(harmed)}`,
+      evidence: [...evidence, ...(harmed === undefined || harmed.meant.kind === 'socket' ? [] : [harmed.meant.rule])],
+      why: 'Each kind lists its own rules alone and the kernel runs both: what one forgot to delete goes on translating and dropping, and the other does not show it.',
+      fix: legacy.flatMap(({ family, name }) => {
+        const program = family === 'ip6' ? 'ip6tables-legacy' : 'iptables-legacy';
+        return [`${program}-save -t ${name}`, `${program} -t ${name} -F`, `${program} -t ${name} -X`];
+      }),
+    },
+  ];
+}
+
+const rulesOf = (chains: Patient['facts']['state']['tables'][number]['chains']): readonly string[] =>
+  chains.flatMap(({ rules }) => rules.flatMap(({ text }) => text ?? []));
+
+/** 11: what is translated to another machine comes there from this host. */
+export function clientAddressLost(patient: Patient, asked: readonly Asked[]): Examined {
+  const { entries = [] } = patient.looks;
+  return once(
+    asked.flatMap((each) => {
+      if (each.meant.kind !== 'dnat') return [];
+      const { request } = each.trace;
+      const { source } = request.packet;
+      if (
+        sameAddress(source, each.flow.from.address) ||
+        (request.verdict !== 'exits' && request.verdict !== 'delivered')
+      )
+        return [];
+      const hop = request.hops.findLast(({ stage, decidedBy }) => stage === 'postrouting' && decidedBy !== '');
+      if (hop === undefined || hop.decidedBy.startsWith('inet sallyport')) return [];
+      const seen = entries.filter(
+        ({ original, reply }) =>
+          original.destinationPort === each.flow.port &&
+          !sameAddress(original.destination, reply.source) &&
+          !sameAddress(original.source, reply.destination),
+      );
+      return [
+        {
+          key: hop.decidedBy,
+          severity: seen.length > 0 ? ('warning' as const) : ('info' as const),
+          summary: `${printAsked(each)} comes to its target from ${printAddress(source)}: the client's own address is lost`,
+          evidence: [hop.decidedBy, each.meant.rule, ...seen.slice(0, 2).map(({ text }) => text)],
+          why: 'The target sees this host instead of the client: logs, limits and allow lists go by the wrong address.',
+          fix: [`narrow it to what comes from inside, by the source or by the link it came in by: ${hop.decidedBy}`],
+        },
+      ];
+    }),
+  );
+}
