@@ -250,6 +250,26 @@ describe('tests', () => {
     });
 });
 
+describe('of an echo, whose first bytes are no ports', () => {
+  const { sourcePort: _, destinationPort: __, tcpFlags: ___, ...rest } = packet;
+  const echo: PacketContext = { ...rest, protocol: 1, icmpType: 8 };
+  const triples = named([setElement(concat(address(packet.destination), symbol('tcp'), number(80)))], triple);
+  for (const [what, statement, verdict] of [
+    ['the type and code stand first', match(payload('th', 'sport'), '==', number(0x800)), 'drop'],
+    ['the checksum stands next, and nobody knows it', match(payload('th', 'dport'), '!=', number(80)), 'undecided'],
+    ['it is in no set of others, whatever that is', match(key, '==', setReference('s')), 'accept'],
+    ['it may be in a set of its own protocol', match(key, '==', setReference('echoes')), 'undecided'],
+  ] as const)
+    test(what, () => {
+      const echoes = {
+        ...named([setElement(concat(address(packet.destination), symbol('icmp'), number(80)))], triple),
+        name: 'echoes',
+      };
+      const sets = [triples, echoes];
+      expect(run([table('a', [forward('f', 0, rule(statement, drop))], { sets })], echo).verdict).toBe(verdict);
+    });
+});
+
 const opaque = (json: unknown): Statement => ({ kind: 'opaque', json });
 const doubt = opaque({ match: { left: { osf: 'name' } } });
 
