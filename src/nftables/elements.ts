@@ -1,6 +1,7 @@
 /** The elements of a set or map before and after. There may be fifty thousand, of which one differs: of the others nothing is made. */
 import { type Address, printAddress, sameAddress } from '../net/index.ts';
 import { normalProtocol } from './datatype.ts';
+import { compareByPort } from './elements-by-port.ts';
 import { dataKeyOf, keyOf, normalData, normalValue } from './normal-value.ts';
 import { isVerdict } from './print-expression.ts';
 import type { DataType, MapElement, SetElement, Value, Verdict } from './ruleset.ts';
@@ -23,6 +24,8 @@ export function compareElements<Element extends SetElement | MapElement>(
   to: readonly Element[],
   types: ElementTypes,
 ): ElementChanges<Element> {
+  const quick = compareByPort(from, to, types, (left, right) => sameContent(left, right, types));
+  if (quick !== undefined) return quick;
   const index = startIndex<Element>(types.key);
   for (const element of from) index.leaves(element.key).set(index.atom(element.key), element);
   const set: { readonly before?: Element; readonly after: Element }[] = [];

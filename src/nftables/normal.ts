@@ -55,12 +55,16 @@ export function normalMap(map: NamedMap): NamedMap {
   };
 }
 
-/** Elements that packets make come and go by themselves: those of a dynamic set, and any that expires. */
+/** Elements that packets make come and go by themselves: those of a dynamic set, and any that expires. Mostly none does. */
 export const keptElements = <Element extends SetElement>(set: {
   readonly flags: readonly SetFlag[];
   readonly elements: readonly Element[];
-}): readonly Element[] =>
-  set.flags.includes('dynamic') ? [] : set.elements.filter(({ extra }) => extra?.expires === undefined);
+}): readonly Element[] => {
+  if (set.flags.includes('dynamic')) return [];
+  for (const { extra } of set.elements)
+    if (extra?.expires !== undefined) return set.elements.filter((each) => each.extra?.expires === undefined);
+  return set.elements;
+};
 
 /** The size that nft gives a set by itself, once a rule adds to it. */
 const ruleSetSize = 65_535;
