@@ -120,6 +120,8 @@ async function checkFlow(
         ...{ packets, ending, isReset },
         difference: { packet: leg, text: `${text}${seen.lost === true ? ' (messages were lost)' : ''}` },
       };
+    // The packets after it meet what the reset left.
+    if (isReset) break;
   }
   return { packets, ending, isReset };
 }

@@ -194,7 +194,10 @@ describe('targets', () => {
     ['-A mine -p tcp -j TCPMSS --clamp-mss-to-pmtu', 'meta l4proto tcp tcp option maxseg size set rt mtu'],
     ['-A mine -j CT --notrack', 'notrack'],
     ['-A mine -j NOTRACK', 'notrack'],
-    ['-A mine -j CT --zone-orig 5 --zone-reply mark', 'ct original zone set 5 ct reply zone set meta mark'],
+    [
+      '-A mine -j CT --zone-orig 5 --zone-reply mark',
+      'ct state != untracked ct original zone set 5 ct reply zone set meta mark',
+    ],
     ['-A mine -j CT --helper ftp', '{"ct helper":"helper ftp"}'],
     ['-A mine -j CONNSECMARK --save', 'ct secmark set meta secmark'],
     ['-A mine -j DSCP --set-dscp 0x2e', 'ip dscp set 46'],

@@ -240,6 +240,8 @@ const CT: Target = {
         const id = values[0] === 'mark' ? nft.meta('mark') : readZone(values[0]);
         const direction = name === '--zone' ? undefined : name === '--zone-orig' ? 'original' : 'reply';
         if (id === undefined) return undefined;
+        // A packet that is untracked already stays so: only nft's own zone takes it back (xt_ct_target).
+        if (statements.length === 0) statements.push(nft.match(nft.ct('state'), '!=', nft.symbol('untracked')));
         statements.push(nft.assign(nft.ct('zone', direction), id));
       } else statements.push({ kind: 'opaque', json: { 'ct helper': `${name.slice(2)} ${values.join(' ')}` } });
     }

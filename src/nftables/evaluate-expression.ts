@@ -207,8 +207,10 @@ function connectionReader(key: string, direction: 'original' | 'reply' | undefin
     field(({ connection }, registers) => (connection === undefined ? null : read(connection, registers)));
   switch (key) {
     case 'state':
-      return field(({ connection, untracked }) =>
-        connection === undefined ? stateBit(untracked === true ? 'untracked' : 'invalid') : stateBit(connection.state),
+      return field(({ connection, untracked }, { notrack }) =>
+        connection === undefined
+          ? stateBit(untracked === true || notrack === true ? 'untracked' : 'invalid')
+          : stateBit(connection.state),
       );
     case 'direction':
       return of((connection) => (connection.direction === 'original' ? 0 : 1));
