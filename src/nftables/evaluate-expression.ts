@@ -259,14 +259,15 @@ function fibReader(result: 'oif' | 'oifname' | 'type', flags: readonly string[])
   const [flag] = flags;
   if (result === 'oifname' && flags.length === 1 && flag === 'daddr')
     return field(({ destination, linkTowards }) => linkTowards?.(destination) ?? UNKNOWN);
-  const byLink = flags.includes('iif');
-  const [of, ...more] = flags.filter((each) => each !== 'iif');
-  if (result !== 'type' || more.length > 0 || (of !== 'daddr' && of !== 'saddr')) return unknown;
+  const [by, ...others] = flags.filter((each) => each === 'iif' || each === 'oif');
+  const [of, ...more] = flags.filter((each) => each !== by);
+  if (result !== 'type' || more.length + others.length > 0 || (of !== 'daddr' && of !== 'saddr')) return unknown;
   return field((packet) => {
-    if (byLink && packet.iif === undefined) return UNKNOWN;
+    const link = by === 'iif' ? packet.iif : packet.oif;
+    if (by !== undefined && link === undefined) return UNKNOWN;
     const type = packet.addressType(
       of === 'daddr' ? packet.destination : packet.source,
-      byLink ? packet.iif : undefined,
+      by === undefined ? undefined : link,
     );
     return type === undefined ? UNKNOWN : ADDRESS_TYPES[type];
   });

@@ -83,7 +83,9 @@ const packet: PacketContext = {
       destinationPort: 40_000,
     },
   },
-  addressType: ({ value }) => (value === at('198.51.100.10').value ? 'local' : 'unicast'),
+  // Of eth0.
+  addressType: ({ value }, link = 'eth0') =>
+    value === at('198.51.100.10').value && link === 'eth0' ? 'local' : 'unicast',
 };
 
 const table = (name: string, chains: readonly Chain[], more: Partial<Table> = {}): Table => ({
@@ -212,6 +214,8 @@ describe('tests', () => {
     ['a set of states', match(ct('state'), '==', anonymousSet(symbol('established'), symbol('related'))), false],
     ['the original destination', match(ct('ip daddr', 'original'), '==', address(at('203.0.113.9'))), true],
     ['an address of the host', match(fib('type', 'daddr'), '==', symbol('local')), true],
+    ['an address of the link it came by', match(fib('type', 'daddr', 'iif'), '==', symbol('local')), true],
+    ['an address of the link it leaves by', match(fib('type', 'daddr', 'oif'), '==', symbol('local')), false],
     ['flags of TCP', match(and(payload('tcp', 'flags'), flags('syn', 'rst')), '==', symbol('syn')), true],
     [
       'a key in a set',

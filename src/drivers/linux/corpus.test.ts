@@ -291,6 +291,12 @@ describe.each([
   test('a Service without pods is refused', async () =>
     expect((await ask(flow('cni0', '10.244.1.9', '10.96.0.14', 81))).ends).toEqual(['rejected']));
 
+  test('whom a Service that remembers its clients chose before is not known', async () => {
+    const seen = await ask(flow('cni0', '10.244.1.9', '10.96.0.13', 8000));
+    expect(seen.ends).toEqual(['undecided']);
+    expect(seen.reasons).toMatch(/@affinity-|--rcheck/);
+  });
+
   test('an external address leads to its pods', async () =>
     expect((await ask(flow('eth1', '192.168.1.99', '192.168.1.77', 8088))).ends).toEqual(local.slice(0, 1)));
 
