@@ -2,7 +2,9 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { startNamespace } from '../lab/index.ts';
 import { concat, number, symbol } from './build.ts';
+import { printStatement } from './print-statement.ts';
 import { RulesetReadError, readRuleset } from './read.ts';
+import { readStatement } from './read-statement.ts';
 import type { Statement, Table } from './ruleset.ts';
 
 const metainfo = { metainfo: { version: '1.0.6', release_name: 'x', json_schema_version: 1 } };
@@ -205,4 +207,14 @@ test('the rules of firewalld lack only which protocol helper a connection gets',
   expect(rules.length).toBeGreaterThan(100);
   const opaque = rules.flatMap(({ statements }) => statements.filter(({ kind }) => kind === 'opaque'));
   expect(opaque).toEqual([{ kind: 'opaque', json: { 'ct helper': 'helper-netbios-ns-udp' } }]);
+});
+
+test.each([
+  ['snat', 'ip', '10.9.0.0', 16, 'snat ip to ip saddr & 0.0.255.255 | 10.9.0.0'],
+  ['dnat', 'ip', '10.9.0.0', 24, 'dnat ip to ip daddr & 0.0.0.255 | 10.9.0.0'],
+  ['snat', 'ip6', 'fd00:9::', 32, 'snat ip6 to ip6 saddr & ::ffff:ffff:ffff:ffff:ffff:ffff | fd00:9::'],
+] as const)('%s of a whole %s network keeps the bits of the host', (kind, family, addr, len, text) => {
+  const json = { [kind]: { family, addr: { prefix: { addr, len } }, flags: 'netmap', type_flags: 'prefix' } };
+  const statement = readStatement(json);
+  expect(printStatement(statement)).toBe(text);
 });
