@@ -27,11 +27,17 @@ type ElementObject = ObjectOf<'setElement'> | ObjectOf<'mapElement'>;
 export function printTransaction(changes: readonly RulesetChange[]): string {
   const gone = new Set(removedOf(changes, 'table').map(printPlace));
   const stays = ({ family, table }: RulesetObject): boolean => !gone.has(printPlace({ family, table }));
-  const kept = changes.filter((change) => stays(change.action === 'add' ? change.after : change.before));
+  const kept =
+    gone.size === 0
+      ? changes
+      : changes.filter((change) => stays(change.action === 'add' ? change.after : change.before));
+  // Elements may be fifty thousand, and all the rest together is little.
+  const elements = kept.filter(isOfElement);
+  const others = elements.length === 0 ? kept : kept.filter((change) => !isOfElement(change));
   const commands = [
-    ...addedOf(kept, 'table').map((table) => `add table ${printPlace(table)}`),
-    ...removals(kept),
-    ...additions(kept),
+    ...addedOf(others, 'table').map((table) => `add table ${printPlace(table)}`),
+    ...removals(others, elements),
+    ...additions(others, elements),
     ...[...gone].map((table) => `delete table ${table}`),
   ];
   return commands.map((command) => `${command}\n`).join('');
@@ -64,20 +70,29 @@ const printPlace = ({ family, table }: Pick<RulesetObject, 'family' | 'table'>):
 const isOf = <Kind extends RulesetObject['kind']>(object: RulesetObject, kind: Kind): object is ObjectOf<Kind> =>
   object.kind === kind;
 
+function isOfElement(change: RulesetChange): boolean {
+  const { kind } = change.action === 'add' ? change.after : change.before;
+  return kind === 'mapElement' || kind === 'setElement';
+}
+
 /** What a change takes away: a changed object is removed and added. */
 const removedOf = <Kind extends RulesetObject['kind']>(
   changes: readonly RulesetChange[],
   kind: Kind,
-): readonly ObjectOf<Kind>[] =>
-  changes.flatMap((change) => (change.action !== 'add' && isOf(change.before, kind) ? [change.before] : ([] as const)));
+): readonly ObjectOf<Kind>[] => {
+  const objects: ObjectOf<Kind>[] = [];
+  for (const change of changes) if (change.action !== 'add' && isOf(change.before, kind)) objects.push(change.before);
+  return objects;
+};
 
 const addedOf = <Kind extends RulesetObject['kind']>(
   changes: readonly RulesetChange[],
   kind: Kind,
-): readonly ObjectOf<Kind>[] =>
-  changes.flatMap((change) =>
-    change.action !== 'remove' && isOf(change.after, kind) ? [change.after] : ([] as const),
-  );
+): readonly ObjectOf<Kind>[] => {
+  const objects: ObjectOf<Kind>[] = [];
+  for (const change of changes) if (change.action !== 'remove' && isOf(change.after, kind)) objects.push(change.after);
+  return objects;
+};
 
 /** How a chain that stands before and after gets from one to the other. */
 function chainStep(before: Chain, after: Chain, family: RulesetObject['family']): 'replace' | 'policy' | 'rules' {
@@ -115,12 +130,12 @@ function chainMoves(changes: readonly RulesetChange[]): readonly ChainMove[] {
 }
 
 /** Rules let go of sets and chains, elements of chains, sets of each other; then each can be deleted. */
-function removals(changes: readonly RulesetChange[]): readonly string[] {
+function removals(changes: readonly RulesetChange[], ofElements: readonly RulesetChange[]): readonly string[] {
   const moves = chainMoves(changes);
   const sets = removedOf(changes, 'set').map(printStoreName);
   const maps = removedOf(changes, 'map').map(printStoreName);
   const objects = removedOf(changes, 'object');
-  const elements = [...removedOf(changes, 'setElement'), ...removedOf(changes, 'mapElement')];
+  const elements = [...removedOf(ofElements, 'setElement'), ...removedOf(ofElements, 'mapElement')];
   const deleted = new Set([...sets, ...maps]);
   const flushed = [
     ...moves.filter(({ step }) => step === 'remove' || step === 'replace' || step === 'rules').map(({ at }) => at),
@@ -132,7 +147,7 @@ function removals(changes: readonly RulesetChange[]): readonly string[] {
     ...flushed.map((at) => `flush chain ${at}`),
     ...elementCommands(
       'delete',
-      elements.filter((element) => !deleted.has(printElementStore(element))),
+      deleted.size === 0 ? elements : elements.filter((element) => !deleted.has(printElementStore(element))),
     ),
     ...sets.map((set) => `delete set ${set}`),
     ...maps.map((map) => `delete map ${map}`),
@@ -142,11 +157,11 @@ function removals(changes: readonly RulesetChange[]): readonly string[] {
   ];
 }
 
-function additions(changes: readonly RulesetChange[]): readonly string[] {
+function additions(changes: readonly RulesetChange[], ofElements: readonly RulesetChange[]): readonly string[] {
   const moves = chainMoves(changes);
   const [unmodelled] = addedOf(changes, 'object');
   if (unmodelled !== undefined) throw cannotWrite(unmodelled.json);
-  const elements = [...addedOf(changes, 'setElement'), ...addedOf(changes, 'mapElement')];
+  const elements = [...addedOf(ofElements, 'setElement'), ...addedOf(ofElements, 'mapElement')];
   // nft 1.0.6 crashes at `add element` to an interval set that holds `*`: all of such a set comes with it.
   const born = new Set([...addedOf(changes, 'set'), ...addedOf(changes, 'map')].map(printStoreName));
   const open = elements.filter(({ element }) => element.key.kind === 'wildcard').map(printElementStore);
@@ -172,7 +187,7 @@ function additions(changes: readonly RulesetChange[]): readonly string[] {
     ...flowtableMoves(changes).flatMap(({ at, born }) => (born === undefined ? [] : [`add flowtable ${at}${born}`])),
     ...elementCommands(
       'add',
-      elements.filter((element) => !whole.has(printElementStore(element))),
+      whole.size === 0 ? elements : elements.filter((element) => !whole.has(printElementStore(element))),
     ),
     ...moves.flatMap(({ at, step, after }) =>
       after === undefined || step === 'policy' ? [] : after.rules.map((rule) => `add rule ${at} ${printRule(rule)}`),
@@ -220,8 +235,7 @@ const storeBlock = (lines: readonly string[]): string => ` { ${lines.map((line) 
 
 const printStoreName = (object: ObjectOf<'set'> | ObjectOf<'map'>): string =>
   `${printPlace(object)} ${printName(object.kind === 'set' ? object.set.name : object.map.name)}`;
-const printElementStore = (object: ElementObject): string =>
-  `${printPlace(object)} ${printName(object.kind === 'setElement' ? object.set : object.map)}`;
+const printElementStore = (object: ElementObject): string => `${printPlace(object)} ${printName(storeOf(object))}`;
 
 /** A table's flags go by adding it again: that wakes a dormant one. */
 function printObjectRemoval(object: ObjectOf<'object'>): string {
@@ -232,17 +246,26 @@ function printObjectRemoval(object: ObjectOf<'object'>): string {
 /** Elements of one set in as few commands as is sensible: nft is slow with a command for each. */
 function elementCommands(verb: 'add' | 'delete', elements: readonly ElementObject[]): readonly string[] {
   const byStore = new Map<string, string[]>();
+  let last: ElementObject | undefined;
+  let members: string[] = [];
   for (const element of elements) {
-    const store = printElementStore(element);
-    const printed = verb === 'add' ? printElement(element) : printElementKey(element);
-    const members = byStore.get(store);
-    if (members === undefined) byStore.set(store, [printed]);
-    else members.push(printed);
+    if (last === undefined || !isOfOneStore(last, element)) {
+      const store = printElementStore(element);
+      members = byStore.get(store) ?? [];
+      byStore.set(store, members);
+    }
+    last = element;
+    members.push(verb === 'add' ? printElement(element) : printElementKey(element));
   }
   return [...byStore].flatMap(([store, members]) =>
     chunksOf(members, elementsPerCommand).map((chunk) => `${verb} element ${store} { ${chunk.join(',\n  ')} }`),
   );
 }
+
+const storeOf = (object: ElementObject): string => (object.kind === 'setElement' ? object.set : object.map);
+
+const isOfOneStore = (left: ElementObject, right: ElementObject): boolean =>
+  left.family === right.family && left.table === right.table && storeOf(left) === storeOf(right);
 
 const chunksOf = <T>(items: readonly T[], size: number): readonly (readonly T[])[] =>
   Array.from({ length: Math.ceil(items.length / size) }, (_, index) => items.slice(index * size, (index + 1) * size));
