@@ -1,4 +1,5 @@
 /** Connections that the host tracks: listed and ended by `conntrack` (conntrack-tools). */
+import { setImmediate } from 'node:timers/promises';
 import { targetsOf } from '../../host/index.ts';
 import { parseAddress, printAddress } from '../../net/index.ts';
 import { type Flow, type MovedFlows, mayEndTcp, staleFlows } from '../../plan/index.ts';
@@ -41,22 +42,23 @@ export interface FlowWatch {
 }
 
 export function watchFlows(transport: Transport, moved: MovedFlows): FlowWatch {
-  const listings = listArguments(moved);
   const isStale = staleFlows(moved);
+  const listings = (): readonly string[] => listArguments(moved).map((words) => words.join(' '));
   const list = async (): Promise<readonly Flow[]> => {
-    const outputs = await transport.runAll(
-      listings.map((words) => ({ argv: ['conntrack', ...words], timeoutMs: LIST_TIMEOUT_MS })),
-    );
-    // What cannot be listed was said before the change; a kernel without IPv6 has nothing to list of it.
-    return outputs.flatMap(({ status, stdout }) => (status === 0 ? readFlows(stdout) : [])).filter(bearsMark(moved));
+    const argv = script(LIST_FLOWS, ...listings());
+    const output = await transport.run({ argv, timeoutMs: LIST_TIMEOUT_MS });
+    if (output.status !== 0) throw failure(transport.host, argv, output);
+    return readFlows(output.stdout).filter(bearsMark(moved));
   };
   return {
     async foresee() {
+      // What is written meanwhile is to be on its way first: to look through fifty thousand forwards takes its time too.
+      await setImmediate();
       const flows = await list();
       const commands = endCommands(flows, isStale, moved);
       const lines = linesOf(commands);
       const isLong = lines.length > ARGUMENT_LIMIT || commands.length * flows.length > LOOKS_LIMIT;
-      return isLong ? undefined : script(CHANGE_AND_END, lines, linesOf(listings));
+      return isLong ? undefined : script(CHANGE_AND_END, lines, ...listings());
     },
     async end(seen) {
       for (let round = 0; round < ROUNDS; round++) {
@@ -86,13 +88,23 @@ const ARGUMENT_LIMIT = 100_000;
 /** Each command looks through all flows, a million in about a second: more than some seconds are no part of a transaction. */
 const LOOKS_LIMIT = 10_000_000;
 
-/** ENDS LISTINGS: lines of arguments for conntrack. A transaction for nft on stdin, then the ends, then the listings. */
+/**
+ * LISTING LISTING, each the arguments of one conntrack: both at once, their outputs one after the other. What cannot be listed was said before
+ * the change; a kernel without IPv6 has nothing to list of it.
+ */
+const LIST_FLOWS = `
+set -f
+conntrack $1 2>/dev/null </dev/null &
+second=$(conntrack $2 2>/dev/null </dev/null)
+wait
+[ -z "$second" ] || printf '%s\\n' "$second"
+exit 0`;
+
+/** ENDS LISTING LISTING: lines of arguments for conntrack. A transaction for nft on stdin, then the ends, then the listings. */
 const CHANGE_AND_END = `
 nft -f - || exit
 [ -z "$1" ] || printf '%s' "$1" | conntrack -R - >/dev/null 2>&1
-set -f
-printf '%s' "$2" | while read -r line; do conntrack $line 2>/dev/null </dev/null; done
-exit 0`;
+shift${LIST_FLOWS}`;
 
 /**
  * together|each, and arguments for conntrack a line on stdin. `conntrack -R` (1.4.7) takes all lines in one run and stops at one whose
