@@ -11,7 +11,7 @@ export function hairpinUnanswered(
   { facts, simulated, looks: { entries } }: Patient,
   wayNow: (entry: Entry) => Way | undefined,
 ): Examined {
-  if (entries === undefined) return { unknown: 'tracked connections cannot be read' };
+  if (entries === undefined) return { unknown: 'tracked connections cannot be read, or are more than 100,000' };
   return once(
     entries.flatMap((entry) => {
       const { original, reply, state, unreplied, text, protocol } = entry;
@@ -51,7 +51,7 @@ export function hairpinUnanswered(
 /** 8: a flow of UDP that keeps going to where a rule no longer sends. */
 export function staleUdpFlow(patient: Patient, wayNow: (entry: Entry) => Way | undefined): Examined {
   const { entries } = patient.looks;
-  if (entries === undefined) return { unknown: 'tracked connections cannot be read' };
+  if (entries === undefined) return { unknown: 'tracked connections cannot be read, or are more than 100,000' };
   return once(
     entries.flatMap((entry) => {
       const { original, reply, protocol, text } = entry;

@@ -36,7 +36,7 @@ done
  */
 const PROBE_PATHS = `
 command -v ping >/dev/null || exit 1
-wg show all endpoints 2>/dev/null | while read -r l k e; do
+for l in $(wg show interfaces 2>/dev/null); do wg show "$l" endpoints | { while read -r k e; do
   [ "$e" != '(none)' ] || continue
   (
     a=\${e%:*}; a=\${a#\\[}; a=\${a%\\]}
@@ -51,8 +51,8 @@ wg show all endpoints 2>/dev/null | while read -r l k e; do
     fi
     echo "$l $a $m $o $s $b $t"
   ) &
-done
-wait`;
+done; wait; }
+done`;
 
 const FLUSHES = `
 grep -nHE '^[[:space:]]*flush[[:space:]]+ruleset' /etc/nftables.conf /etc/nftables/*.nft /etc/sysconfig/nftables.conf 2>/dev/null
@@ -63,10 +63,13 @@ const NETWORKD = `
 grep -nHE '^[[:space:]]*ManageForeign' /etc/systemd/networkd.conf /etc/systemd/networkd.conf.d/*.conf /run/systemd/networkd.conf.d/*.conf /usr/lib/systemd/networkd.conf.d/*.conf 2>/dev/null
 :`;
 
+/** A hundred thousand connections are listed in two seconds; more are not read. */
+const FEW_ENOUGH = '[ "$(cat /proc/sys/net/netfilter/nf_conntrack_count)" -le 100000 ] || exit 3';
+
 /** Independent of each other, for one round trip; readLooks reads what they say, in this order. */
 export const LOOK_COMMANDS: readonly (readonly string[])[] = [
-  ['conntrack', '-L', '-f', 'ipv4', '-o', 'extended'],
-  ['conntrack', '-L', '-f', 'ipv6', '-o', 'extended'],
+  shell(`${FEW_ENOUGH}; exec conntrack -L -f ipv4 -o extended`),
+  shell(`${FEW_ENOUGH}; exec conntrack -L -f ipv6 -o extended`),
   ['conntrack', '-S'],
   ['cat', '/proc/self/net/netstat'],
   ['cat', '/proc/self/net/tcp'],
@@ -77,6 +80,7 @@ export const LOOK_COMMANDS: readonly (readonly string[])[] = [
   shell(FLUSHES),
   shell(NETWORKD),
   ['date', '+%s'],
+  shell('grep -q "sysctl -n net.ipv4.conf.all.src_valid_mark" "$(command -v wg-quick)"'),
 ];
 
 /** What the outputs of LOOK_COMMANDS say. */
@@ -88,6 +92,7 @@ export function readLooks(outputs: readonly Said[]): Looks {
   const [tcp, tcp6] = [at(4), at(5)];
   const [files, probes, writable, flushes, networkd] = [at(6), at(7), outputs[8], at(9), at(10)];
   const now = Number(at(11));
+  const asksFirst = outputs[12]?.status === 0;
   return {
     ...(ipv4 !== undefined && { entries: [...readEntries(ipv4), ...readEntries(ipv6 ?? '')] }),
     ...(tcp !== undefined && { halfOpen: [...readHalfOpen(tcp), ...readHalfOpen(tcp6 ?? '')] }),
@@ -96,6 +101,7 @@ export function readLooks(outputs: readonly Said[]): Looks {
     ...(files !== undefined && { wireguardFiles: readFiles(files) }),
     ...(probes !== undefined && { probes: probes.split('\n').flatMap(readProbe) }),
     ...(writable !== undefined && { sysctlsWritable: writable.status === 0 }),
+    wgQuickAsksFirst: asksFirst,
     ...(flushes !== undefined && { flushes: lines(flushes) }),
     ...(networkd !== undefined && { networkdSays: lines(networkd) }),
     ...(now > 0 && { nowSeconds: now }),

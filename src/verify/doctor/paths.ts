@@ -332,7 +332,7 @@ export function clientAddressLost(patient: Patient, asked: readonly Asked[]): Ex
           summary: `${printAsked(each)} comes to its target from ${printAddress(source)}: the client's own address is lost`,
           evidence: [hop.decidedBy, each.meant.rule, ...seen.slice(0, 2).map(({ text }) => text)],
           why: 'The target sees this host instead of the client: logs, limits and allow lists go by the wrong address.',
-          fix: [`narrow it to what comes from inside, by the source or by the link it came in by: ${hop.decidedBy}`],
+          fix: [`# narrow it to what comes from inside, by the source or by the link it came in by: ${hop.decidedBy}`],
         },
       ];
     }),

@@ -75,6 +75,8 @@ export interface Looks {
   readonly wireguardFiles?: readonly WireGuardFile[];
   readonly probes?: readonly PathProbe[];
   readonly sysctlsWritable?: boolean;
+  /** Whether wg-quick reads src_valid_mark before it writes it; Debian's does not. */
+  readonly wgQuickAsksFirst?: boolean;
   /** Lines of files that are loaded by a reload and flush everything: `/etc/nftables.conf:3: flush ruleset`. */
   readonly flushes?: readonly string[];
   /** Lines of networkd.conf and its drop-ins that say ManageForeign…. */

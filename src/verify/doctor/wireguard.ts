@@ -88,11 +88,15 @@ export function keepaliveMissing(patient: Patient): Examined {
     const inside = facts.state.addresses
       .filter(({ link }) => link === device.link)
       .map(({ address }) => address.address);
-    const heard = sockets.find(({ address, families }) =>
-      address === undefined
-        ? inside.some(({ family }) => families.includes(family))
-        : inside.some((each) => sameAddress(each, address)),
-    );
+    const isTunnels = (socket: (typeof sockets)[number]): boolean =>
+      socket.protocol === 'udp' && facts.state.devices.some(({ listenPort }) => listenPort === socket.port);
+    const heard = sockets
+      .filter((socket) => !isTunnels(socket))
+      .find(({ address, families }) =>
+        address === undefined
+          ? inside.some(({ family }) => families.includes(family))
+          : inside.some((each) => sameAddress(each, address)),
+      );
     return [
       {
         severity: heard === undefined ? 'info' : 'warning',
@@ -140,7 +144,7 @@ export function allowedIpsOverlap(patient: Patient): Examined {
           wanted === undefined || holder === undefined
             ? [`wg set ${device.link} peer ${keyOf(peer)} allowed-ips PREFIX`]
             : [
-                `give each of them prefixes of its own in ${file?.path}; to give it back to the first now:`,
+                `# give each of them prefixes of its own in ${file?.path}; to give it back to the first now:`,
                 `wg set ${device.link} peer ${keyOf(holder)} allowed-ips ${
                   holder.allowedIps
                     .filter((each) => !lost.some((other) => samePrefix(each, other)))
@@ -155,11 +159,14 @@ export function allowedIpsOverlap(patient: Patient): Examined {
 }
 
 /** 19: wg-quick wants a setting that it may not write. */
-export function sysctlReadOnly({ facts, looks: { sysctlsWritable, wireguardFiles } }: Patient): Examined {
+export function sysctlReadOnly({
+  facts,
+  looks: { sysctlsWritable, wireguardFiles, wgQuickAsksFirst = false },
+}: Patient): Examined {
   if (sysctlsWritable === undefined || wireguardFiles === undefined)
     return { unknown: '/proc/sys cannot be looked at' };
   const path = 'net/ipv4/conf/all/src_valid_mark';
-  if (sysctlsWritable || facts.state.sysctls.get(path) === '1') return [];
+  if (sysctlsWritable || (facts.state.sysctls.get(path) === '1' && wgQuickAsksFirst)) return [];
   return wireguardFiles.flatMap(({ link, path: file, peers, tableOff }): readonly Found[] => {
     const all = peers
       .flatMap(({ allowedIps }) => allowedIps)
@@ -176,7 +183,13 @@ export function sysctlReadOnly({ facts, looks: { sysctlsWritable, wireguardFiles
         ],
         why: 'For a full tunnel wg-quick sets it to 1 unless it is. In a container /proc/sys is not its to write, and the whole tunnel is undone.',
         fix: [
-          'on the host that starts the container: docker run --sysctl net.ipv4.conf.all.src_valid_mark=1 ..., or the securityContext.sysctls of the pod',
+          '# where the container is started: docker run --sysctl net.ipv4.conf.all.src_valid_mark=1, or the securityContext.sysctls of the pod',
+          ...(wgQuickAsksFirst
+            ? []
+            : [
+                '# and let wg-quick ask before it writes, for this one always writes:',
+                `sed -i 's/&& cmd sysctl -q net.ipv4.conf.all.src_valid_mark=1/\\&\\& [[ $(sysctl -n net.ipv4.conf.all.src_valid_mark) != 1 ]] &/' "$(command -v wg-quick)"`,
+              ]),
         ],
       },
     ];

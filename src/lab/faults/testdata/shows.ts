@@ -1,14 +1,16 @@
+/** The tests of faults: each is seen, named and mended, and what is alike is not named. */
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
-import { LAB_FAULTS } from './all.ts';
-import { showFault, showNearMiss } from './show.ts';
+import type { LabFault } from '../fault.ts';
+import { showFault, showNearMiss } from '../show.ts';
 
 const options = {
-  sallyport: [process.execPath, fileURLToPath(new URL('../../../bin/sallyport', import.meta.url))],
+  sallyport: [process.execPath, fileURLToPath(new URL('../../../../bin/sallyport', import.meta.url))],
   out: () => {},
 };
 
-describe.each(LAB_FAULTS.map((fault) => [fault.code, fault] as const))('%s', (_, fault) => {
+export const testFaults = (faults: readonly LabFault[]): void =>
+  describe.each(faults.map((fault) => [fault.code, fault] as const))('%s', (_, fault) => {
   test('is seen, named by its code and by no other error, and gone after its fix', async () => {
     const { named, others, doctorMs } = await showFault(fault, options);
     expect(others).toEqual([]);

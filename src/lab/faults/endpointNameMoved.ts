@@ -1,0 +1,59 @@
+import type { Lab } from '../lab.ts';
+import { type LabFault, on, onTunnel } from './fault.ts';
+import { connectSpoke, HUB, HUB_MOVED, INSIDE, spokeNetwork, writeConfig } from './spoke.ts';
+
+const NAME = 'hub.example.net';
+
+/** What the resolver says of the name, from now on. */
+const means = (lab: Lab, address: string): Promise<unknown> =>
+  lab.run([
+    'sh',
+    '-ec',
+    `echo "127.0.0.1 localhost\n${address} ${NAME}" >/run/hosts; mountpoint -q /etc/hosts || mount -n --bind /run/hosts /etc/hosts`,
+  ]);
+
+async function dial(lab: Lab): Promise<string> {
+  await means(lab, HUB);
+  const { hub } = await connectSpoke(lab, '');
+  const config = `[Interface]\nPrivateKey = (not shown)\n[Peer]\nPublicKey = ${hub}\nAllowedIPs = ${INSIDE.hub}/32\nEndpoint = ${NAME}:51820\n`;
+  await writeConfig(lab, 'wgs', config);
+  return hub;
+}
+
+export const endpointNameMoved: LabFault = {
+  code: 'endpointNameMoved',
+  title: 'the name of an endpoint means another address, and the tunnel calls the old one',
+  topology: spokeNetwork('moved'),
+  host: 'spoke',
+  async inject(lab) {
+    const hub = await dial(lab);
+    await means(lab, HUB_MOVED);
+    await on(
+      lab,
+      'hub',
+      `nft 'table ip left { chain i { type filter hook prerouting priority -300; ip daddr ${HUB} drop; }; }'`,
+    );
+    // A session that is dead, as after 180 s of it.
+    await onTunnel(
+      lab,
+      'spoke',
+      `wg set wgs peer ${hub} remove; wg set wgs peer ${hub} allowed-ips ${INSIDE.hub}/32 endpoint ${HUB}:51820`,
+    );
+  },
+  async symptom(lab) {
+    const ping = ['ping', '-n', '-q', '-c', '1', '-W', '2', INSIDE.hub];
+    return (await lab.host('spoke').run(ping, { allowFailure: true })).status === 0
+      ? undefined
+      : `${INSIDE.hub} does not answer by the tunnel`;
+  },
+  nearMisses: [
+    { title: 'the name means what the kernel calls', make: async (lab) => void (await dial(lab)) },
+    {
+      title: 'the name means another address, and the session is alive: the hub has both',
+      async make(lab) {
+        await dial(lab);
+        await means(lab, HUB_MOVED);
+      },
+    },
+  ],
+};

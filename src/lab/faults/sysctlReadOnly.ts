@@ -1,0 +1,67 @@
+import type { Lab } from '../lab.ts';
+import { cable, type LabFault, LOOSE, network, on, plug } from './fault.ts';
+import { writeConfig } from './spoke.ts';
+
+/** Before an argument vector: /proc/sys as containers have it. */
+const READ_ONLY: readonly string[] = [
+  ...['unshare', '--mount', 'sh', '-ec'],
+  'mount -n --bind /proc/sys /proc/sys; mount -n -o remount,bind,ro /proc/sys; exec "$@"',
+  'sh',
+];
+
+/** As a container's: a full tunnel for wg-quick, and nothing of the machine's own /run/wireguard. */
+async function config(lab: Lab): Promise<void> {
+  // A copy that may be changed: the machine's own stays as it is.
+  await lab.run(['sh', '-ec', 'w=$(command -v wg-quick); cp "$w" /run/wg-quick; mount -n --bind /run/wg-quick "$w"']);
+  const key = (await lab.run(['wg', 'genkey'])).stdout.trim();
+  const peer = (await lab.run(['sh', '-c', 'wg genkey | wg pubkey'])).stdout.trim();
+  await writeConfig(
+    lab,
+    'wgq',
+    `[Interface]\nPrivateKey = ${key}\nAddress = 10.8.0.2/24\n[Peer]\nPublicKey = ${peer}\nAllowedIPs = 0.0.0.0/0\nEndpoint = 192.0.2.1:51820\n`,
+  );
+}
+
+/** What the finding says, for a file that is mounted. */
+const ASK_FIRST = `w=$(command -v wg-quick)
+sed 's/&& cmd sysctl -q net.ipv4.conf.all.src_valid_mark=1/\\&\\& [[ $(sysctl -n net.ipv4.conf.all.src_valid_mark) != 1 ]] &/' "$w" >/run/patched; cat /run/patched >"$w"`;
+
+export const sysctlReadOnly: LabFault = {
+  code: 'sysctlReadOnly',
+  title: 'wg-quick in a container may not write src_valid_mark, and takes its link away',
+  topology: network(
+    'container',
+    [
+      { name: 'box', title: 'a container', sysctls: LOOSE, routes: [{ to: 'default', via: '192.0.2.1' }] },
+      { name: 'far', title: 'beyond' },
+    ],
+    [cable(plug('box', 'eth0', '192.0.2.2/24'), plug('far', 'eth0', '192.0.2.1/24'))],
+  ),
+  host: 'box',
+  within: READ_ONLY,
+  inject: config,
+  async symptom(lab) {
+    const up = await lab.host('box').run([...READ_ONLY, 'wg-quick', 'up', 'wgq'], { allowFailure: true });
+    const there =
+      (await lab.host('box').run(['ip', '-o', 'link', 'show', 'dev', 'wgq'], { allowFailure: true })).status === 0;
+    if (there) {
+      await on(lab, 'box', 'wg-quick down wgq 2>&1 || ip link del wgq');
+      return undefined;
+    }
+    const line = up.stderr.split('\n').find((each) => /sysctl|read-only/i.test(each) && !each.startsWith('[#]'));
+    return line ?? up.stderr.trim().split('\n').at(-1);
+  },
+  // The container's own start, and the finding's command on a file that is mounted and cannot be replaced.
+  fix: ['sysctl -w net.ipv4.conf.all.src_valid_mark=1', ASK_FIRST],
+  nearMisses: [
+    {
+      title: 'read-only, the value is 1 already, and wg-quick asks first',
+      within: READ_ONLY,
+      async make(lab) {
+        await config(lab);
+        await on(lab, 'box', `sysctl -qw net.ipv4.conf.all.src_valid_mark=1\n${ASK_FIRST}`);
+      },
+    },
+    { title: 'writable', make: config },
+  ],
+};
