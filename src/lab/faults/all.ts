@@ -11,6 +11,7 @@ import { ipv6DefaultRouteLost } from './ipv6DefaultRouteLost.ts';
 import { keepaliveMissing } from './keepaliveMissing.ts';
 import { mssClampOneSided } from './mssClampOneSided.ts';
 import { mtuBlackHole } from './mtuBlackHole.ts';
+import { reloadFlushedRules } from './reloadFlushedRules.ts';
 import { replyLeavesElsewhere } from './replyLeavesElsewhere.ts';
 import { reversePathFilter } from './reversePathFilter.ts';
 import { staleUdpFlow } from './staleUdpFlow.ts';
@@ -24,6 +25,7 @@ export const LAB_FAULTS: readonly LabFault[] = [
   mtuBlackHole,
   mssClampOneSided,
   forwardPolicyDrop,
+  reloadFlushedRules,
   iptablesMixed,
   staleUdpFlow,
   conntrackFull,

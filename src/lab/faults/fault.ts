@@ -11,8 +11,8 @@ export interface LabFault {
   readonly topology: Topology;
   /** Where it is looked for. */
   readonly host: string;
-  /** Builds everything, the fault included. */
-  readonly inject: (lab: Lab) => Promise<void>;
+  /** Builds everything, the fault included; `sallyport` is how the command line is started. */
+  readonly inject: (lab: Lab, sallyport: readonly string[]) => Promise<void>;
   /** What is seen of it with real packets; undefined where nothing is. */
   readonly symptom: (lab: Lab) => Promise<string | undefined>;
   /** In place of the finding's own commands, where those are for another machine or are no commands. */
@@ -25,7 +25,7 @@ export interface LabFault {
 
 export interface NearMiss {
   readonly title: string;
-  readonly make: (lab: Lab) => Promise<void>;
+  readonly make: (lab: Lab, sallyport: readonly string[]) => Promise<void>;
   readonly within?: readonly string[];
 }
 

@@ -33,7 +33,7 @@ export async function showFault(fault: LabFault, options: ShowOptions): Promise<
   const { out } = options;
   await using lab = await startLab(fault.topology);
   out(`── ${fault.code}: ${fault.title}\n`);
-  await fault.inject(lab);
+  await fault.inject(lab, options.sallyport);
   const symptom = await fault.symptom(lab);
   if (symptom === undefined) throw new Error(`${fault.code}: nothing is seen of it`);
   out(`seen     ${symptom}\n`);
@@ -46,7 +46,9 @@ export async function showFault(fault: LabFault, options: ShowOptions): Promise<
   for (const line of named.evidence) out(`         ${line}\n`);
   for (const line of fault.fix ?? named.fix) {
     out(`fix      ${line}\n`);
-    await mend(lab, fault.host, line);
+    const [program, ...rest] = line.split(' ');
+    if (program === 'sallyport') await lab.run([...options.sallyport, ...rest], { timeoutMs: 60_000 });
+    else await mend(lab, fault.host, line);
   }
   const left = await fault.symptom(lab);
   if (left !== undefined) throw new Error(`${fault.code}: after the fix: ${left}`);
@@ -65,7 +67,7 @@ export async function showFault(fault: LabFault, options: ShowOptions): Promise<
 /** What doctor finds of errors and warnings where only something alike stands. */
 export async function showNearMiss(fault: LabFault, miss: NearMiss, options: ShowOptions): Promise<readonly Named[]> {
   await using lab = await startLab(fault.topology);
-  await miss.make(lab);
+  await miss.make(lab, options.sallyport);
   return (await askDoctor(lab, fault, options, miss.within)).filter(({ severity }) => severity !== 'info');
 }
 
