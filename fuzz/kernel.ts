@@ -85,7 +85,7 @@ export interface Kernel extends AsyncDisposable {
 }
 
 /** What the scenario cannot be made of: an illegal rule or route, said by nft or ip. */
-class BuildError extends Error {}
+export class BuildError extends Error {}
 
 interface Agent extends AsyncDisposable {
   ask(request: object): Promise<unknown>;

@@ -45,18 +45,28 @@ export interface Tracked {
 /** What tells conntrack whether a packet may begin a connection, and which of an echo's two tuples it has. */
 export type TrackedPacket = Pick<Packet, keyof Tuple | 'tcpFlags' | 'icmpType'>;
 
+export interface TrackOptions {
+  /** TCP connections may be taken up in their midst (nf_conntrack_tcp_loose). */
+  readonly takesUp?: boolean;
+}
+
 /**
  * The connection a packet belongs to, or a new one; undefined where it is INVALID, and tracked by none. A zone that is set for the original
  * direction alone leaves replies in zone 0 (nf_ct_zone_id), so a packet without one finds the reply side.
  */
-export function track(table: ConnectionTable, packet: TrackedPacket, zone: Zone): Tracked | undefined {
+export function track(
+  table: ConnectionTable,
+  packet: TrackedPacket,
+  zone: Zone,
+  { takesUp = true }: TrackOptions = {},
+): Tracked | undefined {
   const tuple = tupleOf(packet);
   const found = directionsOf(packet)
     .map((direction) => table.get(keyOf(direction, zone, tuple)))
     .find(Boolean);
   if (found === undefined) {
     const tcp: TcpTrack | undefined = follows(packet) ? { state: 'none' } : undefined;
-    if (!mayBegin(packet, tcp)) return undefined;
+    if (!mayBegin(packet, tcp) || (tcp?.state === 'established' && !takesUp)) return undefined;
     const connection: Connection = {
       ...(tcp && { tcp }),
       original: tuple,

@@ -167,7 +167,8 @@ const asksConntrack = ({ tables }: HostState, family: 'ip' | 'ip6'): boolean =>
   tables.some(
     (table) =>
       (table.family === family || table.family === 'inet') &&
-      (table.opaque.length > 0 || table.chains.some(({ rules }) => rules.some(({ statements }) => asks(statements)))),
+      (table.opaque.length > 0 ||
+        table.chains.some(({ rules }) => rules.some(({ statements }) => asks(statements, family)))),
   );
 
 /** What takes hold of conntrack when it is loaded; what is not modelled may. */
@@ -175,10 +176,14 @@ const TRACKING: ReadonlySet<unknown> = new Set([
   ...['ct', 'dnat', 'snat', 'masquerade', 'redirect', 'connectionLimit', 'flow', 'opaque'],
 ]);
 
-const asks = (part: unknown): boolean =>
-  typeof part === 'object' &&
-  part !== null &&
-  (('kind' in part && TRACKING.has(part.kind)) || Object.values(part).some(asks));
+/** A translation of one family asks for that family alone (nft_nat_init). */
+const asks = (part: unknown, family: 'ip' | 'ip6'): boolean => {
+  if (typeof part !== 'object' || part === null) return false;
+  const kind = 'kind' in part ? part.kind : undefined;
+  const isOthers =
+    (kind === 'dnat' || kind === 'snat') && 'family' in part && part.family !== undefined && part.family !== family;
+  return (TRACKING.has(kind) && !isOthers) || Object.values(part).some((each) => asks(each, family));
+};
 
 /** Links whose other end is found by the tunnel, never by a prefix. */
 export const isOverlay = (link: Link | undefined): boolean =>

@@ -27,6 +27,7 @@ import {
 import { contextOf } from './context.ts';
 import type { SimulatedHost } from './network.ts';
 import { familyOf, isIcmp, type Packet, printEnd, printPacket } from './packet.ts';
+import { takesUpTcp } from './setting.ts';
 import { type End, end, type Recorder } from './trace.ts';
 
 /** It changes as the packet goes; made anew for each host the packet comes to. */
@@ -192,8 +193,10 @@ function printTranslation(translation: Translation): string {
 function runConntrack(passage: Passage): End | undefined {
   if (!passage.host.tracks[familyOf(passage.packet)]) return undefined;
   if (passage.untracked === true || passage.tracked !== undefined) return undefined;
-  const tracked = track(passage.connections, passage.packet, passage.zone ?? NO_ZONE);
+  const { connections, packet, host, zone = NO_ZONE, record } = passage;
+  const tracked = track(connections, packet, zone, { takesUp: takesUpTcp(host) });
   if (tracked !== undefined) passage.tracked = tracked;
+  else record(host.name, 'conntrack', () => ({ detail: 'INVALID: what must come before it was not seen here' }));
   return undefined;
 }
 

@@ -84,3 +84,7 @@ export const echoesBearMark = ({ state: { sysctls } }: SimulatedHost, family: Fa
 /** Whether answers to a TCP connection bear the mark of its first packet. */
 export const answersBearMark = ({ state: { sysctls } }: SimulatedHost): boolean =>
   sysctls.get('net/ipv4/tcp_fwmark_accept') === '1';
+
+/** Whether conntrack takes up a TCP connection in its midst; so it does unless somebody said no (nf_conntrack_tcp_init_net). */
+export const takesUpTcp = ({ state: { sysctls } }: SimulatedHost): boolean =>
+  sysctls.get('net/netfilter/nf_conntrack_tcp_loose') !== '0';

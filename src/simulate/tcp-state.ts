@@ -8,7 +8,7 @@ const row = (...next: readonly [Next, Next, Next, Next, Next]): Readonly<Record<
   ...{ none: next[0], synSent: next[1], synReceived: next[2], established: next[3], synSent2: next[4] },
 });
 
-/** tcp_loose is 1, as it is by default: an ACK alone may begin. */
+/** An ACK alone may begin: where tcp_loose forbids it, who asks has to refuse it. */
 const ORIGINAL = {
   syn: row('synSent', 'synSent', 'ignored', 'ignored', 'synSent2'),
   synAck: row('invalid', 'invalid', 'synReceived', 'invalid', 'synReceived'),

@@ -19,7 +19,12 @@ export const OBSERVED_SYSCTLS: readonly string[] = [
   ]),
   ...each('net/ipv6/conf/*', ['forwarding', 'accept_ra', 'accept_redirects', 'disable_ipv6', 'proxy_ndp']),
   ...each('net/bridge', ['bridge-nf-call-iptables', 'bridge-nf-call-ip6tables']),
-  ...each('net/netfilter', ['nf_conntrack_max', 'nf_conntrack_count', 'nf_conntrack_buckets']),
+  ...each('net/netfilter', [
+    'nf_conntrack_max',
+    'nf_conntrack_count',
+    'nf_conntrack_buckets',
+    'nf_conntrack_tcp_loose',
+  ]),
 ];
 
 function each(folder: string, names: readonly string[]): readonly string[] {
