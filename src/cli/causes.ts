@@ -24,8 +24,10 @@ for f in /etc/sysctl.d/*.conf /run/sysctl.d/*.conf /usr/local/lib/sysctl.d/*.con
 done
 :`;
 
+export const SETTINGS_COMMAND = script(FIND_SETTINGS);
+
 export async function findSettings(transport: Transport, signal: AbortSignal): Promise<readonly SettingLine[]> {
-  const { stdout } = await transport.run({ argv: script(FIND_SETTINGS) }, signal);
+  const { stdout } = await transport.run({ argv: SETTINGS_COMMAND }, signal);
   return readSettings(stdout);
 }
 

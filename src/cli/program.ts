@@ -107,10 +107,13 @@ function buildProgram(running: Running): Command {
     .option('--require-proof', 'undecided is a failure too')
     .addOption(new Option('--offline', 'from declared facts alone: no host is looked at').conflicts(['live', 'probe']))
     .action(running(async (output, flags) => (await import('./commands/verify.ts')).verify(output, flags)));
-  withFiles(
+  withCommon(
     program
       .command('trace')
-      .description('the way of a packet and of its answer, and what decides at each hop; -o svg or html draws it'),
+      .description('the way of a packet and of its answer, and what decides at each hop; -o svg or html draws it')
+      .option('-f, --file <path>', 'a file, a folder, or - for stdin (repeatable)', collect)
+      .option('--set <name>', 'the set these documents are the whole of', setName, 'default')
+      .option('--bundle <[name=]file>', BUNDLE, collect),
     ['svg', 'html'],
   )
     .requiredOption(
@@ -148,6 +151,8 @@ function doctor(program: Command, running: Running): void {
       )
       .option('-f, --file <path>', 'look at the Hosts of a file, a folder, or - for stdin (repeatable)', collect)
       .option('--netns <name>', 'look at this network namespace')
+      .option('--bundle <[name=]file>', BUNDLE, collect)
+      .option('--collect', 'print a shell script that writes the bundle of a host on which nothing can be installed')
       .option('--host <ssh://…>', 'look at another machine (not yet supported)')
       .option('--fix <code>', 'carry the fix of one finding out (not yet supported)'),
   ).action(running(async (output, flags) => (await import('./commands/doctor.ts')).doctor(output, flags)));
@@ -200,6 +205,8 @@ function lab(program: Command, running: Running): void {
       running(async () => (await import('./commands/lab.ts')).execInLab(story, command))({}),
     );
 }
+
+const BUNDLE = 'a host as the script of "doctor --collect" found it (repeatable)';
 
 /** The flags of every command that reads documents. */
 const withFiles = (command: Command, drawings: readonly DrawingFormat[] = []): Command =>

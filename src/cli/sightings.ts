@@ -12,6 +12,8 @@ import { readAllSockets, SOCKET_COMMANDS } from './sockets.ts';
 export interface Sighting {
   /** Absent where they could not be read. */
   readonly sockets?: readonly Socket[];
+  /** As Transport has it. */
+  readonly kernel?: string;
   readonly namespaces: ReturnType<typeof readNamespaceNames>;
   readonly neighbours: ReturnType<typeof readNeighbours>;
 }
@@ -34,10 +36,16 @@ export async function sightAll(
   return new Map((await Promise.all(found)).flat());
 }
 
+/** What is asked of every host. */
+export const SIGHT_COMMANDS: readonly (readonly string[])[] = [
+  NAMESPACES_COMMAND,
+  NEIGHBOURS_COMMAND,
+  ...SOCKET_COMMANDS,
+];
+
 async function sight(transport: Transport, signal: AbortSignal): Promise<Sighting> {
-  const argvs = [NAMESPACES_COMMAND, NEIGHBOURS_COMMAND, ...SOCKET_COMMANDS];
   const outputs = await transport.runAll(
-    argvs.map((argv) => ({ argv })),
+    SIGHT_COMMANDS.map((argv) => ({ argv })),
     signal,
   );
   const text = (output: Output | undefined): string => (output?.status === 0 ? output.stdout : '');
@@ -45,6 +53,7 @@ async function sight(transport: Transport, signal: AbortSignal): Promise<Sightin
   const sockets = readAllSockets(tables);
   return {
     ...(sockets !== undefined && { sockets }),
+    ...(transport.kernel !== undefined && { kernel: transport.kernel }),
     namespaces: readNamespaceNames(text(namespaces)),
     neighbours: readNeighbours(text(neighbours)),
   };
@@ -55,8 +64,14 @@ export function sightingsOf(seen: ReadonlyMap<string, Sighting>, facts: Readonly
   const wired = [...facts].flatMap(([name, { state, namespace }]) => {
     const sighting = seen.get(name);
     if (sighting === undefined) return [];
-    const { namespaces, neighbours } = sighting;
-    return [{ name, links: state.links, namespaces, neighbours, ...(namespace !== undefined && { namespace }) }];
+    const { namespaces, neighbours, kernel } = sighting;
+    return [
+      {
+        ...{ name, links: state.links, namespaces, neighbours },
+        ...(namespace !== undefined && { namespace }),
+        ...(kernel !== undefined && { kernel }),
+      },
+    ];
   });
   return {
     wires: wireHosts(wired),

@@ -8,6 +8,8 @@ export interface FramedHost {
   readonly links: readonly Link[];
   /** The name of its network namespace. */
   readonly namespace?: string;
+  /** Which run of which kernel, where that is known: numbers of links and names of namespaces count among hosts of one. */
+  readonly kernel?: string;
   /** Names of other namespaces by the number that this one gives them (`ip netns list-id`). */
   readonly namespaces: ReadonlyMap<number, string>;
 }
@@ -63,7 +65,7 @@ function lowerOf(
       ? host
       : namespace === undefined
         ? undefined
-        : hosts.find((each) => each.namespace === namespace);
+        : hosts.find((each) => each.namespace === namespace && each.kernel === host.kernel);
   const link = there?.links.find(({ index }) => index === peerIndex);
   return there === undefined || link === undefined ? undefined : { host: there.name, link: link.name };
 }
@@ -81,6 +83,7 @@ function vethPeers(hosts: readonly FramedHost[]): ReadonlyMap<string, TunnelPlug
     const fitting = all.filter(
       (other) =>
         other !== one &&
+        one.host.kernel === other.host.kernel &&
         one.link.peerIndex === other.link.index &&
         other.link.peerIndex === one.link.index &&
         one.link.index !== undefined &&

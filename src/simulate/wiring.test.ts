@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { EMPTY_STATE } from '../host/index.ts';
 import { type Address, parseAddress, parseInterfaceAddress } from '../net/index.ts';
 import type { Link } from '../routing/index.ts';
+import { cablingOf } from './flood.ts';
 import { buildNetwork } from './network.ts';
 import { type WiredHost, wiredTo, wireHosts } from './wiring.ts';
 
@@ -27,6 +28,7 @@ type Sketch = Readonly<
 >;
 
 interface Machine {
+  readonly kernel?: string;
   readonly links: Sketch;
   readonly names?: Readonly<Record<number, string>>;
   readonly neighbours?: readonly (readonly [link: string, address: string, mac: string])[];
@@ -34,8 +36,9 @@ interface Machine {
 
 function network(machines: Readonly<Record<string, Machine>>) {
   const wired = Object.entries(machines).map(
-    ([name, { links, names = {}, neighbours = [] }]): WiredHost => ({
+    ([name, { links, names = {}, neighbours = [], kernel }]): WiredHost => ({
       ...{ name, namespace: name },
+      ...(kernel !== undefined && { kernel }),
       links: Object.entries(links).map(
         ([link, { veth, on, filters, master, mac }]): Link => ({
           ...{
@@ -98,6 +101,44 @@ describe('a veth', () => {
     } as const;
     expect(to(two, 'a', 'e', '10.0.0.2')).toBe('b g');
     expect(to(two, 'a', 'f', '10.0.0.2')).toBe('not known');
+  });
+  test('leads to no namespace of another kernel, whatever its numbers and names are', () => {
+    const at = (kernel: string) =>
+      ({
+        a: { links: { e: { veth: [3, 5, 0] } }, names: { 0: 'b' }, kernel: 'one' },
+        b: { links: { g: { veth: [5, 3, 0], ip: '10.0.0.2/24' } }, kernel },
+      }) as const;
+    expect(to(at('one'), 'a', 'e', '10.0.0.2')).toBe('b g');
+    expect(to(at('another'), 'a', 'e', '10.0.0.2')).toBe('not known');
+  });
+  test('a VLAN stands on no device of another kernel', () => {
+    const at = (kernel: string) =>
+      cablingOf([
+        {
+          name: 'a',
+          kernel: 'one',
+          namespaces: new Map([[0, 'b']]),
+          links: [
+            {
+              name: 'v',
+              kind: 'vlan',
+              mtu: 1500,
+              up: true,
+              vlan: { id: 5, protocol: '802.1Q' },
+              peerIndex: 3,
+              peerNamespace: 0,
+            },
+          ],
+        },
+        {
+          name: 'b',
+          kernel,
+          namespace: 'b',
+          namespaces: new Map(),
+          links: [{ name: 'd', kind: 'ether', mtu: 1500, up: true, index: 3 }],
+        },
+      ]).lower.size;
+    expect([at('one'), at('another')]).toEqual([1, 0]);
   });
   test('without names, with two that fit: an address at both is not decided', () => {
     const machines = {

@@ -1,3 +1,6 @@
+export type { Bundle } from './bundle.ts';
+export { BUNDLED_STATE, BundleError, bundleTransport, readBundle } from './bundle.ts';
+export { collectScript } from './collect.ts';
 export type { LocalOptions } from './local.ts';
 export { localTransport, NAMESPACE_STATES } from './local.ts';
 export type { NamespaceOptions } from './namespace.ts';

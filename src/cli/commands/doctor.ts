@@ -10,6 +10,7 @@ import {
   liveNetwork,
   readLooks,
 } from '../../verify/index.ts';
+import { type Bundled, collector, hostName, openBundles } from '../bundles.ts';
 import { findSettings, type SettingLine } from '../causes.ts';
 import { printDiagnosis } from '../doctor-text.ts';
 import { CommandFailure, DONE, FAILED, UsageError } from '../exit.ts';
@@ -24,6 +25,8 @@ export interface DoctorFlags {
   readonly file?: readonly string[];
   readonly host?: string;
   readonly netns?: string;
+  readonly bundle?: readonly string[];
+  readonly collect?: boolean;
   readonly fix?: string;
   readonly output?: Format;
 }
@@ -31,16 +34,20 @@ export interface DoctorFlags {
 /** Looks for every fault it knows on each host, and changes nothing; 1 where it finds one that harms. */
 export async function doctor(output: Output, flags: DoctorFlags): Promise<number> {
   refuseLater(flags);
-  const set = await hostsOf(flags);
+  if (flags.collect === true) {
+    await output.write(collector());
+    return DONE;
+  }
+  const { set, managed } = await openHosts(flags);
   using interrupt = listenForInterrupt(false);
-  const diagnosis = await examine(output, set, manageAll(set), interrupt.signal);
+  const diagnosis = await examine(output, set, managed, interrupt.signal);
   const hosts = [...set.hosts.keys()];
   await output.result(diagnosis, () => printDiagnosis(diagnosis, hosts, output.color));
   const isHarmed = diagnosis.findings.some(({ severity }) => severity === 'error');
   return isHarmed || diagnosis.unreachable.length > 0 ? FAILED : DONE;
 }
 
-function refuseLater({ file, host, netns, fix }: DoctorFlags): void {
+function refuseLater({ file, host, netns, bundle, collect, fix }: DoctorFlags): void {
   if (host !== undefined)
     throw new UsageError(`not yet supported: --host ${host}; look at this machine, or by --netns`);
   if (fix !== undefined && !isCode(fix))
@@ -52,6 +59,10 @@ function refuseLater({ file, host, netns, fix }: DoctorFlags): void {
     );
   if (file !== undefined && netns !== undefined)
     throw new UsageError('--netns and -f: the hosts of -f are looked at; give one of them');
+  if (bundle !== undefined && netns !== undefined)
+    throw new UsageError('--netns and --bundle: a bundle is of another look; give one of them');
+  if (collect === true && (bundle ?? file ?? netns) !== undefined)
+    throw new UsageError('--collect prints a script to run on the host itself: it takes no other host');
 }
 
 export interface ManyHosts extends Diagnosis {
@@ -59,16 +70,18 @@ export interface ManyHosts extends Diagnosis {
   readonly unreachable: readonly { readonly host: string; readonly why: string }[];
 }
 
+async function openHosts(flags: DoctorFlags): Promise<Bundled> {
+  if (flags.bundle !== undefined) return await openBundles(flags.bundle, flags.file);
+  const set = await hostsOf(flags);
+  return { set, managed: manageAll(set) };
+}
+
 /** The hosts of the documents, or one that stands for this machine or a namespace of it. */
 async function hostsOf({ file, netns }: DoctorFlags): Promise<ResourceSet> {
   if (file !== undefined) return await loadSet(file);
   if (netns !== undefined && !/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(netns))
     throw new UsageError(`--netns "${netns}" is no name of a network namespace`);
-  const name =
-    (netns ?? 'local')
-      .toLowerCase()
-      .replaceAll(/[^a-z0-9-]/g, '-')
-      .replaceAll(/^-+|-+$/g, '') || 'host';
+  const name = hostName(netns ?? 'local');
   const access = netns === undefined ? '{ local: {} }' : `{ netns: { name: ${JSON.stringify(netns)} } }`;
   const text = `apiVersion: sallyport.dev/v1alpha1\nkind: Host\nmetadata: { name: ${JSON.stringify(name)} }\nspec: { access: ${access} }\n`;
   const { set, problems } = loadResources([{ name: '--netns', text }]);

@@ -3,8 +3,9 @@ import type { ResourceSet } from '../../resources/index.ts';
 import { type Network, reportTrace, simulate, simulateAll, startDraws } from '../../simulate/index.ts';
 import { futureNetwork, liveNetwork, type Sightings } from '../../verify/index.ts';
 import { aimOfSet } from '../aims.ts';
+import { type Bundled, openBundles } from '../bundles.ts';
 import type { DrawingFormat } from '../drawing/index.ts';
-import { DONE, FAILED, InputProblems } from '../exit.ts';
+import { DONE, FAILED, InputProblems, UsageError } from '../exit.ts';
 import { manageAll } from '../hosts.ts';
 import { listenForInterrupt } from '../interrupt.ts';
 import { loadSet } from '../load.ts';
@@ -15,7 +16,8 @@ import { placeQuestion, type QuestionFlags, readQuestion } from '../trace-questi
 import { printTraces } from '../trace-text.ts';
 
 export interface TraceFlags extends QuestionFlags {
-  readonly file: readonly string[];
+  readonly file?: readonly string[];
+  readonly bundle?: readonly string[];
   readonly set: string;
   readonly live?: boolean;
   readonly output?: Format | DrawingFormat;
@@ -23,21 +25,21 @@ export interface TraceFlags extends QuestionFlags {
 
 /** Tells the way of a packet and of its answer, hop by hop; 0 where every way of it works. */
 export async function trace(output: Output, flags: TraceFlags): Promise<number> {
-  const set = await loadSet(flags.file);
+  const { set, managed } = await openHosts(flags);
+  // Of hosts without documents there is nothing but what stands.
+  const live = flags.live === true || flags.file === undefined;
   const question = readQuestion(flags, [...set.hosts.keys()]);
   using interrupt = listenForInterrupt(false);
-  const managed = manageAll(set);
   const [survey, seen] = await Promise.all([
     surveyManaged(set, managed, interrupt.signal, output),
     sightAll(managed, interrupt.signal),
   ]);
   const known = sightingsOf(seen, survey.facts);
   for (const [host, reason] of survey.unreachable)
-    output.say(`${host}: ${reason}${flags.live === true ? '' : ' (taken as declared)'}`);
-  const network =
-    flags.live === true
-      ? liveNetwork(set, survey.facts, survey.unreachable, known)
-      : declaredOf(set, flags.set, survey.facts, known);
+    output.say(`${host}: ${reason}${live ? '' : ' (taken as declared)'}`);
+  const network = live
+    ? liveNetwork(set, survey.facts, survey.unreachable, known)
+    : declaredOf(set, flags.set, survey.facts, known);
   const flow = placeQuestion(network, question);
   const { traces: all, complete } = simulateAll(network, flow);
   const told = all.map(({ ways }) => simulate(network, flow, { hops: true, draws: startDraws(ways) }));
@@ -55,6 +57,13 @@ export async function trace(output: Output, flags: TraceFlags): Promise<number> 
       }),
     );
   return complete && traces.every(({ works }) => works === true) ? DONE : FAILED;
+}
+
+async function openHosts({ file, bundle }: TraceFlags): Promise<Bundled> {
+  if (bundle !== undefined) return await openBundles(bundle, file);
+  if (file === undefined) throw new UsageError('of which hosts? Give -f PATH, or --bundle FILE');
+  const set = await loadSet(file);
+  return { set, managed: manageAll(set) };
 }
 
 /** What the documents would make of the hosts, as `plan` proves it. */

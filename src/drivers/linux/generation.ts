@@ -2,7 +2,7 @@
  * Whether anybody changed the packet rules since the last look, without listing them: fifty thousand elements take nft a second. The
  * kernel counts the transactions that changed something in a network namespace (NFT_MSG_GETGEN, nf_tables_api.c), whoever made them.
  */
-import { script, type Transport } from '../../transport/index.ts';
+import { script } from '../../transport/index.ts';
 
 /** A ruleset as it was listed. */
 export interface Listing {
@@ -47,8 +47,8 @@ printf '%s\\n' "$g"
 nft -j list ruleset || exit
 [ -z "$i" ] || printf '%s %s\\n' "$i" "$(count)"`;
 
-/** Lists the ruleset, where it is not of the generation `known` any more. */
-export const listCommand = ({ namespace }: Transport, known = ''): readonly string[] =>
+/** Lists the ruleset of a host in that network namespace of `ip netns` (absent: our own), where it is not of the generation `known` any more. */
+export const listCommand = (namespace: string | undefined, known = ''): readonly string[] =>
   script(LIST, known, namespace === undefined ? '' : `/run/netns/${namespace}`);
 
 /** The answer to listCommand; undefined: it is of the known generation. */

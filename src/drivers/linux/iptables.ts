@@ -15,6 +15,13 @@ const FAMILIES = [4, 6] as const;
 const BACKENDS = ['nft', 'legacy'] as const;
 type Listing = `${4 | 6} ${(typeof BACKENDS)[number]}`;
 
+const saveCommand = (listing: Listing): readonly string[] => script(LIST_IPTABLES, ...listing.split(' '));
+
+/** All that withIptables may ask. */
+export const IPTABLES_COMMANDS: readonly (readonly string[])[] = FAMILIES.flatMap((family) =>
+  BACKENDS.map((backend) => saveCommand(`${family} ${backend}`)),
+);
+
 export interface SeenTables {
   readonly tables: readonly Table[];
   /** What could not be read, and why: a sentence each. */
@@ -37,8 +44,9 @@ export async function withIptables(
     ...(legacy[family].trim() === '' ? [] : [`${family} legacy` as const]),
   ]);
   if (wanted.length === 0) return { tables, notes: [] };
-  const command = script(LIST_IPTABLES, ...wanted.flatMap((listing) => listing.split(' ')));
-  const listings = takeApart(need(await ask(transport, [command], signal), command).stdout);
+  const commands = wanted.map(saveCommand);
+  const answers = await ask(transport, commands, signal);
+  const listings = takeApart(commands.map((command) => need(answers, command).stdout).join(''));
   return mergeTables(tables, wanted, listings);
 }
 

@@ -24,18 +24,18 @@ import {
 } from '../../routing/index.ts';
 import { script, type Transport, TransportError } from '../../transport/index.ts';
 import { readDump, type WireGuardDevice } from '../../wireguard/index.ts';
-import { ask, need } from './ask.ts';
+import { ask, failure, need } from './ask.ts';
 import { daemonsCommand, readDaemons } from './daemons.ts';
 import { CONNTRACK_COMMAND, flowsProblem } from './flows.ts';
 import { listCommand } from './generation.ts';
-import { LEGACY_TABLES, withIptables } from './iptables.ts';
+import { IPTABLES_COMMANDS, LEGACY_TABLES, withIptables } from './iptables.ts';
 import { keyFolder, readKeys } from './keys.ts';
 import { namesCommand, readNames } from './names.ts';
 import { OWNERS_COMMAND, readOwners } from './owners.ts';
 import type { Readings } from './readings.ts';
 import { DUMP_WIREGUARD, PROBE_INSIDE, PROBE_LINKS, READ_IF_THERE, READ_KEYS } from './scripts.ts';
 import { OBSERVED_SYSCTLS } from './sysctls.ts';
-import { readTables } from './tables.ts';
+import { readTables, TABLES_COMMAND } from './tables.ts';
 import { readVersions, VERSION_COMMANDS } from './versions.ts';
 
 /** What links the host can make. */
@@ -61,43 +61,12 @@ export async function observe(
 ): Promise<HostFacts> {
   const { host } = transport;
   const stateFolder = await transport.stateFolder(signal);
-  const record = script(READ_IF_THERE, `${stateFolder}/record.json`);
-  const named = namesCommand(stateFolder);
-  const keys = script(READ_KEYS, keyFolder(stateFolder));
-  const daemons = daemonsCommand(stateFolder);
-  const ruleset = listCommand(transport, readings.standing()?.generation);
-  const argvs = [
-    ruleset,
-    LINKS_COMMAND,
-    ADDRESSES_COMMAND,
-    ROUTES[4],
-    ROUTES[6],
-    RULES[4],
-    RULES[6],
-    LEARNT[4],
-    LEARNT[6],
-    DEVICES,
-    SYSCTLS,
-    CONNTRACK_COMMAND,
-    LEGACY_TABLES[4],
-    LEGACY_TABLES[6],
-    MEMORY,
-    named,
-    OWNERS_COMMAND,
-  ];
-  const probes = support === undefined ? [PROBE] : [];
-  const answers = await ask(
-    transport,
-    [
-      ...Object.values(VERSION_COMMANDS),
-      ...argvs,
-      record,
-      keys,
-      ...probes,
-      ...(daemons === undefined ? [] : [daemons]),
-    ],
-    signal,
+  const { record, named, keys, daemons, ruleset, all } = looksAt(
+    stateFolder,
+    transport.namespace,
+    readings.standing()?.generation,
   );
+  const answers = await ask(transport, [...all, ...(support === undefined ? [PROBE] : [])], signal);
   const stdout = (argv: readonly string[]): string => need(answers, argv).stdout;
   const versions = readVersions(answers);
   const listed = await readTables(transport, answers(ruleset), answers(LINKS_COMMAND).stdout, readings, signal);
@@ -106,7 +75,9 @@ export async function observe(
   const owners = readOwners(answers(OWNERS_COMMAND).stdout, read, transport.namespace);
   const tables = tagOwned(read, owners);
   return reading(host, () => {
-    const sysctls = readSysctls(answers(SYSCTLS).stdout); // its status tells of what is missing: that is not there
+    // Its status tells of what is missing: that is not there. Something always is, unless grep is one that cannot be asked so.
+    if (answers(SYSCTLS).stdout === '') throw failure(host, SYSCTLS, answers(SYSCTLS));
+    const sysctls = readSysctls(answers(SYSCTLS).stdout);
     // A kernel without IPv6 refuses to list its routes and rules, and has none.
     const families = [...sysctls.keys()].some((path) => path.startsWith('net/ipv6/'))
       ? ([4, 6] as const)
@@ -145,6 +116,49 @@ export async function observe(
     };
   });
 }
+
+/** What one look at a host asks at once; `all` holds the others too. */
+function looksAt(stateFolder: string, namespace: string | undefined, generation?: string) {
+  const record = script(READ_IF_THERE, `${stateFolder}/record.json`);
+  const named = namesCommand(stateFolder);
+  const keys = script(READ_KEYS, keyFolder(stateFolder));
+  const daemons = daemonsCommand(stateFolder);
+  const ruleset = listCommand(namespace, generation);
+  const all: readonly (readonly string[])[] = [
+    ...Object.values(VERSION_COMMANDS),
+    ruleset,
+    LINKS_COMMAND,
+    ADDRESSES_COMMAND,
+    ROUTES[4],
+    ROUTES[6],
+    RULES[4],
+    RULES[6],
+    LEARNT[4],
+    LEARNT[6],
+    DEVICES,
+    SYSCTLS,
+    CONNTRACK_COMMAND,
+    LEGACY_TABLES[4],
+    LEGACY_TABLES[6],
+    MEMORY,
+    named,
+    OWNERS_COMMAND,
+    record,
+    keys,
+    ...(daemons === undefined ? [] : [daemons]),
+  ];
+  return { record, named, keys, daemons, ruleset, all };
+}
+
+/**
+ * What `observe` may ask of a host whose kernel support nobody needs, for those who carry the answers away: the look itself, and what it may
+ * ask for besides; tables one by one are left to COLLECT_TABLES.
+ */
+export const observedCommands = (stateFolder: string): readonly (readonly string[])[] => [
+  ...looksAt(stateFolder, undefined).all,
+  TABLES_COMMAND,
+  ...IPTABLES_COMMANDS,
+];
 
 /** `MemAvailable:   12345 kB`. */
 function readMemory(text: string): Pick<HostFacts, 'memoryAvailableBytes'> {

@@ -39,20 +39,15 @@ saver "$1" "$2" || { echo "there is no iptables-restore for IPv$1 ($2)" >&2; exi
 exec "\${c%-save}-restore" --noflush --wait=10`;
 
 /**
- * FAMILY BACKEND, and again: what iptables' saver of each lists, after a line `= FAMILY BACKEND STATUS`; 127 where there is none. Then,
+ * FAMILY BACKEND: what that saver of iptables lists, after a line `= FAMILY BACKEND STATUS`; 127 where there is none. Then,
  * where a rule asks a set, `= ipset STATUS` and all sets. Their own comments (the date) are left out, so that the same rules give the
  * same text; what they warn of a table stays.
  */
 export const LIST_IPTABLES = `${SAVER}
-asked=
-while [ "$#" -gt 1 ]; do
-  if saver "$1" "$2"; then t=$("$c" 2>/dev/null); s=$?; else t=; s=127; fi
-  printf '= %s %s %s\\n' "$1" "$2" "$s"
-  printf '%s\\n' "$t" | grep -v '^# \\(Generated\\|Completed\\|Warning\\)'
-  case $t in *--match-set*) asked=yes ;; esac
-  shift 2
-done
-[ -n "$asked" ] || exit 0
+if saver "$1" "$2"; then t=$("$c" 2>/dev/null); s=$?; else t=; s=127; fi
+printf '= %s %s %s\\n' "$1" "$2" "$s"
+printf '%s\\n' "$t" | grep -v '^# \\(Generated\\|Completed\\|Warning\\)'
+case $t in *--match-set*) ;; *) exit 0 ;; esac
 t=$(ipset save 2>/dev/null)
 printf '= ipset %s\\n%s\\n' "$?" "$t"`;
 

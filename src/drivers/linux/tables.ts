@@ -5,7 +5,13 @@ import { listCommand, readListing } from './generation.ts';
 import type { Readings } from './readings.ts';
 
 const RULESET_COMMAND: readonly string[] = ['nft', '-j', 'list', 'ruleset'];
-const TABLES_COMMAND: readonly string[] = ['nft', '-j', 'list', 'tables'];
+export const TABLES_COMMAND: readonly string[] = ['nft', '-j', 'list', 'tables'];
+
+/** Shell text in which `more COMMAND...` collects a command: tables one by one, as readTables asks where nft cannot list all at once. */
+export const COLLECT_TABLES = `
+if ! nft -j list ruleset >/dev/null 2>&1 && nft list tables >"$d/tables" 2>/dev/null; then
+  while read -r _ family table; do more nft -j list table "$family" "$table"; done <"$d/tables"
+fi`;
 
 /**
  * The tables in `ruleset`, the answer to listCommand. `links` is the text of the links: rules name interfaces as they are called now,
@@ -25,7 +31,7 @@ export async function readTables(
     if (listing === undefined) {
       const standing = readings.standing();
       if (standing?.links === links) return standing.tables;
-      const command = listCommand(transport);
+      const command = listCommand(transport.namespace);
       return readTables(transport, (await ask(transport, [command], signal))(command), links, readings, signal);
     }
     try {
