@@ -139,10 +139,14 @@ describe('three hosts, one with the rules of Docker', () => {
     }
   });
 
-  test('doctor looks into them', async () => {
-    const { stdout, stderr } = await sallyport(['doctor', ...ALL(), '-o', 'json']);
-    expect(stderr).toBe('');
-    expect(JSON.parse(stdout)).toMatchObject({ unreachable: [], findings: expect.any(Array) });
+  test('doctor finds in them what it finds live', async () => {
+    const [live, collected] = await Promise.all([
+      sallyport(['doctor', '-f', '-', '-o', 'json'], HOSTS),
+      sallyport(['doctor', ...ALL(), '-o', 'json']),
+    ]);
+    expect(collected.stderr).toBe('');
+    expect(JSON.parse(collected.stdout)).toMatchObject({ unreachable: [], findings: expect.any(Array) });
+    expect(collected).toEqual(live);
   });
 
   test('everything that is asked is in the script, and what is not there is not known', async () => {
@@ -225,3 +229,21 @@ printf '[Interface]\\nPrivateKey = %s\\n[Peer]\\nPublicKey = PEER=\\nPresharedKe
     expect(stdout).toContain('PEER=\t(hidden)\t192.0.2.1:51820');
     for (const key of Object.values(KEYS)) expect(stdout).not.toContain(key.slice(0, 12));
   });
+
+test('where nft cannot list all tables at once, each is collected by itself', async () => {
+  await using kernel = await startNamespace();
+  await kernel.run(['nft', 'add table ip a; add table inet b; add chain inet b c']);
+  const nft =
+    '#!/bin/sh\ncase "$*" in "-j list ruleset") echo cannot >&2; exit 1 ;; esac\nPATH=/usr/sbin:/sbin exec nft "$@"\n';
+  await kernel.run(['sh', '-c', 'mkdir /run/bin && cat >/run/bin/nft && chmod 755 /run/bin/nft'], { stdin: nft });
+  const { stdout } = await kernel.run(['env', 'PATH=/run/bin:/usr/sbin:/usr/bin:/sbin:/bin', 'dash', '-s'], {
+    stdin: collector(),
+  });
+  const transport = bundleTransport('b', readBundle('b', Buffer.from(stdout)));
+  const support = Promise.resolve({ wireguard: 'unknown', vxlan: 'unknown', flowtables: 'unknown' } as const);
+  const { state } = await linuxDriver(transport, { support }).observe(new AbortController().signal);
+  expect(state.tables.map(({ family, name, chains }) => [family, name, chains.length])).toEqual([
+    ['ip', 'a', 0],
+    ['inet', 'b', 1],
+  ]);
+});
