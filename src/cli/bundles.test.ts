@@ -116,7 +116,7 @@ describe('three hosts, one with the rules of Docker', () => {
     const cut = join(folder, 'cut.bundle');
     await writeFile(cut, 'sallyport-bundle 1 0.1.0\nhost x\n');
     const ask = ['--from', '10.1.0.2', '--to', '10.1.0.1:8080/tcp'];
-    for (const [args, words] of [
+    const cases = [
       [
         ['trace', '--bundle', cut, ...ask],
         `sallyport: ${cut}:3: the bundle is cut off here: collect it again, or copy the whole file\n`,
@@ -132,10 +132,11 @@ describe('three hosts, one with the rules of Docker', () => {
       [['trace', ...ask], 'of which hosts? Give -f PATH, or --bundle FILE\n'],
       [['trace', '--bundle', join(folder, 'none'), ...ask], 'ENOENT'],
       [['doctor', '--collect', '--netns', 'gw'], '--collect prints a script to run on the host itself'],
-    ] as const) {
-      const { status, stdout, stderr } = await sallyport(args);
+    ] as const;
+    const runs = await Promise.all(cases.map(([args]) => sallyport(args)));
+    for (const [index, { status, stdout, stderr }] of runs.entries()) {
       expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
-      expect(stderr).toContain(words);
+      expect(stderr).toContain(cases[index]?.[1]);
     }
   });
 
