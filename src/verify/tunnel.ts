@@ -221,7 +221,7 @@ function undeclared(
 }
 
 /** What a stranger would like to reach; the first that nobody forwards. */
-const LIKELY = [22, 80, 443, 6443, 10_250, 3306, 5432, 1, 2, 3, 4, 5, 6, 7];
+export const LIKELY = [22, 80, 443, 6443, 10_250, 3306, 5432, 1, 2, 3, 4, 5, 6, 7];
 
 /** Holds where the request ends before it is delivered to a host that counts, or leaves the known network by one. */
 function shutFinding(ground: Ground, flow: Flow, counts: (host: string) => boolean): Finding {

@@ -4,8 +4,9 @@ import { type HostFacts, ownState } from '../host/index.ts';
 import type { ResourceSet } from '../resources/index.ts';
 import type { Network } from '../simulate/index.ts';
 import { forwardPromises } from './forward.ts';
-import { futureNetwork } from './future.ts';
+import { futureNetwork, liveNetwork } from './future.ts';
 import { hostPromises } from './host.ts';
+import { keptPromises } from './kept.ts';
 import { chooseOutsiders } from './outsider.ts';
 import type { Ground, Promised } from './promise.ts';
 import { stoppedPackets, tunnelPromises } from './tunnel.ts';
@@ -26,13 +27,16 @@ export interface Planned {
  * server listens where a forward aims, is assumed. Empty where the set does not compile.
  */
 export function verifyPlan(planned: Planned): readonly Promised[] {
-  const { set, compiled } = planned;
+  const { set, compiled, facts, network } = planned;
   if (compiled.problems.length > 0) return [];
   const ground = groundOf(planned);
+  // On a network as it stands nothing is to come.
+  const now = network === undefined ? liveNetwork(set, facts, new Map(), { sockets: new Map() }) : undefined;
   return [
     ...forwardPromises(ground, set, compiled),
     ...tunnelPromises(ground, set, compiled),
     ...hostPromises(ground, compiled),
+    ...(now === undefined ? [] : keptPromises(ground, now, compiled)),
   ];
 }
 

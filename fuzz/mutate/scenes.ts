@@ -1,0 +1,40 @@
+/** Sets whose rendered state is broken. */
+
+import type { Planned } from '../../src/verify/index.ts';
+import { planned } from '../../src/verify/testdata/plan.ts';
+import { edge, forwardText, hostText, node, SLIM_EDGE, tunnelText, WEB } from '../../src/verify/testdata/sketch.ts';
+
+const VXLAN = tunnelText(
+  'edge-node',
+  'VXLAN',
+  '{ host: edge, addresses: [10.90.0.1/30, "fd90::1/64"], endpoint: "172.31.0.1:4789" }',
+  '{ host: node, addresses: [10.90.0.2/30, "fd90::2/64"], endpoint: "172.31.0.2:4789" }',
+);
+const beside = (host: typeof edge, address: string, own: readonly string[]) =>
+  host({ interfaces: { eth0: own, eth1: [address] } });
+const EDGE = ['198.51.100.10/24', '2001:db8:e::10/64'];
+const NODE = ['192.168.1.20/24', '2001:db8:1::20/64'];
+
+const web = (more: string, target = '{ host: node, via: edge-node }'): string =>
+  forwardText(
+    'web',
+    'edge',
+    ['protocol: TCP, port: 80, targetPort: 8080', 'protocol: UDP, port: 30000-30100'],
+    target,
+    more,
+  );
+
+const slim = (forward: string): Planned => planned(SLIM_EDGE + forward, { edge: edge(), node: node() });
+
+export const SCENES: Readonly<Record<string, () => Planned>> = {
+  plain: () => slim(WEB),
+  allow: () => slim(web('  allow: ["203.0.113.0/24", "2001:db8:ffff::/48"]\n')),
+  masquerade: () => slim(web('  clientAddress: Masquerade\n')),
+  noHairpin: () => slim(web('  hairpin: false\n')),
+  pod: () => slim(web('', '{ host: node, via: edge-node, address: 10.42.0.10 }')),
+  vxlan: () =>
+    planned(hostText('edge') + hostText('node') + VXLAN + WEB, {
+      edge: beside(edge, '172.31.0.1/24', EDGE),
+      node: beside(node, '172.31.0.2/24', NODE),
+    }),
+};

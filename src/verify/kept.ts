@@ -1,0 +1,76 @@
+/** What worked before the plan works after it, as far as packets of the hosts themselves tell: nobody is locked out, and nobody's way out is bent. */
+import type { Compiled, CompiledHost } from '../compile/index.ts';
+import { isOwnLink } from '../host/index.ts';
+import { type Address, addAddress, containsPort, type Family, printAddress } from '../net/index.ts';
+import { type Flow, type Network, printFlow, simulate, type Trace } from '../simulate/index.ts';
+import { clientOn, neighbourOn } from './outsider.ts';
+import { concluded, type Finding, fulfilled, type Ground, type Promised } from './promise.ts';
+import { LIKELY } from './tunnel.ts';
+
+/** One promise a host; `now` is the network as it stands. Of what did not work before nothing is said. */
+export const keptPromises = (ground: Ground, now: Network, compiled: Compiled): readonly Promised[] =>
+  [...compiled.hosts.values()].flatMap((host) => {
+    const findings = [
+      ...flowsTo(now, ground, host).flatMap((flow) => stillWorks(now, ground, flow)),
+      ...([4, 6] as const).flatMap((family) => stillLeaves(now, ground, host.name, family)),
+    ];
+    if (findings.length === 0) return [];
+    return [
+      concluded(ground, `Host/${host.name}`, 'what reached it before reaches it still, and it the Internet', findings),
+    ];
+  });
+
+/**
+ * To a port of each of its addresses that nobody forwards, from strangers or neighbours on its link. Not from the other ends of its
+ * tunnels: of what they may still ask the tunnels' own promises speak.
+ */
+function flowsTo(now: Network, { outsiders }: Ground, { name, share }: CompiledHost): readonly Flow[] {
+  const host = now.hosts.get(name);
+  const port = LIKELY.find((each) => !share.forwards.some(({ ports }) => containsPort(ports, each)));
+  if (host === undefined || port === undefined) return [];
+  return host.state.addresses.flatMap(({ link, scope, address: { address: to } }): readonly Flow[] => {
+    if (scope !== 'global' || link === 'lo' || isOwnLink(link)) return [];
+    const stranger = outsiders[to.family];
+    const client = host.openLinks.has(link)
+      ? clientOn(now, name, link, to.family, stranger)
+      : neighbourOn(now, name, link, to.family, stranger);
+    return [{ from: { kind: 'beyond', host: name, link, address: client }, to, port, protocol: 'tcp' }];
+  });
+}
+
+function stillWorks(now: Network, { network }: Ground, flow: Flow): readonly Finding[] {
+  if (simulate(now, flow).works !== true) return [];
+  const after = simulate(network, flow);
+  return after.works === true
+    ? [fulfilled]
+    : [{ holds: after.works, flow, reason: `${printFlow(flow)}: ${whyOf(after)}` }];
+}
+
+const whyOf = ({ request, reply, next }: Trace): string =>
+  (next ?? reply ?? request).reason ?? request.reason ?? 'the answer goes elsewhere';
+
+/** By the same link and from the same address, where it left the network that is known. */
+function stillLeaves(now: Network, { network, outsiders }: Ground, host: string, family: Family): readonly Finding[] {
+  const flow: Flow = {
+    from: { kind: 'host', host },
+    ...{ to: addAddress(outsiders[family], 1n), port: 443, protocol: 'tcp' },
+  };
+  const before = exitOf(simulate(now, flow));
+  if (before === undefined) return [];
+  const { request } = simulate(network, flow);
+  if (request.verdict === 'undecided') return [{ holds: 'undecided', flow, reason: request.reason ?? '' }];
+  const after = exitOf({ request });
+  if (after === before) return [fulfilled];
+  return [
+    {
+      holds: false,
+      flow,
+      reason: `${printAddress(flow.to)}: it left by ${before}, and would ${after === undefined ? `not leave: ${request.reason ?? request.verdict}` : `by ${after}`}`,
+    },
+  ];
+}
+
+function exitOf({ request: { verdict, host, link, packet } }: Pick<Trace, 'request'>): string | undefined {
+  const source: Address = packet.source;
+  return verdict === 'exits' ? `${link} of ${host} as ${printAddress(source)}` : undefined;
+}
