@@ -9,7 +9,7 @@ TOOLS = PATH="$(CURDIR)/.toolchain/node_modules/.bin:$(CURDIR)/node_modules/.bin
 # Whoever owns the checkout builds in it. Another (sudo make install) takes the build that stands there, so nothing in it becomes root's.
 OWN_BUILD = $(if $(filter $(shell id -u),$(shell stat -c %u .)),build)
 
-.PHONY: help build test test-kernel test-small demo lint format reference bench soak fuzz healthy package install uninstall clean toolchain
+.PHONY: help build test test-kernel test-small demo lint format reference bench soak fuzz mutate healthy package install uninstall clean toolchain
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -60,6 +60,9 @@ soak: toolchain build ## 1,000 connections held over 1,000 re-applies; ARGS='--s
 fuzz: toolchain build ## drawn networks beside the model, on from where it stopped, to 1,000,000 checks; ARGS='--seconds 600', '--from 7'
 	@sh scripts/packages.sh test
 	@$(TOOLS) sh scripts/namespaces.sh test node fuzz/run.ts $(ARGS)
+
+mutate: toolchain ## small faults in what is rendered: how many of those that change a packet's fate verify finds; ARGS='--list', '--scene plain'
+	@$(TOOLS) node fuzz/mutate/run.ts $(ARGS)
 
 healthy: toolchain ## doctor on 1,000 drawn healthy hosts: at most 1 % may have a finding; SEED=7 for others
 	@$(TOOLS) HEALTHY_HOSTS=1000 HEALTHY_SEED=$(or $(SEED),20261127) vitest run --configLoader native src/verify/doctor/healthy.test.ts

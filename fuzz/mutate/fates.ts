@@ -1,6 +1,6 @@
 /** What becomes of many packets, as text: by which a mutant is known to change a fate, whatever `verify` says of it. */
 import { type Address, addAddress, parseAddress, printAddress } from '../../src/net/index.ts';
-import { type Flow, type Network, printPacket, simulate } from '../../src/simulate/index.ts';
+import { type Flow, type Network, printPacket, SEGMENT_HEADERS, simulate } from '../../src/simulate/index.ts';
 import type { Planned } from '../../src/verify/index.ts';
 import { startRandom } from '../random.ts';
 
@@ -59,13 +59,16 @@ function clientsFor(
   return [...strangers, ...edges];
 }
 
-/** One line a flow. */
+/** One line a flow. Of the largest segment it counts whether it fits: smaller ones than before do no harm. */
 export const fatesOf = (network: Network, flows: readonly Flow[]): readonly string[] =>
   flows.map((flow) => {
     const { works, request, reply } = simulate(network, flow);
     const end = ({ verdict, host = '', packet }: NonNullable<typeof reply>): string =>
-      `${verdict} ${host} ${verdict === 'delivered' || verdict === 'exits' ? `${printPacket(packet)} ${packet.maxseg ?? ''}` : ''}`;
-    return `${works} ${end(request)}${reply === undefined ? '' : `, ${end(reply)}`}`;
+      `${verdict} ${host} ${verdict === 'delivered' || verdict === 'exits' ? printPacket(packet) : ''}`;
+    const isWide = (maxseg: number | undefined, mtu: number | undefined): boolean =>
+      maxseg !== undefined && mtu !== undefined && maxseg + SEGMENT_HEADERS[flow.to.family] > mtu;
+    const wide = isWide(request.packet.maxseg, reply?.tunnelMtu) || isWide(reply?.packet.maxseg, request.tunnelMtu);
+    return `${works} ${end(request)}${reply === undefined ? '' : `, ${end(reply)}`}${wide ? ', too wide' : ''}`;
   });
 
 export const printFlowOf = ({ from, to, port, protocol }: Flow): string =>

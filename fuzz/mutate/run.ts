@@ -41,9 +41,18 @@ const withState = ({ set, compiled, facts }: Planned, host: string, state: HostS
 
 const networkOf = ({ set, compiled, facts }: Planned) => futureNetwork(set, compiled, facts);
 
+/** As if it stood already: what works now is to work on. */
+function applied(scene: Planned): Planned {
+  const { hosts } = networkOf(scene);
+  const facts = new Map(
+    [...scene.facts].map(([name, each]) => [name, { ...each, state: hosts.get(name)?.state ?? each.state }] as const),
+  );
+  return { ...scene, facts };
+}
+
 for (const [name, make] of Object.entries(SCENES)) {
   if (values.scene !== undefined && values.scene !== name) continue;
-  const scene = make();
+  const scene = applied(make());
   const flows = flowsOf(scene, Number(values.seed));
   const before = fatesOf(networkOf(scene), flows);
   const promised = verifyPlan({ ...scene, traces: false });
