@@ -1,7 +1,7 @@
 /** What worked before the plan works after it, as far as packets of the hosts themselves tell: nobody is locked out, and nobody's way out is bent. */
 import type { Compiled, CompiledHost } from '../compile/index.ts';
 import { isOwnLink } from '../host/index.ts';
-import { type Address, addAddress, containsPort, type Family, printAddress } from '../net/index.ts';
+import { type Address, addAddress, addressScope, containsPort, type Family, printAddress } from '../net/index.ts';
 import { type Flow, type Network, printFlow, simulate, type Trace } from '../simulate/index.ts';
 import { clientOn, neighbourOn } from './outsider.ts';
 import { concluded, type Finding, fulfilled, type Ground, type Promised } from './promise.ts';
@@ -72,5 +72,8 @@ function stillLeaves(now: Network, { network, outsiders }: Ground, host: string,
 
 function exitOf({ request: { verdict, host, link, packet } }: Pick<Trace, 'request'>): string | undefined {
   const source: Address = packet.source;
-  return verdict === 'exits' ? `${link} of ${host} as ${printAddress(source)}` : undefined;
+  // What leaves with a link-local address is answered by nobody (RFC 4291, 2.5.6).
+  return verdict === 'exits' && addressScope(source) !== 'linkLocal'
+    ? `${link} of ${host} as ${printAddress(source)}`
+    : undefined;
 }
