@@ -317,6 +317,6 @@ for (const family of [4, 6] as const)
       ),
       { numRuns: runs },
     );
-    // A test that never marks would show nothing.
-    expect(marked).toBeGreaterThan(runs / 2);
+    // A test that hardly ever marks would show nothing.
+    expect(marked).toBeGreaterThan(runs / 8);
   });
