@@ -307,7 +307,7 @@ describe.each([
   });
 });
 
-describe('Calico, rewritten after its sources', () => {
+describe('Calico, rewritten from what is known of it', () => {
   const ask = (asked: Flow) => trace('calico-rewritten', asked);
   for (const [what, asked, ends] of [
     ['who a set of the policy names reaches the pod', flow('eth1', '10.244.9.7', '10.244.3.5', 8443), 'exits'],
@@ -322,7 +322,7 @@ describe('Calico, rewritten after its sources', () => {
     expect((await ask(flow('cali0123456789a', '10.244.3.5', '192.168.7.20', 80))).source).toEqual(['192.168.7.1']));
 });
 
-describe('Tailscale, rewritten after its sources', () => {
+describe('Tailscale, rewritten from what is known of it', () => {
   const ask = (asked: Flow) => trace('tailscale-rewritten', asked);
   test('what comes by its link is forwarded, from the address of the way out', async () =>
     expect(await ask(flow('tailscale0', '100.64.7.7', '192.168.7.20', 80))).toMatchObject({
@@ -337,7 +337,7 @@ describe('Tailscale, rewritten after its sources', () => {
     expect((await ask(flow('eth1', '192.168.7.20', '100.64.7.7', 80))).ends).toEqual(['dropped']));
 });
 
-describe('Istio, rewritten after its sources', () => {
+describe('Istio, rewritten from what is known of it', () => {
   test('what comes in goes to the proxy, but for the ports it leaves alone', async () => {
     for (const [port, reached] of [
       [8080, 15_006],
