@@ -118,10 +118,17 @@ const rulesIn = (chain: string, family: Family, target: fc.Arbitrary<string>): f
   fc.array(
     fc
       .tuple(
-        fc.uniqueArray(anyCondition(family), {
-          maxLength: 2,
-          selector: (text) => /-[a-z](?: [a-z]+)?/.exec(text.replace(/^(?:! )?(-[sdio]) .*/, '$1'))?.[0],
-        }),
+        // Most conditions hold for few packets: every third rule has none.
+        fc.oneof(
+          { weight: 1, arbitrary: fc.constant<string[]>([]) },
+          {
+            weight: 2,
+            arbitrary: fc.uniqueArray(anyCondition(family), {
+              maxLength: 2,
+              selector: (text) => /-[a-z](?: [a-z]+)?/.exec(text.replace(/^(?:! )?(-[sdio]) .*/, '$1'))?.[0],
+            }),
+          },
+        ),
         target,
       )
       // iptables takes `-p` once.
@@ -317,6 +324,6 @@ for (const family of [4, 6] as const)
       ),
       { numRuns: runs },
     );
-    // A test that hardly ever marks would show nothing.
-    expect(marked).toBeGreaterThan(runs / 8);
+    // A test that never marks would show nothing.
+    expect(marked).toBeGreaterThan(runs / 2);
   });
