@@ -89,7 +89,7 @@ function mutantsOfTable(table: Table): readonly TableMutant[] {
 const some = (list: readonly unknown[]): readonly number[] =>
   list.length === 0 ? [] : [...new Set([0, list.length >> 1, list.length - 1])];
 
-/** To the next address, or the next port. */
+/** To the next address; undefined where it leads to none. */
 function otherData(element: MapElement): MapElement | undefined {
   const { data } = element;
   if (data.kind !== 'concat') return undefined;

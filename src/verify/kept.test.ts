@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import type { RoutingRule } from '../routing/index.ts';
 import { liveNetwork } from './future.ts';
 import { type Promised, verifyPlan } from './index.ts';
 import { planned, unkept } from './testdata/plan.ts';
@@ -36,8 +37,20 @@ test('a plan that would shut others out of the edge, or bend its way out, is tol
     holds: false,
     reason: expect.stringContaining('198.51.100.10:22/tcp: edge drops'),
   });
-  const bent = own.state.routes.map((route) => ({ ...route, destination: { ...route.destination, length: 0 } }));
-  const rules = plan.facts.get('edge')?.state.rules ?? [];
-  expect(rules.length).toBeGreaterThan(0);
-  expect(found(verifyPlan(withState({ ...own.state, routes: bent })), 'edge')?.holds).not.toBe(true);
+  // As wg-quick would: half of the Internet into the tunnel, and what strangers are answered with it.
+  const bent = own.state.routes.map((route) => {
+    const { family } = route.destination.address;
+    return { ...route, destination: { address: { family, value: family === 4 ? 1n << 31n : 0n }, length: 1 } };
+  });
+  const { holds, reason } = found(verifyPlan(withState({ ...own.state, routes: bent })), 'edge') ?? {};
+  expect(holds, reason).toBe(false);
+  // Answers go as before, and what the edge itself asks the Internet for does not.
+  const asks: RoutingRule = {
+    ...{ family: 4, priority: 50, protocol: 83, action: { kind: 'blackhole' } },
+    opaque: { ipproto: 'tcp', dport: 443 },
+  };
+  expect(found(verifyPlan(withState({ ...own.state, rules: [asks, ...own.state.rules] })), 'edge')).toMatchObject({
+    holds: false,
+    reason: expect.stringContaining('it left by eth0 of edge as 198.51.100.10, and would not leave'),
+  });
 });
