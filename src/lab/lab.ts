@@ -55,6 +55,9 @@ export async function startLab(topology: Topology): Promise<Lab> {
   }
 }
 
+/** An argument vector that goes before a command of one's own: it then runs where the lab's own commands do, outside all hosts. */
+export const labEntry = ({ pid }: Lab): readonly string[] => entryOf(pid);
+
 /** The lab that the process `pid` holds; `dispose` is what its disposal does. */
 export function openLab(pid: number, topology: Topology, dispose: () => Promise<void>): Lab {
   const own = new Set<number>();

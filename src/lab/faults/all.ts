@@ -1,22 +1,22 @@
-import { allowedIpsOverlap } from './allowedIpsOverlap.ts';
-import { clientAddressLost } from './clientAddressLost.ts';
-import { conntrackFull } from './conntrackFull.ts';
-import { endpointNameMoved } from './endpointNameMoved.ts';
+import { allowedIpsOverlap } from './allowed-ips-overlap.ts';
+import { clientAddressLost } from './client-address-lost.ts';
+import { conntrackFull } from './conntrack-full.ts';
+import { endpointNameMoved } from './endpoint-name-moved.ts';
 import type { LabFault } from './fault.ts';
-import { forwardingOff } from './forwardingOff.ts';
-import { forwardPolicyDrop } from './forwardPolicyDrop.ts';
-import { hairpinUnanswered } from './hairpinUnanswered.ts';
-import { iptablesMixed } from './iptablesMixed.ts';
-import { ipv6DefaultRouteLost } from './ipv6DefaultRouteLost.ts';
-import { keepaliveMissing } from './keepaliveMissing.ts';
-import { mssClampOneSided } from './mssClampOneSided.ts';
-import { mtuBlackHole } from './mtuBlackHole.ts';
-import { reloadFlushedRules } from './reloadFlushedRules.ts';
-import { replyLeavesElsewhere } from './replyLeavesElsewhere.ts';
-import { reversePathFilter } from './reversePathFilter.ts';
-import { staleUdpFlow } from './staleUdpFlow.ts';
-import { sysctlReadOnly } from './sysctlReadOnly.ts';
-import { tunnelTakesReplies } from './tunnelTakesReplies.ts';
+import { forwardPolicyDrop } from './forward-policy-drop.ts';
+import { forwardingOff } from './forwarding-off.ts';
+import { hairpinUnanswered } from './hairpin-unanswered.ts';
+import { iptablesMixed } from './iptables-mixed.ts';
+import { ipv6DefaultRouteLost } from './ipv6-default-route-lost.ts';
+import { keepaliveMissing } from './keepalive-missing.ts';
+import { mssClampOneSided } from './mss-clamp-one-sided.ts';
+import { mtuBlackHole } from './mtu-black-hole.ts';
+import { reloadFlushedRules } from './reload-flushed-rules.ts';
+import { replyLeavesElsewhere } from './reply-leaves-elsewhere.ts';
+import { reversePathFilter } from './reverse-path-filter.ts';
+import { staleUdpFlow } from './stale-udp-flow.ts';
+import { sysctlReadOnly } from './sysctl-read-only.ts';
+import { tunnelTakesReplies } from './tunnel-takes-replies.ts';
 
 /** In the order of their numbers. */
 export const LAB_FAULTS: readonly LabFault[] = [

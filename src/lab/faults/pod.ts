@@ -4,6 +4,9 @@ import { cable, FORWARDS, LOOSE, makeTunnel, network, onTunnel, plug } from './f
 
 export const POD = '10.0.1.5';
 export const HEALTH = 9000;
+export const NODE = '10.0.1.6';
+/** The kubelet's: what else listens on a node. */
+export const KUBELET = 10250;
 
 export const podNetwork = network(
   'pod',
@@ -12,23 +15,30 @@ export const podNetwork = network(
     { name: 'router', title: 'routes', sysctls: FORWARDS },
     { name: 'near', title: 'checks health, on the subnet', routes: [{ to: 'default', via: '10.0.1.1' }] },
     { name: 'pod', title: 'a WireGuard server', routes: [{ to: 'default', via: '10.0.1.1' }], sysctls: LOOSE },
+    {
+      name: 'node',
+      title: 'where a pod with hostNetwork would run',
+      routes: [{ to: 'default', via: '10.0.1.1' }],
+      sysctls: LOOSE,
+    },
   ],
   [
     cable(plug('prober', 'eth0', '10.0.9.7/24'), plug('router', 'far0', '10.0.9.1/24')),
     cable(plug('router', 'pods0', '10.0.1.1/24'), plug('subnet', 'port1')),
     cable(plug('near', 'eth0', '10.0.1.9/24'), plug('subnet', 'port2')),
     cable(plug('pod', 'eth0', `${POD}/24`), plug('subnet', 'port3')),
+    cable(plug('node', 'eth0', `${NODE}/24`), plug('subnet', 'port4')),
   ],
   [{ name: 'subnet', title: 'the subnet of the pod' }],
 );
 
 /** What wg-quick runs for a server with AllowedIPs = 0.0.0.0/0, and the PostUp lines of the guides. */
-export async function wgQuick(lab: Lab): Promise<void> {
-  await lab.serve('pod', { protocol: 'tcp', port: HEALTH });
-  await makeTunnel(lab, 'pod', 'wg0', 51820);
+export async function wgQuick(lab: Lab, host: 'pod' | 'node' = 'pod'): Promise<void> {
+  await lab.serve(host, { protocol: 'tcp', port: HEALTH });
+  await makeTunnel(lab, host, 'wg0', 51820);
   await onTunnel(
     lab,
-    'pod',
+    host,
     `wg set wg0 peer "$(wg genkey | wg pubkey)" allowed-ips 0.0.0.0/0
 ip -4 address add 10.11.0.1/16 dev wg0
 ip link set mtu 1420 up dev wg0

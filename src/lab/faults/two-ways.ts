@@ -1,6 +1,8 @@
 /** A server with two ways to the Internet, both of which reach a client. */
 import type { HostSpec } from '../topology.ts';
-import { cable, FORWARDS, LOOSE, network, plug } from './fault.ts';
+import { cable, FORWARDS, LOOSE, type NearMiss, network, on, plug } from './fault.ts';
+
+export const PORT = 8080;
 
 /** The server is 10.1.0.2 by wan1, its default, and 10.2.0.2 by wan2. `checks`: the provider of wan1 drops what is not from there. */
 export const twoWays = (name: string, server: HostSpec['sysctls'], checks: boolean) =>
@@ -29,3 +31,16 @@ export const twoWays = (name: string, server: HostSpec['sysctls'], checks: boole
       cable(plug('server', 'wan2', '10.2.0.2/24'), plug('internet', 'two0', '10.2.0.1/24')),
     ],
   );
+
+/** What leaves from the second address leaves by the second way. */
+export const byAddress = (title: string): NearMiss => ({
+  title,
+  async make(lab) {
+    await lab.serve('server', { protocol: 'tcp', port: PORT });
+    await on(
+      lab,
+      'server',
+      'ip route add default via 10.2.0.1 table 102; ip rule add from 10.2.0.2 lookup 102 priority 102',
+    );
+  },
+});

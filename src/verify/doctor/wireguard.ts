@@ -38,7 +38,7 @@ export function mtuBlackHole({ facts, looks: { probes } }: Patient): Examined {
         summary: `${link}: packets of ${outerBytes} bytes do not reach ${printAddress(endpoint)}, small ones do${told === undefined ? ', and no router says why' : ''}`,
         evidence: [
           `${link}: mtu ${mtu}`,
-          `ping -M do -s ${outerBytes - overhead + (endpoint.family === 4 ? 32 : 32)} ${printAddress(endpoint)}: no answer; -s 56: answered`,
+          `ping -M do -s ${outerBytes - (endpoint.family === 4 ? 28 : 48)} ${printAddress(endpoint)}: no answer; -s 56: answered`,
           ...(told === undefined ? [] : [told]),
         ],
         why: 'What fills the tunnel dies on the way to its far end. Small requests work, a TLS handshake of today or an upload hangs.',

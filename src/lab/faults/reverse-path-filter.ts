@@ -1,7 +1,6 @@
 import { type LabFault, on, unanswered } from './fault.ts';
-import { twoWays } from './two-ways.ts';
+import { byAddress, PORT, twoWays } from './two-ways.ts';
 
-const PORT = 8080;
 /** A connection that comes by wan2 is answered by it: by its mark. The filter does not look at marks. */
 const BY_MARK = `ip route add default via 10.2.0.1 table 102
 ip rule add fwmark 0x66 lookup 102 priority 102
@@ -25,17 +24,7 @@ export const reversePathFilter: LabFault = {
   },
   symptom: (lab) => unanswered(lab, 'client', '10.2.0.2', PORT),
   nearMisses: [
-    {
-      title: 'strict, with a rule by the address',
-      async make(lab) {
-        await lab.serve('server', { protocol: 'tcp', port: PORT });
-        await on(
-          lab,
-          'server',
-          'ip route add default via 10.2.0.1 table 102; ip rule add from 10.2.0.2 lookup 102 priority 102',
-        );
-      },
-    },
+    byAddress('strict, with a rule by the address'),
     {
       title: 'loose',
       async make(lab) {

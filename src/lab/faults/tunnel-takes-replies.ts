@@ -6,7 +6,7 @@ export const tunnelTakesReplies: LabFault = {
   title: 'wg-quick takes the answers to a health check into the tunnel',
   topology: podNetwork,
   host: 'pod',
-  inject: wgQuick,
+  inject: (lab) => wgQuick(lab),
   async symptom(lab) {
     const near = await unanswered(lab, 'near', POD, HEALTH);
     if (near !== undefined) return `not even on the subnet: ${near}`;

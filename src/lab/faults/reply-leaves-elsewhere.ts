@@ -1,7 +1,5 @@
 import { type LabFault, on, unanswered } from './fault.ts';
-import { twoWays } from './two-ways.ts';
-
-const PORT = 8080;
+import { byAddress, PORT, twoWays } from './two-ways.ts';
 
 export const replyLeavesElsewhere: LabFault = {
   code: 'replyLeavesElsewhere',
@@ -13,17 +11,5 @@ export const replyLeavesElsewhere: LabFault = {
     await on(lab, 'server', 'ip route add default via 10.2.0.1 dev wan2 metric 200');
   },
   symptom: (lab) => unanswered(lab, 'client', '10.2.0.2', PORT),
-  nearMisses: [
-    {
-      title: 'a rule and a table for the second address',
-      async make(lab) {
-        await lab.serve('server', { protocol: 'tcp', port: PORT });
-        await on(
-          lab,
-          'server',
-          'ip route add default via 10.2.0.1 table 102; ip rule add from 10.2.0.2 lookup 102 priority 102',
-        );
-      },
-    },
-  ],
+  nearMisses: [byAddress('a rule and a table for the second address')],
 };
