@@ -24,7 +24,7 @@ export async function surveyManaged(
   set: ResourceSet,
   managed: readonly ManagedHost[],
   signal: AbortSignal,
-  output: Output,
+  output: Pick<Output, 'progress'>,
 ): Promise<Survey> {
   output.progress(`looking at ${[...set.hosts.keys()].join(', ')}`);
   const seen = await observeAll(managed, signal);

@@ -49,6 +49,8 @@ export {
   wildcard,
   xor,
 } from './build.ts';
+export type { ConntrackEntry } from './conntrack.ts';
+export { CONNTRACK_COMMANDS, readConntrack } from './conntrack.ts';
 export { normalProtocol } from './datatype.ts';
 export { diffTable } from './diff.ts';
 export type { ChainSelection, PreparedRuleset } from './evaluate.ts';

@@ -1,6 +1,6 @@
 /** Conntrack as far as a trace needs it: tuples of both directions, zones, marks, and translation with unique reply tuples. */
 import type { Address } from '../net/index.ts';
-import type { Tuple } from '../nftables/index.ts';
+import type { ConntrackEntry, Tuple } from '../nftables/index.ts';
 import { ECHO, inverseOf, isIcmp, type Packet, PROTOCOLS, tupleOf } from './packet.ts';
 import { advance, type TcpTrack } from './tcp-state.ts';
 
@@ -21,25 +21,41 @@ export interface Connection {
   readonly settled: Set<Half>;
   /** The one entered before it of the same source (nf_nat's bysource). */
   earlier?: Connection;
+  /** It stood before the first packet of the trace. */
+  readonly entry?: ConntrackEntry;
 }
 
 /** What a translation rewrites. */
 export type Half = 'source' | 'destination';
 
 /** The connections of one host, by the tuple and zone of each direction. */
-export type ConnectionTable = Map<string, { readonly connection: Connection; readonly direction: Direction }>;
+export interface Found {
+  readonly connection: Connection;
+  readonly direction: Direction;
+}
+
+/** A Map is one. */
+export interface ConnectionTable {
+  get(key: string): Found | undefined;
+  has(key: string): boolean;
+  set(key: string, found: Found): unknown;
+  delete(key: string): unknown;
+  readonly size: number;
+}
 
 const SEEN_REPLY = 2;
 const CONFIRMED = 8;
 const NAT_STATUS: Readonly<Record<Half, number>> = { source: 16, destination: 32 };
 
-const keyOf = (direction: Direction, zone: Zone, tuple: Tuple): string =>
+export const keyOf = (direction: Direction, zone: Zone, tuple: Tuple): string =>
   `${direction} ${zone[direction]} ${tuple.source.family} ${tuple.source.value} ${tuple.destination.value} ${tuple.protocol} ${tuple.sourcePort} ${tuple.destinationPort}`;
 
 export interface Tracked {
   readonly connection: Connection;
   readonly direction: Direction;
   readonly state: 'new' | 'established';
+  /** Whether it belongs to it, or begins another, hangs on which side ended this one. */
+  readonly unsure?: true;
 }
 
 /** What tells conntrack whether a packet may begin a connection, and which of an echo's two tuples it has. */
@@ -79,8 +95,14 @@ export function track(
     return { connection, direction: 'original', state: 'new' };
   }
   const { connection, direction } = found;
-  if (connection.tcp !== undefined && follows(packet) && !advance(connection.tcp, direction, packet.tcpFlags))
-    return undefined;
+  const followed =
+    connection.tcp !== undefined && follows(packet) ? advance(connection.tcp, direction, packet.tcpFlags) : 'taken';
+  if (followed === 'invalid') return undefined;
+  if (followed === 'unsure') return { connection, direction, state: 'established', unsure: true };
+  if (followed === 'anew') {
+    forget(table, connection);
+    return track(table, packet, zone, { takesUp });
+  }
   if (direction === 'reply') connection.status |= SEEN_REPLY;
   return { connection, direction, state: (connection.status & SEEN_REPLY) === 0 ? 'new' : 'established' };
 }
@@ -99,7 +121,12 @@ const follows = <P extends TrackedPacket>(packet: P): packet is P & { readonly t
 /** An echo's reply begins nothing (nf_conntrack_icmp_packet); of TCP a SYN does, or an ACK alone (tcp_new). */
 function mayBegin(packet: TrackedPacket, tcp: TcpTrack | undefined): boolean {
   if (isIcmp(packet)) return packet.icmpType !== ECHO[packet.destination.family].reply;
-  return tcp === undefined || packet.tcpFlags === undefined || advance(tcp, 'original', packet.tcpFlags);
+  return tcp === undefined || packet.tcpFlags === undefined || advance(tcp, 'original', packet.tcpFlags) === 'taken';
+}
+
+function forget(table: ConnectionTable, { original, reply, zone }: Connection): void {
+  table.delete(keyOf('original', zone, original));
+  table.delete(keyOf('reply', zone, reply));
 }
 
 /** Enters a new connection into the table; false where another has one of its tuples, and the kernel drops the packet. */
@@ -190,7 +217,8 @@ function uniqueSource(
   return tuple;
 }
 
-const sourceKey = ({ original, zone }: Connection): string =>
+/** Where the connections of one source are found (nf_nat's bysource). */
+export const sourceKey = ({ original, zone }: Pick<Connection, 'original' | 'zone'>): string =>
   `source ${zone.original} ${original.source.family} ${original.source.value} ${original.protocol} ${original.sourcePort}`;
 
 /** How a packet of the connection looks after that half of its translation. */

@@ -14,7 +14,7 @@ export const ETHERNET_MTU = 1500;
 const maxsegOf = (mtu: number, family: Family): number => mtu - SEGMENT_HEADERS[family];
 
 /** A packet of the flow as its sender makes it; `port` of an echo counts nothing. */
-export function packetOf(flow: Flow, source: Address, tcpFlags: number = TCP_FLAGS.syn): Packet {
+export function packetOf(flow: Flow, source: Address, tcpFlags: number = firstFlags(flow)): Packet {
   const { to, port, protocol, sourcePort = SOURCE_PORT, mark = 0, size, df } = flow;
   const isEcho = protocol === 'icmp' || protocol === 'icmpv6';
   return {
@@ -27,6 +27,8 @@ export function packetOf(flow: Flow, source: Address, tcpFlags: number = TCP_FLA
     ...(df === true && { df }),
   };
 }
+
+const firstFlags = ({ stands }: Flow): number => (stands === true ? TCP_FLAGS.ack : TCP_FLAGS.syn);
 
 /** `192.0.2.7:40000 → 198.51.100.10:80/tcp, 1500 bytes, not to be fragmented`. */
 export function printFlow(flow: Flow): string {
@@ -42,7 +44,7 @@ export function printFlow(flow: Flow): string {
 
 /** From the address and port that were asked, as a connected socket answers. Absent `host`: a stranger on a link of that MTU. */
 export function answerPacket(asked: Packet, host: SimulatedHost | undefined, mtu: number): Packet {
-  const { source, destination, sourcePort, destinationPort, protocol, mark, size } = asked;
+  const { source, destination, sourcePort, destinationPort, protocol, mark, size, tcpFlags = TCP_FLAGS.syn } = asked;
   const isTcp = protocol === PROTOCOLS.tcp;
   const isEcho = isIcmp(asked);
   const bearsMark =
@@ -53,7 +55,10 @@ export function answerPacket(asked: Packet, host: SimulatedHost | undefined, mtu
     mark: bearsMark ? mark : 0,
     // What was asked comes back as it came, and may be fragmented (icmp.c: IP_PMTUDISC_DONT).
     ...(isEcho && { icmpType: ECHO[source.family].reply, ...(size !== undefined && { size }) }),
-    ...(isTcp && { tcpFlags: TCP_FLAGS.syn | TCP_FLAGS.ack, maxseg: maxsegOf(mtu, source.family) }),
+    ...(isTcp &&
+      ((tcpFlags & TCP_FLAGS.syn) === 0
+        ? { tcpFlags: TCP_FLAGS.ack }
+        : { tcpFlags: TCP_FLAGS.syn | TCP_FLAGS.ack, maxseg: maxsegOf(mtu, source.family) })),
   };
 }
 

@@ -23,6 +23,8 @@ export type { TraceReport, WayReport } from './report.ts';
 export { reportTrace, shownRequest } from './report.ts';
 export type { Connections, SimulateOptions } from './simulate.ts';
 export { simulate } from './simulate.ts';
+export type { StandingFlow } from './standing.ts';
+export { amongStanding } from './standing.ts';
 export type { Crossed, Ending, Flow, Hop, Origin, Trace, Way } from './trace.ts';
 export type { WiredHost } from './wiring.ts';
 export { wireHosts } from './wiring.ts';

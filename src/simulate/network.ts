@@ -8,9 +8,10 @@ import {
   networkOf,
   type PrefixTable,
 } from '../net/index.ts';
-import { type PreparedRuleset, prepareRuleset } from '../nftables/index.ts';
+import { type ConntrackEntry, type PreparedRuleset, prepareRuleset } from '../nftables/index.ts';
 import { indexRoutes, isOuterKind, type Link, type LinkAddress, type RouteIndex } from '../routing/index.ts';
 import type { WireGuardDevice, WireGuardPeer } from '../wireguard/index.ts';
+import { indexEntries, type Standing } from './standing.ts';
 
 /** An address of a public interface: on the link, and as the Internet sees it (the provider's 1:1 NAT). */
 export interface OpenAddress {
@@ -26,6 +27,8 @@ export interface HostInput {
   readonly openAddresses: readonly OpenAddress[];
   /** Who waits there for packets; absent where nobody looked, and somebody is assumed. */
   readonly sockets?: readonly Socket[];
+  /** The connections it tracks; absent where nobody looked, and none are assumed. */
+  readonly entries?: readonly ConntrackEntry[];
   /** Why nobody could look at it: what comes there is undecided. */
   readonly unseen?: string;
 }
@@ -60,6 +63,7 @@ export interface SimulatedHost extends HostInput {
   readonly openLinks: ReadonlySet<string>;
   /** WireGuard's cryptokey routing, by link. */
   readonly cryptokeys: ReadonlyMap<string, Cryptokeys>;
+  readonly standing?: Standing;
   /** Translation runs for a family as soon as one nat chain of any hook is there, even an empty one. */
   readonly translates: Readonly<Record<Family, boolean>>;
   /** Conntrack looks at a family once a rule needs it (nf_ct_netns_get): without one nothing is tracked, and nat chains do not run. */
@@ -131,7 +135,7 @@ export function buildNetwork(
 export const plugKey = ({ host, link }: TunnelPlug): string => `${host} ${link}`;
 
 function prepareHost(input: HostInput): SimulatedHost {
-  const { state, openAddresses } = input;
+  const { state, openAddresses, entries } = input;
   const local = new Set(
     state.addresses.flatMap(({ link, address: { address } }) => [addressKey(address), addressKey(address, link)]),
   );
@@ -142,6 +146,7 @@ function prepareHost(input: HostInput): SimulatedHost {
     links: new Map(state.links.map((link) => [link.name, link])),
     openLinks: new Set(openAddresses.map(({ link }) => link)),
     cryptokeys: new Map(state.devices.map((device) => [device.link, { device, peers: cryptokeyTable(device) }])),
+    ...(entries !== undefined && { standing: indexEntries(entries) }),
     translates: { 4: hasNatChain(state, 'ip'), 6: hasNatChain(state, 'ip6') },
     tracks: { 4: asksConntrack(state, 'ip'), 6: asksConntrack(state, 'ip6') },
     isLocal: (address, link) =>

@@ -45,6 +45,8 @@ export interface Passage {
   choseSource?: true;
   /** It answers, or it follows an answer. */
   readonly answers?: true;
+  /** Its connection stood before it. */
+  readonly stands?: true;
   tracked?: Tracked;
   untracked?: true;
   /** Where a transparent proxy takes it, if it is delivered here. */
@@ -195,9 +197,28 @@ function runConntrack(passage: Passage): End | undefined {
   if (passage.untracked === true || passage.tracked !== undefined) return undefined;
   const { connections, packet, host, zone = NO_ZONE, record } = passage;
   const tracked = track(connections, packet, zone, { takesUp: takesUpTcp(host) });
-  if (tracked !== undefined) passage.tracked = tracked;
-  else record(host.name, 'conntrack', () => ({ detail: 'INVALID: what must come before it was not seen here' }));
-  return undefined;
+  if (tracked === undefined) {
+    record(host.name, 'conntrack', () => ({ detail: 'INVALID: what must come before it was not seen here' }));
+    return undefined;
+  }
+  passage.tracked = tracked;
+  const { connection, direction, state, unsure } = tracked;
+  const { entry } = connection;
+  if (entry === undefined) {
+    return passage.stands === true && host.entries === undefined && state === 'new'
+      ? end('undecided', `whether ${host.name} tracks the connection of ${printPacket(packet)} nobody could see`)
+      : undefined;
+  }
+  record(host.name, 'conntrack', () => ({
+    detail: `${direction === 'reply' ? 'an answer of' : 'of'} a connection that stands: ${state}${connection.mark === 0 ? '' : `, mark 0x${connection.mark.toString(16)}`}`,
+    decidedBy: entry.text,
+  }));
+  return unsure === true
+    ? end(
+        'undecided',
+        `whether ${printPacket(packet)} begins a connection on ${host.name} hangs on who ended the one before`,
+      )
+    : undefined;
 }
 
 function runConfirm({ tracked, connections, host, packet }: Passage): End | undefined {

@@ -12,6 +12,7 @@ import { isOverlay, type Network, type SimulatedHost, type TunnelPlug } from './
 import { type Packet, printPacket, transportOf } from './packet.ts';
 import { noWay, type Passage } from './passage.ts';
 import { hear } from './sockets.ts';
+import { startTable } from './standing.ts';
 import type { Crossed, End, Ending, Flow, Hop, Origin, Recorder, Trace, Way } from './trace.ts';
 
 /** The connections that hosts know, by host: given to several traces, each meets what those before it left. */
@@ -40,6 +41,7 @@ export function simulate(
         connections,
         origin: flow.from,
         keepsHops: hops === true,
+        ...(flow.stands === true && { stands: true as const }),
         ...(draws && { draws }),
         ...(freePort && { freePort }),
       },
@@ -141,8 +143,10 @@ interface Start {
 
 function startOf(network: Network, flow: Flow, tcpFlags?: number): Start | undefined {
   const { from, to } = flow;
+  // Of a connection that stands there is a socket already.
+  const asks = flow.stands === true ? { answers: true as const } : { asks: true as const };
   if (from.kind === 'beyond')
-    return { packet: packetOf(flow, from.address, tcpFlags), host: from.host, link: from.link, asks: true };
+    return { packet: packetOf(flow, from.address, tcpFlags), host: from.host, link: from.link, ...asks };
   const routes = network.hosts.get(from.host)?.routes;
   const way =
     routes === undefined ? undefined : lookupRoute(routes, { destination: to, ...transportOf(packetOf(flow, to)) });
@@ -157,7 +161,7 @@ function startOf(network: Network, flow: Flow, tcpFlags?: number): Start | undef
   const source = from.address ?? (way !== undefined && 'source' in way ? way.source : refused);
   if (source === undefined) return undefined;
   const choseSource = from.address === undefined && refused === undefined && { choseSource: true as const };
-  return { packet: packetOf(flow, source, tcpFlags), host: from.host, asks: true, ...choseSource };
+  return { packet: packetOf(flow, source, tcpFlags), host: from.host, ...asks, ...choseSource };
 }
 
 /** Why a host cannot even ask: it has no way there, or none that gives its socket a source. */
@@ -184,6 +188,8 @@ interface Walk {
   readonly connections: Connections;
   readonly origin: Origin;
   readonly keepsHops: boolean;
+  /** Its connection stood before it. */
+  readonly stands?: true;
   readonly draws?: Draws;
   readonly freePort?: FreePort;
   /** How many tunnels it is carried in. */
@@ -204,8 +210,9 @@ function uncarried(network: Network, walk: Walk, near: TunnelPlug, far: TunnelPl
   for (const { flow, to, answered } of carriersOf(network, near, far, packet)) {
     const begin = startOf(network, flow);
     if (begin === undefined) return undefined;
-    const own: Walk = { ...walk, connections: new Map(), origin: flow.from, depth };
-    const { asks: _, ...start } = begin;
+    const { stands: _, ...rest } = walk;
+    const own: Walk = { ...rest, connections: new Map(), origin: flow.from, depth };
+    const { asks, ...start } = begin;
     const there = follow(network, own, start);
     if (hidesNat(network, there)) return undefined;
     const back = there.verdict === 'delivered' && answered ? answerTo(network, there) : undefined;
@@ -237,11 +244,12 @@ function follow(network: Network, walk: Walk, start: Start): Way {
     if (keepsHops) crossings.push({ ...crossed, after: hops.length });
   };
   const passageOf = (host: SimulatedHost, packet: Packet): Passage => {
-    const table: ConnectionTable = connections.get(host.name) ?? new Map();
+    const table: ConnectionTable = connections.get(host.name) ?? startTable(host.standing);
     connections.set(host.name, table);
     return {
       ...{ host, connections: table, record, packet },
       ...(start.answers === true && { answers: true as const }),
+      ...(walk.stands === true && { stands: true as const }),
       ...(draws && { draws }),
       ...(freePort && { freePort }),
     };

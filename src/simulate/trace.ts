@@ -89,6 +89,8 @@ export interface Flow {
   readonly size?: number;
   /** Routers may not fragment it. */
   readonly df?: true;
+  /** It belongs to a connection whose ends have met: of TCP it is an ACK, and of whatever protocol it is for a socket that knows of it. */
+  readonly stands?: true;
 }
 
 /** Takes the hops of a way; `tell` is called only by one that keeps them, as most traces are never read. */

@@ -1,11 +1,13 @@
 /** The network as it will stand when the plan is carried out: what others have there, and ours as compiled. */
 import { type Compiled, type CompiledHost, viewHost } from '../compile/index.ts';
 import { type HostFacts, type HostState, isOwnLink, ownState, withAccepts, withoutAccepts } from '../host/index.ts';
+import type { ConntrackEntry } from '../nftables/index.ts';
 import type { ResourceSet } from '../resources/index.ts';
 import { ownRoutes, ownRules } from '../routing/index.ts';
 import {
   buildNetwork,
   findTunnels,
+  type HostInput,
   type Network,
   type Socket,
   type TunnelInput,
@@ -14,10 +16,12 @@ import {
   withKernelRoutes,
 } from '../simulate/index.ts';
 
-/** What was seen of hosts beside their facts; `wires` and `sockets` absent: nobody looked. */
+/** What was seen of hosts beside their facts; `wires`, and of a host `sockets` and `entries`, absent: nobody looked. */
 export interface Sightings {
   readonly wires?: Wires;
   readonly sockets: ReadonlyMap<string, readonly Socket[]>;
+  /** The connections that hosts track. */
+  readonly entries?: ReadonlyMap<string, readonly ConntrackEntry[]>;
 }
 
 /** The hosts of the set in their future state, wired by their tunnels and by what was seen. */
@@ -25,7 +29,7 @@ export function futureNetwork(
   set: ResourceSet,
   compiled: Compiled,
   facts: ReadonlyMap<string, HostFacts>,
-  { wires, sockets }: Sightings = { sockets: new Map() },
+  seen: Sightings = { sockets: new Map() },
 ): Network {
   const hosts = [...compiled.hosts.values()].flatMap((host) => {
     const known = facts.get(host.name);
@@ -34,11 +38,11 @@ export function futureNetwork(
       : [
           {
             ...{ name: host.name, state: futureState(known, host), openAddresses: host.publicAddresses },
-            ...socketsOf(sockets, host.name),
+            ...seenOf(seen, host.name),
           },
         ];
   });
-  return buildNetwork(hosts, tunnelsOf(set, compiled), wires);
+  return buildNetwork(hosts, tunnelsOf(set, compiled), seen.wires);
 }
 
 /** The hosts as they stand, ours and everybody else's; those that nobody could look at, with the reason, are not known. */
@@ -46,7 +50,7 @@ export function liveNetwork(
   set: ResourceSet,
   facts: ReadonlyMap<string, HostFacts>,
   unreachable: ReadonlyMap<string, string>,
-  { wires, sockets }: Sightings,
+  seen: Sightings,
 ): Network {
   const hosts = [...set.hosts.values()].flatMap((resource) => {
     const known = facts.get(resource.name);
@@ -60,16 +64,16 @@ export function liveNetwork(
           known.source === 'declared' ? withKernelDefaults(known.state) : withKernelRoutes(known.state, () => false),
         openAddresses: viewHost(resource, known).publicAddresses,
         ...(unseen !== undefined && { unseen }),
-        ...socketsOf(sockets, resource.name),
+        ...seenOf(seen, resource.name),
       },
     ];
   });
-  return buildNetwork(hosts, findTunnels(hosts), wires);
+  return buildNetwork(hosts, findTunnels(hosts), seen.wires);
 }
 
-function socketsOf(sockets: Sightings['sockets'], host: string): { readonly sockets?: readonly Socket[] } {
-  const found = sockets.get(host);
-  return found === undefined ? {} : { sockets: found };
+function seenOf(seen: Sightings, host: string): Pick<HostInput, 'sockets' | 'entries'> {
+  const [sockets, entries] = [seen.sockets.get(host), seen.entries?.get(host)];
+  return { ...(sockets !== undefined && { sockets }), ...(entries !== undefined && { entries }) };
 }
 
 /** What stands on a host, with everything of ours replaced. Settings that we changed once and no longer want go back. */

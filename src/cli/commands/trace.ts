@@ -1,6 +1,6 @@
 import type { HostFacts } from '../../host/index.ts';
 import type { ResourceSet } from '../../resources/index.ts';
-import { type Network, reportTrace, simulate, simulateAll, startDraws } from '../../simulate/index.ts';
+import { amongStanding, type Network, reportTrace, simulate, simulateAll, startDraws } from '../../simulate/index.ts';
 import { futureNetwork, liveNetwork, type Sightings } from '../../verify/index.ts';
 import { aimOfSet } from '../aims.ts';
 import { type Bundled, openBundles } from '../bundles.ts';
@@ -11,6 +11,7 @@ import { listenForInterrupt } from '../interrupt.ts';
 import { loadSet } from '../load.ts';
 import type { Format, Output } from '../output.ts';
 import { sightAll, sightingsOf } from '../sightings.ts';
+import { type HostEntries, knownEntries, listEntries } from '../standing.ts';
 import { surveyManaged } from '../survey.ts';
 import { placeQuestion, type QuestionFlags, readQuestion } from '../trace-question.ts';
 import { printTraces } from '../trace-text.ts';
@@ -30,17 +31,21 @@ export async function trace(output: Output, flags: TraceFlags): Promise<number> 
   const live = flags.live === true || flags.file === undefined;
   const question = readQuestion(flags, [...set.hosts.keys()]);
   using interrupt = listenForInterrupt(false);
-  const [survey, seen] = await Promise.all([
+  const [survey, seen, entries] = await Promise.all([
     surveyManaged(set, managed, interrupt.signal, output),
     sightAll(managed, interrupt.signal),
+    // What an apply ends of them, and what goes on, is the plan's to say.
+    live ? listEntries(managed, interrupt.signal) : new Map<string, HostEntries>(),
   ]);
   const known = sightingsOf(seen, survey.facts);
   for (const [host, reason] of survey.unreachable)
     output.say(`${host}: ${reason}${live ? '' : ' (taken as declared)'}`);
   const network = live
-    ? liveNetwork(set, survey.facts, survey.unreachable, known)
+    ? liveNetwork(set, survey.facts, survey.unreachable, { ...known, entries: knownEntries(entries) })
     : declaredOf(set, flags.set, survey.facts, known);
-  const flow = placeQuestion(network, question);
+  const { flow, standing } = amongStanding(network, placeQuestion(network, question));
+  if (standing !== undefined) output.say(`${standing.host} tracks this connection: a packet of it is traced`);
+  for (const line of notListed(network, entries, survey.unreachable)) output.say(line);
   const { traces: all, complete } = simulateAll(network, flow);
   const told = all.map(({ ways }) => simulate(network, flow, { hops: true, draws: startDraws(ways) }));
   const traces = told.map(reportTrace);
@@ -57,6 +62,21 @@ export async function trace(output: Output, flags: TraceFlags): Promise<number> 
       }),
     );
   return complete && traces.every(({ works }) => works === true) ? DONE : FAILED;
+}
+
+/** Of hosts that track connections, whose are not known. */
+function notListed(
+  { hosts }: Network,
+  entries: ReadonlyMap<string, HostEntries>,
+  unreachable: ReadonlyMap<string, string>,
+): readonly string[] {
+  return [...entries].flatMap(([name, listed]) => {
+    const tracks = hosts.get(name)?.tracks;
+    if (typeof listed !== 'string' || unreachable.has(name) || tracks === undefined) return [];
+    return tracks[4] || tracks[6]
+      ? [`${name}: which connections it tracks is not known, and none are taken to stand: ${listed}`]
+      : [];
+  });
 }
 
 async function openHosts({ file, bundle }: TraceFlags): Promise<Bundled> {

@@ -1,5 +1,6 @@
 /** The commands by which `doctor` looks at a host beyond its facts, and what they say. They read; nothing is changed. */
 import { type Address, parseAddress, parsePrefix } from '../../net/index.ts';
+import { CONNTRACK_COMMANDS } from '../../nftables/index.ts';
 import type { Entry, EntryTuple, HalfOpen, Looks, PathProbe, WireGuardFile } from './patient.ts';
 
 interface Said {
@@ -63,13 +64,10 @@ const NETWORKD = `
 grep -nHE '^[[:space:]]*ManageForeign' /etc/systemd/networkd.conf /etc/systemd/networkd.conf.d/*.conf /run/systemd/networkd.conf.d/*.conf /usr/lib/systemd/networkd.conf.d/*.conf 2>/dev/null
 :`;
 
-/** A hundred thousand connections are listed in two seconds; more are not read. */
-const FEW_ENOUGH = '[ "$(cat /proc/sys/net/netfilter/nf_conntrack_count)" -le 100000 ] || exit 3';
-
 /** Independent of each other, for one round trip; readLooks reads what they say, in this order. */
 export const LOOK_COMMANDS: readonly (readonly string[])[] = [
-  shell(`${FEW_ENOUGH}; exec conntrack -L -f ipv4 -o extended`),
-  shell(`${FEW_ENOUGH}; exec conntrack -L -f ipv6 -o extended`),
+  CONNTRACK_COMMANDS[4],
+  CONNTRACK_COMMANDS[6],
   ['conntrack', '-S'],
   ['cat', '/proc/self/net/netstat'],
   ['cat', '/proc/self/net/tcp'],
