@@ -17,7 +17,14 @@ help: ## this list
 build: toolchain ## bin/sallyport, ready to run, from src/
 	@$(TOOLS) node scripts/build.ts
 
-test: toolchain build ## all tests, on this machine's kernel; FILES='src/net' for some
+# The fuzzer's hands in its namespaces.
+FUZZ_AGENT = node_modules/.cache/fuzz/agent
+$(FUZZ_AGENT): $(wildcard fuzz/agent/*) | build
+	@sh scripts/packages.sh test
+	@mkdir -p $(@D)
+	@cc -std=c11 -O2 -Wall -Wextra -Werror -o $@ fuzz/agent/*.c
+
+test: toolchain build $(FUZZ_AGENT) ## all tests, on this machine's kernel; FILES='src/net' for some
 	@sh scripts/packages.sh test
 	@$(TOOLS) sh scripts/namespaces.sh test vitest run --configLoader native $(FILES)
 
@@ -57,7 +64,7 @@ soak: toolchain build ## 1,000 connections held over 1,000 re-applies; ARGS='--s
 	@sh scripts/packages.sh test
 	@$(TOOLS) sh scripts/namespaces.sh test node bench/soak.ts $(ARGS)
 
-fuzz: toolchain build ## drawn networks beside the model, on from where it stopped, to 1,000,000 checks; ARGS='--seconds 600', '--from 7'
+fuzz: toolchain build $(FUZZ_AGENT) ## drawn networks beside the model, on from where it stopped, to 1,000,000 checks; ARGS='--seconds 600', '--from 7'
 	@sh scripts/packages.sh test
 	@$(TOOLS) sh scripts/namespaces.sh test node fuzz/run.ts $(ARGS)
 

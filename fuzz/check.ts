@@ -43,16 +43,14 @@ export async function checkScenario(scenario: Scenario): Promise<Result> {
   const undecided: string[] = [];
   const endings = new Map<string, number>();
   for (const [number, flow] of scenario.flows.entries()) {
-    const outcome = await checkFlow({ kernel, states, network, connections }, flow, number);
+    const outcome = checkFlow({ kernel, states, network, connections }, flow, number);
     packets += outcome.packets;
     if (outcome.undecided === undefined) checks++;
     else undecided.push(outcome.undecided);
-    await kernel.close();
-    if (outcome.undecided !== undefined || outcome.isReset) {
-      // What the hosts track now the model does not know.
-      connections = new Map();
-      await kernel.forget();
-    }
+    // What the hosts track now the model does not know.
+    const forgets = outcome.undecided !== undefined || outcome.isReset;
+    if (forgets) connections = new Map();
+    kernel.end(forgets ? 'forget' : 'close');
     const ending = `${flow.protocol} ${outcome.ending}`;
     endings.set(ending, (endings.get(ending) ?? 0) + 1);
     if (outcome.difference !== undefined)
@@ -77,11 +75,7 @@ interface Outcome {
   readonly difference?: { readonly packet: string; readonly text: string };
 }
 
-async function checkFlow(
-  { kernel, states, network, connections }: Bench,
-  flow: Flow,
-  number: number,
-): Promise<Outcome> {
+function checkFlow({ kernel, states, network, connections }: Bench, flow: Flow, number: number): Outcome {
   const { from } = flow;
   const modelFlow: ModelFlow = {
     from:
@@ -102,13 +96,9 @@ async function checkFlow(
   let packets = 0;
   let seen: Seen | undefined;
   let isReset = false;
-  for (const [at, [leg, way]] of ways.entries()) {
+  for (const [leg, way] of ways) {
     if (seen === undefined || !followsByItself(flow, leg, ways)) {
-      // The last packet that kernels send by themselves after this one.
-      const rest = ways.slice(at + 1).map(([each]) => each);
-      const last =
-        rest.findLast((_, index) => rest.slice(0, index + 1).every((each) => followsByItself(flow, each, ways))) ?? leg;
-      seen = await kernel.send(withPorts(stepOf(flow, leg, number, ways, seen), ports), legAs(flow, last));
+      seen = kernel.send(withPorts(stepOf(flow, leg, number, ways, seen), ports));
     }
     isReset ||= seen.links.some((each) => each.leg === 'reset');
     packets++;

@@ -2,8 +2,8 @@ import { expect } from 'vitest';
 import { checkScenario } from './check.ts';
 import { drawFrom } from './draw.ts';
 
-/** Two hundred for each network: it takes as long to build as those take to send. */
-const FLOWS = 200;
+/** For each network: it takes as long to build as those take to send. */
+const FLOWS = 250;
 
 /** Draws from `seed` on until `wanted` flows were compared; of those that the model does not decide there may be one in twenty. */
 export async function checkRounds(seed: number, wanted: number): Promise<void> {

@@ -13,7 +13,7 @@ import { shrink } from './shrink.ts';
 const { values } = parseArgs({
   options: {
     checks: { type: 'string', default: '1000000' },
-    flows: { type: 'string', default: '100' },
+    flows: { type: 'string', default: '1000' },
     from: { type: 'string' },
     count: { type: 'string' },
     seconds: { type: 'string', default: '1000000' },

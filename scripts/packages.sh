@@ -41,7 +41,9 @@ test iptables iptables a foreign firewall for the tests to live beside
 test ipset ipset sets that a foreign firewall's rules ask
 test nfacct nfacct the accounting objects that kube-proxy's rules name
 test ping iputils-ping a client of the tests, for ICMP errors and path MTU
-test python3 python3 sends what no socket may, and is the fuzzer's hands in its namespaces
+test python3 python3 sends what no socket may
+test cc gcc compiles the fuzzer's hands in its namespaces and the load tool of the benchmark
+test /usr/include/stdio.h libc6-dev for the compiler
 test nc netcat-openbsd a client of the tests, for bare TCP and UDP
 test ufw ufw a foreign firewall for the tests; it stays disabled
 test firewalld firewalld a foreign firewall for the tests; its service stays off
@@ -51,8 +53,6 @@ test networkctl systemd the host's own network daemon, for the tests to live bes
 test dbus-daemon dbus networkd, NetworkManager and firewalld answer by it
 test NetworkManager network-manager the other such daemon; its services stay off
 test radvd radvd a router that advertises itself; its service stays off
-bench cc gcc compiles the load tool of the benchmark
-bench /usr/include/stdio.h libc6-dev for the compiler
 bench ethtool ethtool turns offloads off and on
 bench /usr/lib/nginx/modules/ngx_stream_module.so libnginx-mod-stream nginx for any TCP, to compare with
 bench haproxy haproxy to compare with; its service stays off
