@@ -100,7 +100,8 @@ function checkFlow({ kernel, states, network, connections }: Bench, flow: Flow, 
     if (seen === undefined || !followsByItself(flow, leg, ways)) {
       seen = kernel.send(withPorts(stepOf(flow, leg, number, ways, seen), ports));
     }
-    isReset ||= seen.links.some((each) => each.leg === 'reset');
+    // One that the rules of its own host dropped ended the connection there all the same.
+    isReset ||= [...seen.links, ...seen.trace].some((each) => each.leg === 'reset');
     packets++;
     const told = modelStory(way);
     if (told === undefined) return { packets, ending, isReset, undecided: way.reason ?? 'no reason' };

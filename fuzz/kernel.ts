@@ -27,7 +27,8 @@ export interface Traced {
   readonly type: 'rule' | 'policy' | 'return';
   readonly verdict?: string;
   readonly mark: number;
-  readonly leg?: Leg;
+  /** `reset`: an answer of nobody's connection, by which all who track it end it. */
+  readonly leg?: Leg | 'reset';
 }
 
 /** What was seen of one packet, in order. `outside` is the host beyond every outside link, whose links bear `HOST-LINK`. */
@@ -37,7 +38,6 @@ export interface Seen {
     readonly host: string;
     readonly link: string;
     readonly direction: 'in' | 'out';
-    /** `reset`: an answer of nobody's connection, by which all who track it end it. */
     readonly leg?: Leg | 'reset';
     readonly seq?: number;
   })[];

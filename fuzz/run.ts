@@ -30,6 +30,8 @@ interface State {
   readonly differences: readonly number[];
 }
 
+/** A line on stderr each time so many are done. */
+const PROGRESS = 20_000;
 const FIRST_SEED = 1_000_000;
 const folder = new URL('../node_modules/.cache/fuzz/', import.meta.url);
 const stateFile = new URL('state.json', folder);
@@ -82,9 +84,14 @@ async function keep(scenario: Scenario, { difference }: Result): Promise<void> {
 const unbuilt: number[] = [];
 const reasons = new Map<string, number>();
 let state = readState();
+/** The first Ctrl-C ends it after the network in hand, with the totals. */
+let isStopped = false;
+process.once('SIGINT', () => {
+  isStopped = true;
+});
 const until = Date.now() + Number(values.seconds) * 1000;
 const last = isExplicit ? state.seed + Number(values.count ?? 1) : Number.POSITIVE_INFINITY;
-while (state.checks < Number(values.checks) && state.seed < last && Date.now() < until) {
+while (state.checks < Number(values.checks) && state.seed < last && Date.now() < until && !isStopped) {
   const scenario = drawFrom(state.seed, Number(values.flows));
   const result = await checkScenario(scenario).catch((error: unknown) => {
     if (error instanceof BuildError) return undefined;
@@ -109,6 +116,13 @@ while (state.checks < Number(values.checks) && state.seed < last && Date.now() <
   if (!isExplicit) {
     mkdirSync(folder, { recursive: true });
     writeFileSync(stateFile, JSON.stringify(state));
+  }
+  if (Math.floor(state.checks / PROGRESS) > Math.floor((state.checks - result.checks) / PROGRESS)) {
+    const megabytes = Math.round(process.memoryUsage.rss() / 2 ** 20);
+    const { checks, seed, differences } = state;
+    process.stderr.write(
+      `${new Date().toISOString()} ${checks} checks, seed ${seed}, ${differences.length} differences, ${megabytes} MB\n`,
+    );
   }
   await keep(scenario, result);
 }

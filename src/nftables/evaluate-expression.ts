@@ -207,11 +207,12 @@ function connectionReader(key: string, direction: 'original' | 'reply' | undefin
     field(({ connection }, registers) => (connection === undefined ? null : read(connection, registers)));
   switch (key) {
     case 'state':
-      return field(({ connection, untracked }, { notrack }) =>
-        connection === undefined
-          ? stateBit(untracked === true || notrack === true ? 'untracked' : 'invalid')
-          : stateBit(connection.state),
-      );
+      return field(({ connection, untracked }, { notrack, zone }) => {
+        if (connection !== undefined) return stateBit(connection.state);
+        // A zone is set by a template, which is one of a new connection.
+        if (zone !== undefined) return stateBit('new');
+        return stateBit(untracked === true || notrack === true ? 'untracked' : 'invalid');
+      });
     case 'direction':
       return of((connection) => (connection.direction === 'original' ? 0 : 1));
     case 'mark':

@@ -113,6 +113,8 @@ function runFilter(passage: Passage, selection: FilterSelection, reroute?: () =>
   if (zone !== undefined) {
     const { id, direction } = zone;
     passage.zone = direction === undefined ? { original: id, reply: id } : { ...NO_ZONE, [direction]: id };
+    // What came untracked by lo is tracked again: it bears a template now (nft_ct_set_zone_eval).
+    delete passage.untracked;
   }
   if (notrack === true) passage.untracked = true;
   if (proxy !== undefined) passage.proxy = proxy;
