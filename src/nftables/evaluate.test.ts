@@ -438,3 +438,18 @@ test('the first zone counts, and notrack does nothing beside it', () => {
     expect(evaluate(ruleset, { hook: 'prerouting', type: 'filter' }, fresh)).not.toHaveProperty('changes.notrack');
   }
 });
+
+test('what has a zone is new to the rules before conntrack, untracked or not', () => {
+  const { connection: _, ...fresh } = packet;
+  for (const [statements, seen, expected] of [
+    [[], fresh, 'accept'],
+    [[assign(ct('zone'), number(1))], fresh, 'drop'],
+    [[assign(ct('zone'), number(1))], { ...fresh, untracked: true }, 'drop'],
+    [[{ kind: 'notrack' }], fresh, 'accept'],
+  ] satisfies readonly (readonly [readonly Statement[], PacketContext, string])[]) {
+    const rules = [rule(...statements), rule(match(ct('state'), '==', symbol('new')), drop)];
+    const chain = baseChain('raw', { type: 'filter', hook: 'prerouting', priority: -300 }, ...rules);
+    const ruleset = prepareRuleset([{ family: 'ip', name: 't', sets: [], maps: [], chains: [chain], opaque: [] }]);
+    expect(evaluate(ruleset, { hook: 'prerouting', type: 'filter' }, seen).verdict).toBe(expected);
+  }
+});
