@@ -55,7 +55,7 @@ It works: the packet reaches server, which sees 192.0.2.7, and the answer comes 
 
 test('one that dies: the reason, and what would mend it, ready to be copied', () => {
   expect(printTraces([dies], { flow, color: false })).toMatch(
-    /\n│ {2}forward {5}dropped\n│ {14}inet guard f: ct state new\n│ {14}inet guard f: tcp dport 80 drop # handle 3\n\nThe packet is dropped: gw drops .* drop\.\nFix: .* accept\n$/,
+    /\n│ {2}forward {5}dropped\n│ {14}inet guard f: ct state new\n│ {14}inet guard f: tcp dport 80 drop # handle 3\n\nThe packet is dropped: gw drops .* drop\. Nobody tells its sender\.\nFix: .* accept\n$/,
   );
 });
 

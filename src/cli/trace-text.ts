@@ -1,7 +1,7 @@
 /** Traces for people: a walk from host to host, each stage a line, what decided under it; then the answer, and how it ended. */
 import { type Flow, printFlow, type TraceReport, type WayReport } from '../simulate/index.ts';
 import { type Paint, paint } from './color.ts';
-import { splitDeciders, tellSummary, tellVerdict, tellWay } from './trace-verdict.ts';
+import { splitDeciders, tellReply, tellSummary, tellVerdict, tellWay } from './trace-verdict.ts';
 
 export interface TraceTextOptions {
   readonly flow: Flow;
@@ -29,7 +29,9 @@ export function printTraces(traces: readonly TraceReport[], { flow, color, width
 export const printTrace = (trace: TraceReport, colors: Paint, width: number | undefined): readonly string[] => [
   '',
   ...printWay(trace, colors, width),
-  ...(trace.reply === undefined ? [] : ['', colors.strong('The answer'), '', ...printWay(trace.reply, colors, width)]),
+  ...(trace.reply === undefined
+    ? []
+    : ['', colors.strong(tellReply(trace)), '', ...printWay(trace.reply, colors, width)]),
 ];
 
 /** Room for the longest stage, and the bar before it. */

@@ -2,6 +2,7 @@
 import type { TraceReport, WayReport } from '../simulate/index.ts';
 
 export interface Verdict {
+  /** Of a packet that dies another says what its sender hears of that. */
   readonly sentence: string;
   /** What would mend it. */
   readonly fix?: string;
@@ -26,10 +27,39 @@ export function tellVerdict(trace: TraceReport): Verdict {
       ? `The packet ${endingOf(verdict)}`
       : `The packet arrives${trace.clientAddressSeen === undefined ? '' : ` from ${trace.clientAddressSeen}`}, but its answer ${endingOf(broken.verdict)}`;
   const { reason, fix } = broken ?? trace;
+  const heard = isAnswer(trace) ? undefined : tellHeard(trace);
   return {
-    sentence: `${what}${reason === undefined ? '' : `: ${reason}`}.`,
+    sentence: `${what}${reason === undefined ? '' : `: ${reason}`}.${heard === undefined ? '' : ` ${heard}`}`,
     ...(fix !== undefined && { fix }),
   };
+}
+
+/** Whether what comes back answers the request, and does not tell of its death. */
+const isAnswer = ({ verdict }: TraceReport): boolean => verdict === 'delivered' || verdict === 'exits';
+
+/** Over the way of what comes back. */
+export const tellReply = (trace: TraceReport): string =>
+  trace.reply?.hops[0] !== undefined && NOTICES.has(trace.reply.hops[0].stage) ? 'What its sender hears' : 'The answer';
+
+const NOTICES: ReadonlySet<string> = new Set(['icmp', 'reset']);
+
+/** Whether the sender learns of the death of its packet; of one that was too large, whether it finds the size that fits. */
+function tellHeard({ verdict, hops, reply }: TraceReport): string | undefined {
+  if (verdict === 'undecided') return undefined;
+  // What the sender itself does not let out, its own call learns.
+  if (hops[0]?.stage === 'socket' && reply === undefined && hops.every(({ host }) => host === hops[0]?.host))
+    return undefined;
+  const isTooLarge = hops.at(-1)?.stage === 'mtu';
+  if (reply === undefined)
+    return `Nobody tells its sender${isTooLarge ? ': a black hole for packets of this size' : ''}.`;
+  const notice = reply.hops[0]?.detail.replace(/ goes to .*/, '') ?? '';
+  const lost = reply.reason === undefined ? '' : `: ${reply.reason}`;
+  if (reply.verdict === 'undecided' || reply.verdict === 'exits')
+    return `Whether its sender hears of it, by ${notice}, is not known${lost}.`;
+  if (reply.verdict === 'delivered' && reply.reason === undefined)
+    return `Its sender hears of it, by ${notice}${isTooLarge ? ', and sends smaller packets from then on' : ''}.`;
+  const fix = reply.fix === undefined ? '' : ` Fix of that: ${reply.fix}`;
+  return `Its sender hears nothing of it${isTooLarge ? ', a black hole for packets of this size' : ''}: ${notice} is lost on its way back${lost}.${fix}`;
 }
 
 function endingOf(verdict: WayReport['verdict']): string {

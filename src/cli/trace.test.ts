@@ -120,7 +120,12 @@ describe('Hosts alone', () => {
     const yaml = await run(lab, [...FROM, '--to', '10.2.0.2:80/tcp', '-o', 'yaml']);
     expect(yaml.stdout).toMatch(/^traces:\n {2}- works: true\n {4}verdict: delivered\n/);
     const refused = await one(lab, ...FROM, '--to', '10.2.0.2:81/tcp');
-    expect(keys(refused)).toEqual(['fix', 'hops', 'reason', 'verdict', 'works']);
+    expect(keys(refused)).toEqual(['fix', 'hops', 'reason', 'reply', 'verdict', 'works']);
+    expect(refused.reply).toMatchObject({ works: false, verdict: 'delivered' });
+    expect(refused.reply?.hops[0]).toMatchObject({ host: 'server', stage: 'reset' });
+    await nft('table ip guard { chain f { type filter hook forward priority 0; tcp dport 81 drop; }; }');
+    const dropped = await one(lab, ...FROM, '--to', '10.2.0.2:81/tcp');
+    expect(keys(dropped)).toEqual(['fix', 'hops', 'reason', 'verdict', 'works']);
   });
 
   test('a drawing has every host of the way, and the same exit status; what is wrong is said in words', async () => {
@@ -460,6 +465,11 @@ describe('the slim edge', () => {
       /\nIt works: the packet reaches node, which sees 192\.0\.2\.10, and the answer comes back\.\n$/,
     );
     expect(shown.stdout).not.toContain('\x1b');
+    const large = await run(story.lab, [...args, '--size', '1500', '--df', '--live'], text);
+    expect(large.stdout).toContain(
+      ' Its sender hears of it, by ICMP fragmentation needed (MTU 1440), and sends smaller packets from then on.\n',
+    );
+    expect(large.stdout).toContain('\nWhat its sender hears\n\n● edge\n│  icmp        ICMP fragmentation needed');
     const offline = text.replaceAll(/netns: \{ name: (\w+) \}/g, 'netns: { name: not-$1 }');
     const { stderr } = await run(story.lab, args, offline);
     expect(stderr).toContain('edge: no network namespace "not-edge"');

@@ -153,13 +153,10 @@ interface Elements<Element> {
   readonly objectOf: (element: Element) => RulesetObject;
 }
 
-const mapElements = (
-  { name: map, type: key, data, ...of }: NamedMap,
-  { family, table }: Place,
-): Elements<MapElement> => ({
-  elements: keptElements<MapElement>(of),
-  types: { key, data },
-  objectOf: (element) => ({ kind: 'mapElement', family, table, map, element }),
+const mapElements = (map: NamedMap, place: Place): Elements<MapElement> => ({
+  elements: keptElements<MapElement>(map),
+  types: { key: map.type, data: map.data },
+  objectOf: (element) => ({ kind: 'mapElement', ...place, map: map.name, element }),
 });
 
 function setElements(named: NamedSet, place: Place): Elements<SetElement> {

@@ -148,7 +148,7 @@ function payloadReader(protocol: string, name: string): Read {
     const family = protocol === 'icmp' ? 4 : 6;
     return field((packet) => {
       if (packet.family !== family || packet.protocol !== ICMP[family]) return null;
-      return name === 'type' ? packet.icmpType : UNKNOWN;
+      return name === 'type' ? packet.icmpType : name === 'code' ? codeOf(packet) : UNKNOWN;
     });
   }
   if (protocol === 'ether' && name === 'saddr') {
@@ -171,8 +171,14 @@ const PORTED: ReadonlySet<number> = new Set(Object.values(ported));
 /** Whatever the protocol, `th` reads where ports would be: of an ICMP message its type and code, and its checksum (nft_payload_eval). */
 function firstBytes(packet: PacketContext, name: string): Scalar | undefined | Unknown {
   if (PORTED.has(packet.protocol)) return portField(packet, name);
-  return name === 'sport' && packet.icmpType !== undefined ? packet.icmpType << 8 : UNKNOWN;
+  const code = codeOf(packet);
+  return name === 'sport' && packet.icmpType !== undefined && code !== undefined
+    ? (packet.icmpType << 8) | code
+    : UNKNOWN;
 }
+
+const codeOf = ({ icmpType, icmpCode = 0 }: PacketContext): number | undefined =>
+  icmpType === undefined ? undefined : icmpCode;
 
 const portField = (packet: PacketContext, name: string): Scalar | undefined | Unknown =>
   name === 'sport' ? packet.sourcePort : name === 'dport' ? packet.destinationPort : UNKNOWN;

@@ -16,6 +16,8 @@ export interface PacketContext {
   /** fin 1, syn 2, rst 4, psh 8, ack 16. */
   readonly tcpFlags?: number;
   readonly icmpType?: number;
+  /** 0 unless given. */
+  readonly icmpCode?: number;
   /** The TCP option of a SYN, in bytes. */
   readonly maxseg?: number;
   /** Of the sender on the last link; null where the link has none (a tunnel), absent where it is not known. */

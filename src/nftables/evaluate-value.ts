@@ -31,6 +31,14 @@ const symbols: Readonly<Record<string, Readonly<Record<string, number>>>> = {
     ...{ 'timestamp-request': 13, 'timestamp-reply': 14, 'info-request': 15, 'info-reply': 16 },
     ...{ 'address-mask-request': 17, 'address-mask-reply': 18 },
   },
+  icmp_code: {
+    ...{ 'net-unreachable': 0, 'host-unreachable': 1, 'prot-unreachable': 2, 'port-unreachable': 3, 'frag-needed': 4 },
+    ...{ 'net-prohibited': 9, 'host-prohibited': 10, 'admin-prohibited': 13 },
+  },
+  icmpv6_code: {
+    ...{ 'no-route': 0, 'admin-prohibited': 1, 'addr-unreachable': 3, 'port-unreachable': 4 },
+    ...{ 'policy-fail': 5, 'reject-route': 6 },
+  },
   icmpv6_type: {
     ...{ 'destination-unreachable': 1, 'packet-too-big': 2, 'time-exceeded': 3, 'parameter-problem': 4 },
     ...{ 'echo-request': 128, 'echo-reply': 129, 'mld-listener-query': 130, 'mld-listener-report': 131 },

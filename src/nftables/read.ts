@@ -1,5 +1,4 @@
 import { isNestedTooDeep } from '../net/index.ts';
-import { noteElements } from './elements-by-port.ts';
 import { arrayOf, hasOnly, isObject, type JsonObject, onlyField, textsOf } from './json.ts';
 import { readStatement } from './read-statement.ts';
 import { readMapElement, readSetElement } from './read-value.ts';
@@ -203,7 +202,6 @@ function readMap(json: JsonObject, path: string): NamedMap | undefined {
     if (read === undefined) throw new RulesetReadError(`${path}.elem[${index}]`, 'not a pair of key and data');
     return read;
   });
-  noteElements(elements, head.type);
   return { ...head, data, elements };
 }
 

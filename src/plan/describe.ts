@@ -4,8 +4,9 @@ import { type Endpoint, printEndpoint, printPrefix } from '../net/index.ts';
 import {
   type Chain,
   printChainHeader,
-  printElement,
+  printMapElement,
   printRule as printNftRule,
+  printSetElement,
   type Rule,
   type RulesetObject,
 } from '../nftables/index.ts';
@@ -170,8 +171,9 @@ function nftText(object: RulesetObject): string {
     case 'map':
       return [`${object.map.type.join(' . ')} : ${object.map.data.join(' . ')}`, ...object.map.flags].join(', ');
     case 'setElement':
+      return printSetElement(object.element);
     case 'mapElement':
-      return printElement(object.element);
+      return printMapElement(object.element);
     case 'flowtable':
       return `devices ${object.flowtable.devices.join(', ') || 'none'}`;
     case 'object':

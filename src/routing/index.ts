@@ -31,7 +31,7 @@ export type { ReversePath } from './reverse-path.ts';
 export { checkReversePath, REVERSE_PATH_SYSCTLS } from './reverse-path.ts';
 export type { RouteIndex, RoutingTables } from './route-index.ts';
 export { indexRoutes } from './route-index.ts';
-export { sourceOfRefused } from './source.ts';
+export { sourceOfLink, sourceOfRefused } from './source.ts';
 export type {
   Link,
   LinkAddress,

@@ -26,6 +26,12 @@ export const sourceOfRefused = (
 ): Address | undefined =>
   destination.family === 4 ? undefined : (route?.source ?? selectSource6(index, route && 'lo', destination));
 
+/** The address with which a host speaks for one of its links: IPv6's best there for that destination, IPv4's first (icmp6_send, inet_select_addr). */
+export const sourceOfLink = (index: RouteIndex, link: string, destination: Address): Address | undefined =>
+  destination.family === 6
+    ? selectSource6(index, link, destination)
+    : primaries(index, link).find((own) => scopeOf(own) <= LINK_SCOPE)?.address.address;
+
 /** rtnetlink.h, RT_SCOPE_*; larger is nearer. `ip` prints one without a name as its number. */
 const SCOPES: Readonly<Record<string, number>> = { global: 0, site: 200, link: 253, host: 254 };
 const LINK_SCOPE = 253;

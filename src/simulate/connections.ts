@@ -53,7 +53,7 @@ export const keyOf = (direction: Direction, zone: Zone, tuple: Tuple): string =>
 export interface Tracked {
   readonly connection: Connection;
   readonly direction: Direction;
-  readonly state: 'new' | 'established';
+  readonly state: 'new' | 'established' | 'related';
   /** Whether it belongs to it, or begins another, hangs on which side ended this one. */
   readonly unsure?: true;
 }
@@ -220,6 +220,36 @@ function uniqueSource(
 /** Where the connections of one source are found (nf_nat's bysource). */
 export const sourceKey = ({ original, zone }: Pick<Connection, 'original' | 'zone'>): string =>
   `source ${zone.original} ${original.source.family} ${original.source.value} ${original.protocol} ${original.sourcePort}`;
+
+/**
+ * The connection that an ICMP error tells of, found by the answer to the packet within; undefined where there is none, or where the error goes
+ * to another than who sent that packet (nf_conntrack_inet_error).
+ */
+export function trackError(table: ConnectionTable, inner: Tuple, to: Address, zone: Zone): Tracked | undefined {
+  const answer = inverseOf(inner);
+  const found = (['original', 'reply'] as const)
+    .map((direction) => table.get(keyOf(direction, zone, answer)))
+    .find((each) => each !== undefined);
+  return found === undefined || found.connection[found.direction].destination.value !== to.value
+    ? undefined
+    : { ...found, state: 'related' };
+}
+
+/** How an ICMP error looks after that half of its connection's translation, and the packet within it after the other (nf_nat_icmp_reply_translation). */
+export function translatedError(packet: Packet, inner: Tuple, { connection, direction }: Tracked, half: Half): Packet {
+  const other = half === 'source' ? 'destination' : 'source';
+  if ((connection.status & NAT_STATUS[direction === 'original' ? half : other]) === 0) return packet;
+  const target = inverseOf(direction === 'original' ? connection.reply : connection.original);
+  const [address, port] = [target[half], half === 'source' ? target.sourcePort : target.destinationPort];
+  return {
+    ...packet,
+    [half]: address,
+    inner:
+      other === 'source'
+        ? { ...inner, source: address, sourcePort: port }
+        : { ...inner, destination: address, destinationPort: port },
+  };
+}
 
 /** How a packet of the connection looks after that half of its translation. */
 export function translated<T extends Tuple>(packet: T, { connection, direction }: Tracked, half: Half): T {

@@ -13,6 +13,7 @@ import {
   type SimulatedHost,
   type TunnelPlug,
 } from './network.ts';
+import { noticeOf } from './notice.ts';
 import { type Packet, printPacket } from './packet.ts';
 import { type End, end, type Origin, type Recorder } from './trace.ts';
 import { neighbourKey, wiredTo } from './wiring.ts';
@@ -203,7 +204,12 @@ function crossVxlan(network: Network, host: SimulatedHost, link: string, nexthop
     ({ link: on, address }) => on === far.link && sameAddress(address.address, nexthop),
   );
   if (isThere !== true || there === undefined)
-    return end('unreachable', `nobody on ${link} answers for ${printAddress(nexthop)}`);
+    return end(
+      'unreachable',
+      `nobody on ${link} answers for ${printAddress(nexthop)}`,
+      undefined,
+      noticeOf('hostUnreachable', nexthop.family),
+    );
   return discover(host, link, there, far.link, nexthop) ?? { kind: 'arrives', at: far, packet };
 }
 
@@ -249,6 +255,7 @@ function letsIn(host: SimulatedHost, message: Message): End | undefined {
         'unreachable',
         what,
         decidedBy && { kind: 'rule', host: host.name, at: decidedBy, packet: asPacket, answer: false },
+        noticeOf('hostUnreachable', 6),
       );
     }
   }

@@ -6,7 +6,7 @@ import { ECHO, isIcmp, type Packet, PROTOCOLS, printPacket, SEGMENT_HEADERS } fr
 import { answersBearMark, echoesBearMark } from './setting.ts';
 import type { Flow } from './trace.ts';
 
-export const TCP_FLAGS = { syn: 2, ack: 16 } as const;
+export const TCP_FLAGS = { syn: 2, rst: 4, ack: 16 } as const;
 /** Of a client that names none: in nobody's way. */
 export const SOURCE_PORT = 40_000;
 

@@ -4,6 +4,7 @@ import type { SocketPlace } from '../nftables/index.ts';
 import { lookupRoute, type Nexthop, printRoute, printRule, type RouteResult } from '../routing/index.ts';
 import type { Tracked } from './connections.ts';
 import type { SimulatedHost } from './network.ts';
+import { noticeOf, printNotice } from './notice.ts';
 import { familyOf, inverseOf, type Packet, printPacket, transportOf } from './packet.ts';
 import { noWay, type Passage, runEgress, runEntry, runExit, runForward, runIngress } from './passage.ts';
 import { forwarding, hasNoIpv6, reversePath, routesLocalnet } from './setting.ts';
@@ -50,7 +51,7 @@ function route(passage: Passage & { iif: string }, checksSource: boolean): Left 
   const { destination, source, mark } = packet;
   const result = lookupRoute(host.routes, { destination, source, mark, iif, ...transportOf(packet) });
   recordRoute(passage, result);
-  if (result.kind !== 'route' && result.kind !== 'local') return noWay(host, packet, result);
+  if (result.kind !== 'route' && result.kind !== 'local') return withRefusal(passage, result);
   if (result.kind === 'local') {
     return (
       (checksSource ? checkSource(passage, undefined) : undefined) ?? runExit(passage, 'input') ?? delivered(passage)
@@ -73,11 +74,42 @@ function route(passage: Passage & { iif: string }, checksSource: boolean): Left 
       { kind: 'forwarding', host: host.name, link: iif, family: destination.family },
     );
   }
+  const { ttl = DEFAULT_TTL } = passage;
   const ended =
     choose(passage, result) ??
     (checksSource ? checkSource(passage, passage.oif) : undefined) ??
+    (ttl > 1 ? undefined : usedUp(passage)) ??
     fitsOut(passage, mtuOf(passage, result), true);
   return ended ?? runForward(passage) ?? leave(passage);
+}
+
+/** RFC 1700; ip_default_ttl and hop_limit unless somebody set them. */
+export const DEFAULT_TTL = 64;
+
+function usedUp({ host, packet, record }: Passage): End {
+  const notice = noticeOf('timeExceeded', familyOf(packet));
+  record(host.name, 'ttl', () => ({
+    detail: `dropped: its TTL is used up; ${printNotice(notice, familyOf(packet))} goes to the sender`,
+  }));
+  const reason = `${printPacket(packet)} has come through ${DEFAULT_TTL} routers, at last to ${host.name}, and its TTL is used up`;
+  return end('looped', reason, undefined, notice);
+}
+
+/**
+ * A router tells who sent what it has no way for: IPv4 only where it would forward at all (ip_error), a blackhole never. Of IPv6 an
+ * unreachable route is as none (ip6_pkt_discard).
+ */
+function withRefusal(
+  { host, packet, iif }: Passage & { iif: string },
+  result: Exclude<RouteResult, { readonly kind: 'route' | 'local' }>,
+): End {
+  const ended = noWay(host, packet, result);
+  const family = familyOf(packet);
+  if (result.kind === 'undecided' || result.kind === 'blackhole') return ended;
+  if (family === 4 && forwarding(host, 4, iif).on !== true) return ended;
+  const isNone = (result.route === undefined && result.rule === undefined) || family === 6;
+  const what = result.kind === 'prohibit' ? 'prohibited' : isNone ? 'noRoute' : 'hostUnreachable';
+  return { ...ended, tells: noticeOf(what, family) };
 }
 
 const hasAddress = ({ state }: SimulatedHost, link: string): boolean =>
@@ -202,7 +234,8 @@ function leave(passage: Passage): Left {
  */
 export function send(passage: Passage): Left {
   passage.record(passage.host.name, 'socket', () => ({ detail: `${printPacket(passage.packet)} is sent` }));
-  const first = lookup(passage, passage.choseSource === true && familyOf(passage.packet) === 6);
+  const { choseSource, packet: sent } = passage;
+  const first = lookup(passage, choseSource === true && (familyOf(sent) === 6 || sent.inner !== undefined));
   if (first.kind !== 'route' && first.kind !== 'local') return noWay(passage.host, passage.packet, first);
   const { packet, host } = passage;
   if (first.kind === 'route' && isLoopback4(packet.source) && host.links.get(first.link)?.kind !== 'loopback') {

@@ -17,6 +17,7 @@ export type {
   Wires,
 } from './network.ts';
 export { buildNetwork, isOverlay, openAt } from './network.ts';
+export type { Notice } from './notice.ts';
 export type { Packet } from './packet.ts';
 export { printEnd, printPacket, SEGMENT_HEADERS } from './packet.ts';
 export type { TraceReport, WayReport } from './report.ts';

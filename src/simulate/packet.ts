@@ -29,8 +29,11 @@ export interface Packet {
   readonly tcpFlags?: number;
   /** Of a SYN: the largest segment its sender takes, in bytes. */
   readonly maxseg?: number;
-  /** Of an echo. Its code is 0. */
   readonly icmpType?: number;
+  /** 0 unless given. */
+  readonly icmpCode?: number;
+  /** Of an ICMP error: the ends of the packet that it tells of, as they stand in it. */
+  readonly inner?: Tuple;
   /** The whole IP packet, in bytes; absent: small enough for every link. */
   readonly size?: number;
   /** Routers may not fragment it: IPv4's DF. Those of IPv6 never do. */

@@ -21,11 +21,14 @@ import {
   settle,
   type Tracked,
   track,
+  trackError,
   translated,
+  translatedError,
   type Zone,
 } from './connections.ts';
 import { contextOf } from './context.ts';
 import type { SimulatedHost } from './network.ts';
+import { rejectionOf } from './notice.ts';
 import { familyOf, isIcmp, type Packet, printEnd, printPacket } from './packet.ts';
 import { takesUpTcp } from './setting.ts';
 import { type End, end, type Recorder } from './trace.ts';
@@ -41,6 +44,8 @@ export interface Passage {
   hardware?: string;
   oif?: string;
   nexthop?: Address;
+  /** How many routers may still take it on, and one; DEFAULT_TTL unless given. */
+  ttl?: number;
   /** Of a packet made here: its source is the one that the routes gave. */
   choseSource?: true;
   /** It answers, or it follows an answer. */
@@ -153,6 +158,7 @@ function judge(passage: Passage, hook: Hook, evaluation: Evaluation): End | unde
       ...{ kind: 'rule', host: host.name, at: decidedBy, packet: passage.packet },
       answer: passage.answers === true || passage.tracked?.state === 'established',
     },
+    verdict === 'reject' && decidedBy !== undefined ? rejectionOf(decidedBy, familyOf(passage.packet)) : undefined,
   );
 }
 
@@ -198,6 +204,16 @@ function runConntrack(passage: Passage): End | undefined {
   if (!passage.host.tracks[familyOf(passage.packet)]) return undefined;
   if (passage.untracked === true || passage.tracked !== undefined) return undefined;
   const { connections, packet, host, zone = NO_ZONE, record } = passage;
+  if (packet.inner !== undefined) {
+    const tracked = trackError(connections, packet.inner, packet.destination, zone);
+    if (tracked !== undefined) passage.tracked = tracked;
+    record(host.name, 'conntrack', () =>
+      tracked === undefined
+        ? { detail: 'INVALID: the connection of the packet within is not known here' }
+        : { detail: `related to ${printPacket(tracked.connection.original)}` },
+    );
+    return undefined;
+  }
   const tracked = track(connections, packet, zone, { takesUp: takesUpTcp(host) });
   if (tracked === undefined) {
     record(host.name, 'conntrack', () => ({ detail: 'INVALID: what must come before it was not seen here' }));
@@ -224,7 +240,9 @@ function runConntrack(passage: Passage): End | undefined {
 }
 
 function runConfirm({ tracked, connections, host, packet }: Passage): End | undefined {
-  if (tracked === undefined || confirm(connections, tracked.connection)) return undefined;
+  // What tells of a packet that died does not enter its connection (__nf_conntrack_confirm).
+  if (tracked === undefined || tracked.direction === 'reply') return undefined;
+  if (confirm(connections, tracked.connection)) return undefined;
   return end(
     'dropped',
     `${host.name} has another connection with the tuple of ${printPacket(packet)}, and no nat chain to tell them apart`,
@@ -234,6 +252,11 @@ function runConfirm({ tracked, connections, host, packet }: Passage): End | unde
 function runTranslation(passage: Passage, hook: Hook, half: Half, reroute?: () => End | undefined): End | undefined {
   const { host, tracked, packet } = passage;
   if (tracked === undefined || !host.translates[familyOf(packet)]) return undefined;
+  if (packet.inner !== undefined) {
+    passage.packet = translatedError(packet, packet.inner, tracked, half);
+    recordTranslated(passage, hook, half, packet, undefined);
+    return passage.packet.destination.value === packet.destination.value ? undefined : reroute?.();
+  }
   let chosen: Translation | undefined;
   if (tracked.state === 'new' && !tracked.connection.settled.has(half)) {
     const evaluation = evaluate(host.ruleset, { hook, type: 'nat' }, contextOf(passage));

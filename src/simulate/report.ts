@@ -1,7 +1,7 @@
 /** A trace as `trace -o json` and `plan -o json` give it. */
 import { printAddress } from '../net/index.ts';
 import { fixOf } from './fix.ts';
-import type { Ending, Hop, Trace, Way } from './trace.ts';
+import type { Ending, Heard, Hop, Trace, Way } from './trace.ts';
 
 export interface WayReport {
   readonly works: boolean | 'undecided';
@@ -24,15 +24,22 @@ export const shownRequest = ({ works, request, reply, next }: Trace): Way =>
 
 /** The request's verdict with its reply's. */
 export function reportTrace(trace: Trace): TraceReport {
-  const { works, request, reply } = trace;
+  const { works, request, reply, notice } = trace;
   const shown = shownRequest(trace);
   const isSeen = request.verdict === 'delivered' || request.verdict === 'exits';
   return {
     ...reportWay(shown, works),
     ...(isSeen && { clientAddressSeen: printAddress(request.packet.source) }),
     ...(reply !== undefined && { reply: reportWay(reply, works) }),
+    ...(notice !== undefined && { reply: reportNotice(notice) }),
   };
 }
+
+/** What comes back of a request that died is the reply to it, and nobody calls that working. */
+const reportNotice = ({ way, unheard }: Heard): WayReport => ({
+  ...reportWay(way, false),
+  ...(unheard !== undefined && { reason: unheard }),
+});
 
 const reportWay = ({ verdict, reason, cause, hops }: Way, works: boolean | 'undecided'): WayReport => ({
   works,

@@ -81,6 +81,10 @@ export function ignoresEchoes({ state: { sysctls } }: SimulatedHost, family: Fam
 export const echoesBearMark = ({ state: { sysctls } }: SimulatedHost, family: Family): boolean =>
   sysctls.get(`net/ipv${family}/fwmark_reflect`) === '1';
 
+/** Whether ICMP errors bear the address of the link by which the packet came that they tell of. */
+export const errorsBearInbound = ({ state: { sysctls } }: SimulatedHost): boolean =>
+  sysctls.get('net/ipv4/icmp_errors_use_inbound_ifaddr') === '1';
+
 /** Whether answers to a TCP connection bear the mark of its first packet. */
 export const answersBearMark = ({ state: { sysctls } }: SimulatedHost): boolean =>
   sysctls.get('net/ipv4/tcp_fwmark_accept') === '1';

@@ -1,19 +1,21 @@
 /** A packet, its answer and the packet after that, through the network of hosts. */
-import { type Address, containsAddress, isPublicAddress, networkOf, sameAddress } from '../net/index.ts';
+import { isPublicAddress, printAddress } from '../net/index.ts';
 import { lookupRoute, sourceOfRefused } from '../routing/index.ts';
+import { answers, answerTo, type Start } from './answer.ts';
 import { crossBridge, looksInto } from './bridged.ts';
 import { carriersOf, sawHandshake } from './carrier.ts';
 import type { Draws } from './chance.ts';
 import type { ConnectionTable, FreePort, Tracked } from './connections.ts';
 import { cross } from './crossing.ts';
-import { answerPacket, ETHERNET_MTU, mtuTowards, packetOf, TCP_FLAGS } from './flow-packet.ts';
-import { type Left, receive, send } from './host-path.ts';
+import { packetOf, TCP_FLAGS } from './flow-packet.ts';
+import { DEFAULT_TTL, type Left, receive, send } from './host-path.ts';
 import { isOverlay, type Network, type SimulatedHost, type TunnelPlug } from './network.ts';
-import { type Packet, printPacket, transportOf } from './packet.ts';
+import { misunderstood, noticePacket, printNotice } from './notice.ts';
+import { familyOf, type Packet, printPacket, transportOf } from './packet.ts';
 import { noWay, type Passage } from './passage.ts';
 import { hear } from './sockets.ts';
 import { startTable } from './standing.ts';
-import type { Crossed, End, Ending, Flow, Hop, Origin, Recorder, Trace, Way } from './trace.ts';
+import type { Crossed, End, Ending, Flow, Heard, Hop, Origin, Recorder, Trace, Way } from './trace.ts';
 
 /** The connections that hosts know, by host: given to several traces, each meets what those before it left. */
 export type Connections = Map<string, ConnectionTable>;
@@ -67,8 +69,11 @@ function traceOf(network: Network, flow: Flow, walk: (start: Start) => Way): Omi
   }
   const request = walk(begin);
   const answer = answerTo(network, request);
-  if (answer === undefined) return { works: isOpen(request.verdict) ? 'undecided' : false, request };
   const asked = begin.packet;
+  if (answer === undefined) {
+    const notice = request.hops.length === 0 ? undefined : heardOf(network, flow, asked, request, walk);
+    return { works: isOpen(request.verdict) ? 'undecided' : false, request, ...(notice && { notice }) };
+  }
   const reply = walk(answer);
   const isAnswer = answers(reply.packet, asked);
   if (reply.verdict !== 'delivered' || !isAnswer) {
@@ -81,65 +86,27 @@ function traceOf(network: Network, flow: Flow, walk: (start: Start) => Way): Omi
   return { works: isSame ? true : next.verdict === 'undecided' ? 'undecided' : false, request, reply, next };
 }
 
+/** How the sender of a request that died is told; undefined where nobody tells. */
+function heardOf(
+  network: Network,
+  { from }: Flow,
+  asked: Packet,
+  { tells }: Way,
+  walk: (start: Start) => Way,
+): Heard | undefined {
+  const host = tells === undefined ? undefined : network.hosts.get(tells.host);
+  const made = tells === undefined || host === undefined ? undefined : noticePacket(host, tells);
+  if (tells === undefined || made === undefined) return undefined;
+  const { notice } = tells;
+  const way = walk({ ...made, host: tells.host, answers: true, notice });
+  const own = from.kind === 'host' ? from.host : undefined;
+  const astray = way.host === own ? undefined : `it comes to ${way.host}`;
+  const unheard = way.verdict === 'delivered' ? (astray ?? misunderstood(asked, way.packet)) : undefined;
+  return { notice, way, ...(unheard !== undefined && { unheard }) };
+}
+
 /** Endings beyond which the model does not see; delivered without a host is one of them: the packet came back to who sent it. */
 const isOpen = (verdict: Ending): boolean => verdict === 'undecided' || verdict === 'exits' || verdict === 'delivered';
-
-/**
- * The answer to a request: of the host it was delivered to; of a stranger on a link, who is known to answer to a host's own address by
- * that link; of a pod or container behind the host, which has no other way out.
- */
-function answerTo(network: Network, { verdict, host: name, link, packet }: Way): Start | undefined {
-  const host = name === undefined ? undefined : network.hosts.get(name);
-  if (host === undefined) return undefined;
-  if (verdict === 'delivered')
-    return { packet: answerPacket(packet, host, mtuTowards(host, packet.source)), host: host.name, answers: true };
-  // Where some host could not be looked at, a stranger may be that one.
-  const mayBeUnseen = [...network.hosts.values()].some(({ unseen }) => unseen !== undefined);
-  if (verdict !== 'exits' || link === undefined || mayBeUnseen) return undefined;
-  const mtu = host.links.get(link)?.mtu ?? ETHERNET_MTU;
-  return isOnLink(host, link, packet) || isGuest(host, link, packet.destination)
-    ? { packet: answerPacket(packet, undefined, mtu), host: host.name, link, answers: true }
-    : undefined;
-}
-
-/**
- * Whether what bears the address is a pod or container of the host: straight on a bridge or veth by which the host knows no router,
- * so that it is the router of whatever stands there.
- */
-function isGuest({ links, state, routes }: SimulatedHost, link: string, destination: Address): boolean {
-  const kind = links.get(link)?.kind;
-  if (kind !== 'bridge' && kind !== 'veth') return false;
-  if (state.routes.some((route) => route.gateway !== undefined && route.link === link)) return false;
-  const way = lookupRoute(routes, { destination });
-  return way.kind === 'route' && way.link === link && way.gateway === undefined;
-}
-
-/** Whether source and destination stand in one network of the link, the source being the host's own. */
-const isOnLink = (host: SimulatedHost, link: string, { source, destination }: Packet): boolean =>
-  host.state.addresses.some(
-    ({ link: on, address }) =>
-      on === link && sameAddress(address.address, source) && containsAddress(networkOf(address), destination),
-  );
-
-/** Whether the client takes it for the answer: from where it asked, to where it asked from. */
-const answers = (reply: Packet, asked: Packet): boolean =>
-  reply.source.value === asked.destination.value &&
-  reply.sourcePort === asked.destinationPort &&
-  reply.destination.value === asked.source.value &&
-  reply.destinationPort === asked.sourcePort;
-
-/** A packet about to come in by a link, or about to be sent by a host. */
-interface Start {
-  readonly packet: Packet;
-  readonly host: string;
-  readonly link?: string;
-  /** It is for a socket that waits, not for the one that asked. */
-  readonly asks?: true;
-  /** Its source is the one that the routes gave. */
-  readonly choseSource?: true;
-  /** It answers, or it follows an answer: known also where no host tracks connections. */
-  readonly answers?: true;
-}
 
 function startOf(network: Network, flow: Flow, tcpFlags?: number): Start | undefined {
   const { from, to } = flow;
@@ -180,8 +147,8 @@ const endOf = ({ verdict, reason, cause }: End): Pick<Way, 'verdict' | 'reason' 
   ...(cause !== undefined && { cause }),
 });
 
-/** Links a packet may cross; a real one has 64 hops at most (RFC 1700, the default TTL). */
-const MOST_LINKS = 64;
+/** Links a packet may cross, those within a host too: before it does its TTL is used up. */
+const MOST_LINKS = 4 * DEFAULT_TTL;
 
 /** What all ways of one trace have in common. */
 interface Walk {
@@ -258,7 +225,23 @@ function follow(network: Network, walk: Walk, start: Start): Way {
   if (start.link !== undefined) recordCrossed({ to: { host: start.host, link: start.link }, packet });
   let arrived = packet;
   let at: Partial<TunnelPlug> & { readonly host: string } = start;
-  let tracked: Tracked | undefined;
+  let { tracked }: { tracked?: Tracked | undefined } = start;
+  let ttl = DEFAULT_TTL;
+  const tellsOf = ({ tells }: End, { host, packet, tracked, iif }: Passage): Pick<Way, 'tells'> =>
+    tells === undefined
+      ? {}
+      : {
+          tells: {
+            ...{ notice: tells, host: host.name, packet },
+            ...(tracked && { tracked }),
+            ...(iif !== undefined && { link: iif }),
+          },
+        };
+  const { notice } = start;
+  if (notice !== undefined)
+    record(start.host, notice.kind, () => ({
+      detail: `${printNotice(notice, familyOf(packet))} goes to ${printAddress(packet.destination)}`,
+    }));
   let untracked: true | undefined;
   let hardware: string | undefined;
   let tunnelMtu: number | undefined;
@@ -278,6 +261,7 @@ function follow(network: Network, walk: Walk, start: Start): Way {
       ...(tracked !== undefined && { tracked }),
       ...(untracked !== undefined && { untracked }),
       ...(hardware !== undefined && { hardware }),
+      ttl,
     };
     const left: Left = at.link === undefined ? send(passage) : receive(Object.assign(passage, { iif: at.link }));
     const here = {
@@ -285,15 +269,20 @@ function follow(network: Network, walk: Walk, start: Start): Way {
       ...(at.link !== undefined && { link: at.link }),
       ...(tunnelMtu !== undefined && { tunnelMtu }),
     };
-    if (left.kind === 'end') return { ...endOf(left), ...told, packet: passage.packet, arrived, ...here };
+    if (left.kind === 'end') {
+      return { ...endOf(left), ...tellsOf(left, passage), ...told, packet: passage.packet, arrived, ...here };
+    }
     if (left.kind === 'delivered') {
       const unheard =
         start.asks === true ? hear(host, left.packet, record, { link: at.link, proxy: left.proxy }) : undefined;
-      if (unheard !== undefined) return { ...endOf(unheard), ...told, packet: left.packet, arrived, ...here };
+      if (unheard !== undefined) {
+        return { ...endOf(unheard), ...tellsOf(unheard, passage), ...told, packet: left.packet, arrived, ...here };
+      }
       if (start.asks !== true) record(host.name, 'delivered', () => ({ detail: 'to the socket that asked' }));
       return { verdict: 'delivered', ...told, packet: left.packet, arrived, ...here };
     }
     packet = left.packet;
+    if (at.link !== undefined) ttl -= 1;
     tracked = left.tracked;
     untracked = left.untracked;
     if (left.link === 'lo') {
@@ -306,7 +295,7 @@ function follow(network: Network, walk: Walk, start: Start): Way {
     const crossing = cross(network, { from, nexthop: left.nexthop, packet }, origin, record);
     if (crossing.kind === 'end') {
       recordCrossed({ from, packet });
-      return { ...endOf(crossing), ...told, packet, arrived, ...from };
+      return { ...endOf(crossing), ...tellsOf(crossing, passage), ...told, packet, arrived, ...from };
     }
     const lost =
       crossing.kind === 'arrives' && isOverlay(link) ? uncarried(network, walk, from, crossing.at, packet) : undefined;

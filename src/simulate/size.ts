@@ -1,4 +1,5 @@
 /** Whether a packet fits the link it is to leave by, and what becomes of one that does not. */
+import { printNotice, tooBig } from './notice.ts';
 import { familyOf, PROTOCOLS, printPacket } from './packet.ts';
 import type { Passage } from './passage.ts';
 import { type End, end } from './trace.ts';
@@ -18,19 +19,22 @@ export function fitsOut(passage: Passage, mtu: number | undefined, isRouter: boo
     passage.packet = { ...packet, size: mtu };
     return undefined;
   }
-  const error = family === 4 ? 'ICMP fragmentation needed' : 'ICMPv6 packet too big';
+  const notice = tooBig(family, mtu);
+  const error = printNotice(notice, family);
+  const { mtu: _, ...noMtu } = notice;
   record(host.name, 'mtu', () => ({
     detail: isRouter
-      ? `dropped: ${size} bytes do not fit; ${error} (MTU ${mtu}) goes to the sender`
+      ? `dropped: ${size} bytes do not fit; ${error} goes to the sender`
       : `not sent: ${size} bytes do not fit`,
     decidedBy: by,
   }));
   return end(
     'dropped',
-    `${printPacket(packet)} of ${size} bytes is larger than the MTU ${mtu} of ${oif} on ${host.name}${isRouter ? `, which tells its sender (${error})` : ''}`,
+    `${printPacket(packet)} of ${size} bytes is larger than the MTU ${mtu} of ${oif} on ${host.name}${isRouter ? `, which tells its sender (${printNotice(noMtu, family)})` : ''}`,
     {
       ...{ kind: 'tooBig', host: host.name, link: oif, mtu, family, isTcp: packet.protocol === PROTOCOLS.tcp },
     },
+    isRouter ? notice : undefined,
   );
 }
 

@@ -2,6 +2,7 @@
 import { type Address, sameAddress } from '../net/index.ts';
 import type { SocketPlace, SocketSight } from '../nftables/index.ts';
 import type { SimulatedHost, Socket } from './network.ts';
+import { type Notice, noticeOf, printNotice } from './notice.ts';
 import { familyOf, isIcmp, type Packet, PROTOCOLS, printDestination } from './packet.ts';
 import { ignoresEchoes } from './setting.ts';
 import { type End, end, type Recorder } from './trace.ts';
@@ -43,13 +44,11 @@ export function hear(
     record(host.name, 'delivered', () => ({ detail: `to the socket at ${printDestination(packet)}` }));
     return undefined;
   }
-  const how = protocol === 'tcp' ? 'a reset' : 'ICMP port unreachable';
-  record(host.name, 'delivered', () => ({ detail: `nobody listens there: ${how} goes back` }));
-  return end('rejected', `connection refused: nobody listens on ${host.name} at ${printDestination(packet)}`, {
-    kind: 'nobodyListens',
-    host: host.name,
-    packet,
-  });
+  const family = familyOf(packet);
+  const notice: Notice = protocol === 'tcp' ? { kind: 'reset' } : noticeOf('portUnreachable', family);
+  record(host.name, 'delivered', () => ({ detail: `nobody listens there: ${printNotice(notice, family)} goes back` }));
+  const what = `connection refused: nobody listens on ${host.name} at ${printDestination(packet)}`;
+  return end('rejected', what, { kind: 'nobodyListens', host: host.name, packet }, notice);
 }
 
 /** Without a link the packet was not seen to come by one, and any will do. */

@@ -2,6 +2,7 @@
 import type { Address } from '../net/index.ts';
 import type { Cause } from './fix.ts';
 import type { TunnelPlug } from './network.ts';
+import type { Notice, Told } from './notice.ts';
 import type { Packet } from './packet.ts';
 
 export type Ending = 'delivered' | 'dropped' | 'rejected' | 'unreachable' | 'looped' | 'exits' | 'undecided';
@@ -36,6 +37,8 @@ export interface Way {
   readonly reason?: string;
   /** What it died of, where that is known. */
   readonly cause?: Cause;
+  /** What its sender is told of that. */
+  readonly tells?: Told;
   readonly hops: readonly Hop[];
   /** Told with the hops, as they are. */
   readonly crossings: readonly Crossed[];
@@ -58,10 +61,20 @@ export interface Trace {
   readonly request: Way;
   /** Absent where the request was not delivered. */
   readonly reply?: Way;
+  /** What comes back of a request that died, where its host tells the sender; only where hops are told. */
+  readonly notice?: Heard;
   /** The next packet of the connection, which meets what an established one meets. Absent where there was no answer. */
   readonly next?: Way;
   /** The hosts that hold a connection after it; those of flows before it count too. */
   readonly trackedBy: readonly string[];
+}
+
+/** The way of an ICMP error or a reset to who sent the packet that it tells of. */
+export interface Heard {
+  readonly notice: Notice;
+  readonly way: Way;
+  /** Why the sender makes nothing of it, though it arrived. */
+  readonly unheard?: string;
 }
 
 /** Who asks: somebody beyond a link of a host (a client on the Internet, a neighbour, the far end of a tunnel), or the host itself. */
@@ -106,9 +119,12 @@ export interface End {
   readonly verdict: Ending;
   readonly reason: string;
   readonly cause?: Cause;
+  /** What the host tells its sender. */
+  readonly tells?: Notice;
 }
 
-export const end = (verdict: Ending, reason: string, cause?: Cause): End => ({
+export const end = (verdict: Ending, reason: string, cause?: Cause, tells?: Notice): End => ({
   ...{ kind: 'end', verdict, reason },
   ...(cause !== undefined && { cause }),
+  ...(tells !== undefined && { tells }),
 });

@@ -12,6 +12,7 @@ import {
   type TunnelPlug,
   type Wires,
 } from './network.ts';
+import { noticeOf } from './notice.ts';
 import { forwarding, proxiesArp, proxiesNeighbours } from './setting.ts';
 import { type End, end } from './trace.ts';
 
@@ -87,6 +88,7 @@ export function wiredTo(network: Network, from: TunnelPlug, nexthop: Address): S
     'unreachable',
     `nobody answers for ${printAddress(nexthop)} on ${from.link} of ${from.host}: at its other end is ${there === '' ? 'nothing' : there}`,
     { kind: 'nobodyThere', host: from.host, link: from.link, address: nexthop },
+    noticeOf('hostUnreachable', nexthop.family),
   );
 }
 

@@ -56,9 +56,10 @@ for (const [name, word, host, times] of [
   ['dropped by a firewall', 'dies here', 'node', 1],
   ['to a host that nobody could look at', 'not known from here', 'node', 1],
   ['back by another way', 'leaves the known network', '192.0.2.7', 1],
-  ['in a ring', 'dies here', 'edge', 1],
+  // The packet where the 64th router has it, and what tells of it.
+  ['in a ring', 'dies here', 'node', 2],
   ['without a route', 'dies here', 'node', 1],
-  ['in a ring through one host', 'dies here', 'edge', 1],
+  ['in a ring through one host', 'dies here', 'edge', 2],
   // In the tunnel, and where what carries it ends.
   ['by a tunnel whose own packets die', 'dies here', 'a2', 2],
   ['into a link that is down', 'leaves the known network', 'The Internet', 1],
@@ -91,10 +92,10 @@ test('stretches are numbered along the packet and on along its answer, with the 
   ]);
 });
 
-test('a ring is drawn once, with its numbers', () => {
+test('a ring is drawn once, with its numbers, and so is that of what tells of it', () => {
   const elements = readMarkup(drawTraces('svg', caseOf('in a ring')));
   expect(withClass(elements, 'number').map(({ text }) => text)).toContain('2, 4, 6…');
-  expect(withClass(elements, 'card').length).toBe(3);
+  expect(withClass(elements, 'card').length).toBe(5);
 });
 
 test('a tunnel is drawn and named, and hosts off the way are faint or named below', () => {

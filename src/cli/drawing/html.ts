@@ -1,6 +1,6 @@
 /** A page: each trace's picture, the walk of hops beside it, how it ended. No script, nothing from elsewhere. */
 import type { Hop, WayReport } from '../../simulate/index.ts';
-import { splitDeciders, tellSummary, tellVerdict, tellWay } from '../trace-verdict.ts';
+import { splitDeciders, tellReply, tellSummary, tellVerdict, tellWay } from '../trace-verdict.ts';
 import { escapeText, place } from './markup.ts';
 import { MARK_WORDS } from './measure.ts';
 import { type Drawn, describe, namePlug, omittedText, signOf } from './picture.ts';
@@ -52,7 +52,7 @@ function drawSection(drawn: Drawn, index: number, count: number): string {
     '</figure>',
     '<div class="walk">',
     ...walk('The packet', report, 'request'),
-    ...(reply === undefined ? [] : walk('The answer', reply, 'answer')),
+    ...(reply === undefined ? [] : walk(tellReply(report), reply, 'answer')),
     '</div>',
     '</div>',
     '</section>',

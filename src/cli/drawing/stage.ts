@@ -32,9 +32,10 @@ import {
 /** Draws up the scene of one trace. */
 export function sceneOf(network: Network, flow: Flow, trace: Trace): Scene {
   const request = shownRequest(trace);
+  const back = trace.reply ?? trace.notice?.way;
   const ways: readonly (readonly [Direction, Way])[] = [
     ['request', request],
-    ...(trace.reply === undefined ? [] : [['answer', trace.reply] as const]),
+    ...(back === undefined ? [] : [['answer', back] as const]),
   ];
   let count = 0;
   const steps = ways.flatMap(([direction, way]) =>
@@ -48,7 +49,7 @@ export function sceneOf(network: Network, flow: Flow, trace: Trace): Scene {
   const ended = ways.map(([direction, way]) => ({
     direction,
     way,
-    mark: markOf(trace.works, request, trace.reply, direction),
+    mark: markOf(trace.works, request, back, direction),
     at: endOf(way),
   }));
   const media = mediaOf(network, steps, (step) => {

@@ -1,4 +1,5 @@
-import { type LabFault, on, onTunnel, unanswered } from './fault.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type LabFault, on, unanswered } from './fault.ts';
 import { connectSpoke, INSIDE, spokeNetwork } from './spoke.ts';
 
 const PORT = 8080;
@@ -17,17 +18,13 @@ export const keepaliveMissing: LabFault = {
     await connectSpoke(lab, '');
   },
   async symptom(lab) {
-    // The router forgets, as real ones do after 30 to 120 s of silence; the spoke says something when its keepalive is due, if it has one.
+    // The router forgets, as real ones do after 30 to 120 s of silence; then nothing is said for a while.
     await on(lab, 'homerouter', 'conntrack -F 2>/dev/null');
-    const dueSeconds = Number(
-      (await onTunnel(lab, 'spoke', 'wg show wgs persistent-keepalive')).trim().split(/\s+/)[1],
-    );
-    const next = ['timeout', String((dueSeconds || 0) + 1.5), 'conntrack', '-E', '-e', 'NEW', '-p', 'udp'];
-    await lab
-      .host('homerouter')
-      .run(['sh', '-c', '"$@" 2>/dev/null | head -n 1', 'sh', ...next], { timeoutMs: 40_000 });
+    await sleep(1_500);
     return await unanswered(lab, 'hub', INSIDE.spoke, PORT);
   },
+  // The finding's 25 s are made for routers that forget after 30; the lab does not wait so long.
+  fix: ['wg set wgs peer $(wg show wgs peers) persistent-keepalive 1; sleep 2'],
   nearMisses: [
     {
       title: 'with a keepalive',

@@ -17,7 +17,8 @@ export const reloadFlushedRules: LabFault = {
     await on(lab, 'edge', "printf 'flush ruleset\\ntable inet filter {\\n}\\n' | nft -f -");
   },
   symptom: (lab) => unanswered(lab, 'client', EDGE, 80),
-  documents: FILE,
+  // The finding's second command; its first changes the machine's own file.
+  fix: [`sallyport apply -f ${FILE} --yes`],
   nearMisses: [
     {
       title: 'a reload that replaces its own table alone',
