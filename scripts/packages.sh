@@ -39,6 +39,7 @@ demo unshare util-linux gives a lab namespaces of its own
 demo nsenter util-linux runs a command in a host of the lab
 test iptables iptables a foreign firewall for the tests to live beside
 test ipset ipset sets that a foreign firewall's rules ask
+test busybox busybox-static another POSIX shell that our scripts must run in
 test nfacct nfacct the accounting objects that kube-proxy's rules name
 test ping iputils-ping a client of the tests, for ICMP errors and path MTU
 test python3 python3 sends what no socket may

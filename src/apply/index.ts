@@ -1,3 +1,4 @@
+export { type ArmedOptions, type ArmedStep, carryOutArmed } from './armed.ts';
 export { type CarryOutOptions, carryOut, needsWork } from './carry-out.ts';
 export type { ApplyOptions, Driver } from './driver.ts';
 export { ApplyError } from './driver.ts';

@@ -1,7 +1,7 @@
 /** What `doctor` found, for people. */
 import { FAULTS, type Finding } from '../verify/index.ts';
 import { paint } from './color.ts';
-import type { ManyHosts } from './commands/doctor.ts';
+import type { ManyHosts } from './examine.ts';
 
 /** Each finding with its lines, why it hurts and what mends it; at the end what could not be looked for. */
 export function printDiagnosis(
@@ -9,13 +9,7 @@ export function printDiagnosis(
   hosts: readonly string[],
   color: boolean,
 ): string {
-  const colors = paint(color);
-  const tint = { error: colors.removed, warning: colors.changed, info: (text: string) => text } as const;
-  const lines = findings.flatMap((finding) => [
-    `${tint[finding.severity](finding.severity)} ${colors.strong(finding.code)} on ${finding.host}: ${finding.summary}`,
-    ...printDetails(finding),
-    '',
-  ]);
+  const lines = findings.flatMap((finding) => [...printFinding(finding, color), '']);
   const count = Object.keys(FAULTS).length;
   const looked = hosts.filter((host) => unreachable.every((each) => each.host !== host));
   if (findings.length === 0 && looked.length > 0)
@@ -23,6 +17,13 @@ export function printDiagnosis(
   for (const { code, host, why } of notLooked) lines.push(`not looked for on ${host}: ${code}: ${why}`);
   for (const { host, why } of unreachable) lines.push(`${host} was not looked at: ${why}`);
   return `${lines.join('\n').trimEnd()}\n`;
+}
+
+export function printFinding(finding: Finding, color: boolean): readonly string[] {
+  const colors = paint(color);
+  const tint = { error: colors.removed, warning: colors.changed, info: (text: string) => text } as const;
+  const { severity, code, host, summary } = finding;
+  return [`${tint[severity](severity)} ${colors.strong(code)} on ${host}: ${summary}`, ...printDetails(finding)];
 }
 
 const printDetails = ({ code, evidence, why, fix }: Finding): readonly string[] => [

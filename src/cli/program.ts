@@ -154,7 +154,17 @@ function doctor(program: Command, running: Running): void {
       .option('--bundle <[name=]file>', BUNDLE, collect)
       .option('--collect', 'print a shell script that writes the bundle of a host on which nothing can be installed')
       .option('--host <ssh://…>', 'look at another machine (not yet supported)')
-      .option('--fix <code>', 'carry the fix of one finding out (not yet supported)'),
+      .option(
+        '--fix <code>',
+        'carry the fix of one finding out; it undoes itself unless the finding is gone and it is confirmed',
+      )
+      .option('--yes', 'with --fix: ask nothing')
+      .option(
+        '--confirm-timeout <time>',
+        'with --fix: undo unless all is done and confirmed within this time',
+        duration,
+        30_000,
+      ),
   ).action(running(async (output, flags) => (await import('./commands/doctor.ts')).doctor(output, flags)));
 }
 

@@ -21,6 +21,7 @@ import {
   meta,
   type NamedMap,
   type NamedSet,
+  noteElements,
   number,
   payload,
   type Rule,
@@ -93,15 +94,17 @@ export function forwardParts(forwards: readonly Found[], marks: Marks): readonly
     }),
     rule(setMark(ct('mark'), 0, marks.keep)),
   ];
-  const maps = ordered.map(
-    ([name, { of, elements }]): NamedMap => ({
+  const maps = ordered.map(([name, { of, elements: byKey }]): NamedMap => {
+    const elements = [...byKey.values()];
+    noteElements(elements, of.way.type);
+    return {
       name,
       type: of.way.type,
       data: of.ranges ? [ADDRESS_TYPE[of.family]] : [ADDRESS_TYPE[of.family], 'inet_service'],
       flags: of.ranges ? ['interval'] : [],
-      elements: [...elements.values()],
-    }),
-  );
+      elements,
+    };
+  });
   const chains = [
     regular('sp_forwards', [...policies.before, ...balanced.before, ...rulesOf(false)]),
     ...(forwards.some(isFromInside)

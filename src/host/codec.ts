@@ -55,19 +55,21 @@ function encode(record: HostRecord, before: HostRecord | undefined): string {
         `    "forwards": ${lines(encodeRows(share.forwards, COLUMNS, encodeForward, encodeOwn, known?.forwards))}`,
         `    "accepts": ${lines(encodeRows(share.accepts, COLUMNS, encodeAccept, encodeOwn, known?.accepts))}`,
       ];
-      return `  ${JSON.stringify(name)}: {\n${parts.join(',\n')}\n  }`;
+      return `  ${JSON.stringify(name)}: {\n${joined(parts)}\n  }`;
     });
   const numbers = canonical({ ...record.numbers, tunnels: sorted(record.numbers.tunnels) });
-  return [
-    '{',
-    `"format": ${record.format},`,
-    `"version": ${JSON.stringify(record.version)},`,
-    `"numbers": ${JSON.stringify(numbers)},`,
-    `"sysctlsBefore": ${JSON.stringify(sorted(record.sysctlsBefore), undefined, 1)},`,
-    `"sets": {\n${sets.join(',\n')}\n}`,
-    '}\n',
-  ].join('\n');
+  return joined([
+    `{\n"format": ${record.format}`,
+    `"version": ${JSON.stringify(record.version)}`,
+    `"numbers": ${JSON.stringify(numbers)}`,
+    `"sysctlsBefore": ${JSON.stringify(sorted(record.sysctlsBefore), undefined, 1)}`,
+    `"sets": {\n${joined(sets)}\n}\n}\n`,
+  ]);
 }
+
+/** With a comma and a new line between; of two megabytes no copy is made. */
+const joined = (texts: readonly string[]): string =>
+  texts.reduce((all, text, index) => (index === 0 ? text : `${all},\n${text}`), '');
 
 const FIRST_LINE = '[\n      ';
 

@@ -25,7 +25,7 @@ export function encodeRows<Item extends object>(
   const own = new Set(columns);
   const lines: string[] = [];
   const source = sources.get(before);
-  let first: readonly (readonly [string, unknown])[] | undefined;
+  let first: Fields | undefined;
   let next = 0;
   for (let index = 0; index < items.length; index++) {
     const item = items[index];
@@ -50,8 +50,18 @@ export function encodeRows<Item extends object>(
   return lines;
 }
 
-const sharedFields = (item: object, own: ReadonlySet<string>): readonly (readonly [string, unknown])[] =>
-  Object.entries(item).filter(([name]) => !own.has(name));
+/** The fields of an item, and which of them are not its own. */
+interface Fields {
+  readonly names: readonly string[];
+  readonly values: readonly unknown[];
+  readonly shared: readonly number[];
+}
+
+function sharedFields(item: object, own: ReadonlySet<string>): Fields {
+  const names = Object.keys(item);
+  const shared = names.flatMap((name, index) => (own.has(name) ? [] : [index]));
+  return { names, values: Object.values(item), shared };
+}
 
 /** Where an item stands in a list: there or a little later, as after one that changed or went. */
 function placeOf(item: object, list: readonly object[], from: number): number {
@@ -131,17 +141,29 @@ export function readRows<Shared extends object, Own extends object>(
 
 const isRow = (line: unknown): line is readonly unknown[] => Array.isArray(line);
 
-/** Whether an item has these fields beside its `own`, and no others. */
-function isAlike(item: object, fields: readonly (readonly [string, unknown])[], own: ReadonlySet<string>): boolean {
-  let others = 0;
-  for (const name in item) if (!own.has(name)) others += 1;
-  return others === fields.length && fields.every(([name, value]) => same(value, Reflect.get(item, name)));
+/** Whether an item has these fields beside its `own`, and no others. Those of one list mostly have them in one order. */
+function isAlike(item: object, { names, values, shared }: Fields, own: ReadonlySet<string>): boolean {
+  const has = Object.keys(item);
+  if (has.length === names.length && has.every((name, index) => name === names[index])) {
+    const those: readonly unknown[] = Object.values(item);
+    return shared.every((index) => same(those[index], values[index]));
+  }
+  const others = has.filter((name) => !own.has(name));
+  return (
+    others.length === shared.length &&
+    shared.every((index) => {
+      const name = names[index] ?? '';
+      return name in item && same(Reflect.get(item, name), values[index]);
+    })
+  );
 }
 
 /** Equal plain data. */
 export function same(left: unknown, right: unknown): boolean {
   if (left === right) return true;
   if (typeof left !== 'object' || typeof right !== 'object' || left === null || right === null) return false;
+  if (Array.isArray(left) && Array.isArray(right))
+    return left.length === right.length && left.every((item, index) => same(item, right[index]));
   let names = 0;
   for (const name in left) {
     if (!same(Reflect.get(left, name), Reflect.get(right, name))) return false;

@@ -153,10 +153,13 @@ interface Elements<Element> {
   readonly objectOf: (element: Element) => RulesetObject;
 }
 
-const mapElements = (map: NamedMap, place: Place): Elements<MapElement> => ({
-  elements: keptElements<MapElement>(map),
-  types: { key: map.type, data: map.data },
-  objectOf: (element) => ({ kind: 'mapElement', ...place, map: map.name, element }),
+const mapElements = (
+  { name: map, type: key, data, ...of }: NamedMap,
+  { family, table }: Place,
+): Elements<MapElement> => ({
+  elements: keptElements<MapElement>(of),
+  types: { key, data },
+  objectOf: (element) => ({ kind: 'mapElement', family, table, map, element }),
 });
 
 function setElements(named: NamedSet, place: Place): Elements<SetElement> {

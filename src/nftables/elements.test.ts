@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import * as nft from './build.ts';
 import { compareElements } from './elements.ts';
+import { noteElements } from './elements-by-port.ts';
 import { dataKeyOf, keyOf, normalData, normalValue } from './normal-value.ts';
 import type { DataType, MapElement, Value } from './ruleset.ts';
 import { ip } from './sample-table.ts';
@@ -80,6 +81,33 @@ for (const [what, elements] of [
       { numRuns: 2_000 },
     );
   });
+
+test('what was noted of a long list while it was made is what stands in it', () => {
+  const stay = Array.from(
+    { length: 600 },
+    (_, index): MapElement => ({
+      key: nft.concat(nft.address(ip('203.0.113.1')), nft.symbol('tcp'), nft.number(1_000 + index)),
+      data: nft.concat(nft.address(ip(`10.0.1.${index % 7}`)), nft.number(index)),
+    }),
+  );
+  fc.assert(
+    fc.property(
+      fc.array(plain, { maxLength: 12 }),
+      fc.array(plain, { maxLength: 12 }),
+      fc.array(fc.nat(599), { maxLength: 4 }),
+      (some, others, gone) => {
+        const from = [...stay.slice(0, 300), ...some, ...stay.slice(300)];
+        const to = [...others, ...stay.filter((_, index) => !gone.includes(index))];
+        const plainly = compareElements(from, to, { key: KEY, data: DATA });
+        noteElements(from, KEY);
+        noteElements(to, KEY);
+        expect(compareElements(from, to, { key: KEY, data: DATA })).toEqual(plainly);
+        expect(plainly.removed.length).toBeGreaterThanOrEqual(new Set(gone).size);
+      },
+    ),
+    { numRuns: 200 },
+  );
+});
 
 /** Around the bounds of what stands in an array, and beyond: 2 ** 32 must not be taken for 0, nor 80.5 for 80. */
 const numbers = fc.array(

@@ -53,6 +53,7 @@ export type { ConntrackEntry } from './conntrack.ts';
 export { CONNTRACK_COMMANDS, readConntrack } from './conntrack.ts';
 export { normalProtocol } from './datatype.ts';
 export { diffTable } from './diff.ts';
+export { noteElements } from './elements-by-port.ts';
 export type { ChainSelection, PreparedRuleset } from './evaluate.ts';
 export { evaluate, portAnswers, prepareRuleset, printReference, standsAt } from './evaluate.ts';
 export { jhash, reciprocalScale } from './evaluate-hash.ts';
@@ -70,7 +71,7 @@ export type {
 } from './evaluate-packet.ts';
 export { addsFlows, fastPathOf, withFlowtables } from './flowtable.ts';
 export { normalTable } from './normal.ts';
-export { printChainHeader, printFlowtable, printMapElement, printSetElement, printTable } from './print.ts';
+export { printChainHeader, printElement, printFlowtable, printTable } from './print.ts';
 export { printExpression, printValue, printVerdict } from './print-expression.ts';
 export { printRule, printStatement } from './print-statement.ts';
 export { RulesetReadError, readRuleset } from './read.ts';

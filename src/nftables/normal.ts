@@ -1,3 +1,4 @@
+import { areLasting } from './elements-by-port.ts';
 import { normalRule } from './normal-rule.ts';
 import { mergeNeighbours, normalMapElement, normalSetElement, sortElements } from './normal-value.ts';
 import type { Chain, Flowtable, NamedMap, NamedSet, SetElement, SetFlag, Table } from './ruleset.ts';
@@ -61,6 +62,7 @@ export const keptElements = <Element extends SetElement>(set: {
   readonly elements: readonly Element[];
 }): readonly Element[] => {
   if (set.flags.includes('dynamic')) return [];
+  if (areLasting(set.elements)) return set.elements;
   for (const { extra } of set.elements)
     if (extra?.expires !== undefined) return set.elements.filter((each) => each.extra?.expires === undefined);
   return set.elements;

@@ -1,4 +1,4 @@
-import { addressBits, printAddress, printPrefix } from '../net/index.ts';
+import { addressBits, printAddress, printPrefix, sameAddress } from '../net/index.ts';
 import { typeOf } from './datatype.ts';
 import { printName, printNumber, printText, printWord, printWords } from './name.ts';
 import type { DataType, Expression, MapElement, SetElement, Value, Verdict } from './ruleset.ts';
@@ -33,8 +33,34 @@ export function printValue(value: Value, type?: DataType): string {
   }
 }
 
+/** As printValue, for one value after the other: of joined ones that differ in the last part alone the others are printed once. */
+export function neighbourPrinter(type?: DataType): (value: Value) => string {
+  let last: readonly Value[] = [];
+  let lead = '';
+  return (value) => {
+    if (value.kind !== 'concat' || value.parts.length < 2) return printValue(value, type);
+    const { parts } = value;
+    const end = parts.length - 1;
+    if (last.length !== parts.length || !parts.every((part, index) => index === end || isSame(part, last[index]))) {
+      lead = parts
+        .slice(0, -1)
+        .reduce((text, part, index) => `${text}${printValue(part, partType(type, index))} . `, '');
+    }
+    last = parts;
+    const tail = parts[end];
+    return tail === undefined ? lead : `${lead}${printValue(tail, partType(type, end))}`;
+  };
+}
+
+/** Whether they are printed alike, as far as that is quickly told. */
+const isSame = (one: Value, other: Value | undefined): boolean =>
+  one === other ||
+  (one.kind === 'address' && other?.kind === 'address' && sameAddress(one.address, other.address)) ||
+  (one.kind === 'symbol' && other?.kind === 'symbol' && one.name === other.name);
+
 const partType = (type: DataType | undefined, index: number): DataType | undefined => {
-  const part = type?.[index];
+  if (type === undefined) return undefined;
+  const part = type[index];
   return part === undefined ? undefined : [part];
 };
 

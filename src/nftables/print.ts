@@ -1,5 +1,5 @@
 import { printComment, printName, printNumber, printText, printWord } from './name.ts';
-import { cannotWrite, printData, printValue } from './print-expression.ts';
+import { cannotWrite, isVerdict, neighbourPrinter, printVerdict } from './print-expression.ts';
 import { printRule } from './print-statement.ts';
 import type { Chain, DataType, Flowtable, MapElement, NamedMap, NamedSet, SetElement, Table } from './ruleset.ts';
 
@@ -59,12 +59,12 @@ function printDevices(devices: readonly string[]): string {
 
 const printSetBody = (set: NamedSet): readonly string[] => [
   ...printSetHeader(set),
-  ...printElements(set.elements.map((element) => printSetElement(element, set.type))),
+  ...printElements(set.elements.map(elementPrinter(set.type))),
 ];
 
 const printMapBody = (map: NamedMap): readonly string[] => [
   ...printMapHeader(map),
-  ...printElements(map.elements.map((element) => printMapElement(element, map.type, map.data))),
+  ...printElements(map.elements.map(elementPrinter(map.type, map.data))),
 ];
 
 function printElements(elements: readonly string[]): readonly string[] {
@@ -126,13 +126,18 @@ function isPlainCounter(value: unknown): boolean {
   return typeof statement.counter !== 'string' && Object.keys(statement).length === 1;
 }
 
-/** `10.0.0.1 . tcp . 80 comment "web"`. */
-export const printSetElement = (element: SetElement, type?: DataType): string =>
-  `${printValue(element.key, type)}${printElementExtra(element)}`;
-
 /** `10.0.0.1 . tcp . 80 comment "web" : 10.9.9.9 . 8080`: nft wants the comment before the colon. */
-export const printMapElement = (element: MapElement, type?: DataType, data?: DataType): string =>
-  `${printValue(element.key, type)}${printElementExtra(element)} : ${printData(element.data, data)}`;
+export const printElement = (element: SetElement | MapElement): string => elementPrinter()(element);
+
+/** Prints many of one set or map: what neighbours begin with is made once. */
+export function elementPrinter(type?: DataType, data?: DataType): (element: SetElement | MapElement) => string {
+  const [printKey, printTarget] = [neighbourPrinter(type), neighbourPrinter(data)];
+  return (element) => {
+    const key = `${printKey(element.key)}${printElementExtra(element)}`;
+    if (!('data' in element)) return key;
+    return `${key} : ${isVerdict(element.data) ? printVerdict(element.data) : printTarget(element.data)}`;
+  };
+}
 
 function printElementExtra({ extra, comment }: SetElement | MapElement): string {
   const timeout = extra?.timeout;

@@ -1,4 +1,5 @@
 import { isNestedTooDeep } from '../net/index.ts';
+import { noteElements } from './elements-by-port.ts';
 import { arrayOf, hasOnly, isObject, type JsonObject, onlyField, textsOf } from './json.ts';
 import { readStatement } from './read-statement.ts';
 import { readMapElement, readSetElement } from './read-value.ts';
@@ -202,6 +203,7 @@ function readMap(json: JsonObject, path: string): NamedMap | undefined {
     if (read === undefined) throw new RulesetReadError(`${path}.elem[${index}]`, 'not a pair of key and data');
     return read;
   });
+  noteElements(elements, head.type);
   return { ...head, data, elements };
 }
 

@@ -1,16 +1,25 @@
 import { printName, printNumber, printWords } from './name.ts';
 import { normalRule } from './normal-rule.ts';
 import {
+  elementPrinter,
   printChainHeader,
+  printElement,
   printFlowtable,
-  printMapElement,
   printMapHeader,
-  printSetElement,
   printSetHeader,
 } from './print.ts';
 import { cannotWrite, printValue } from './print-expression.ts';
 import { printRule } from './print-statement.ts';
-import type { BaseChain, Chain, Flowtable, Rule, RulesetChange, RulesetObject, TableFamily } from './ruleset.ts';
+import type {
+  BaseChain,
+  Chain,
+  Flowtable,
+  Rule,
+  RulesetChange,
+  RulesetObject,
+  SetElement,
+  TableFamily,
+} from './ruleset.ts';
 import { signatureOf } from './signature.ts';
 
 /** Elements in one command: many make nft fast, and no more than this keep its error messages readable. */
@@ -169,7 +178,9 @@ function additions(changes: readonly RulesetChange[], ofElements: readonly Rules
   const body = (object: ObjectOf<'set'> | ObjectOf<'map'>, header: readonly string[]): string => {
     const store = printStoreName(object);
     if (!whole.has(store)) return storeBlock(header);
-    const own = elements.filter((element) => printElementStore(element) === store).map(printElement);
+    const own = elements
+      .filter((element) => printElementStore(element) === store)
+      .map(({ element }) => printElement(element));
     return storeBlock([...header, `elements = { ${own.join(', ')} }`]);
   };
   return [
@@ -248,6 +259,7 @@ function elementCommands(verb: 'add' | 'delete', elements: readonly ElementObjec
   const byStore = new Map<string, string[]>();
   let last: ElementObject | undefined;
   let members: string[] = [];
+  const print = verb === 'add' ? elementPrinter() : ({ key }: SetElement) => printValue(key);
   for (const element of elements) {
     if (last === undefined || !isOfOneStore(last, element)) {
       const store = printElementStore(element);
@@ -255,7 +267,7 @@ function elementCommands(verb: 'add' | 'delete', elements: readonly ElementObjec
       byStore.set(store, members);
     }
     last = element;
-    members.push(verb === 'add' ? printElement(element) : printElementKey(element));
+    members.push(print(element.element));
   }
   return [...byStore].flatMap(([store, members]) =>
     chunksOf(members, elementsPerCommand).map((chunk) => `${verb} element ${store} { ${chunk.join(',\n  ')} }`),
@@ -269,7 +281,3 @@ const isOfOneStore = (left: ElementObject, right: ElementObject): boolean =>
 
 const chunksOf = <T>(items: readonly T[], size: number): readonly (readonly T[])[] =>
   Array.from({ length: Math.ceil(items.length / size) }, (_, index) => items.slice(index * size, (index + 1) * size));
-
-const printElement = (object: ElementObject): string =>
-  object.kind === 'setElement' ? printSetElement(object.element) : printMapElement(object.element);
-const printElementKey = ({ element }: ElementObject): string => printValue(element.key);

@@ -4,9 +4,8 @@ import { type Endpoint, printEndpoint, printPrefix } from '../net/index.ts';
 import {
   type Chain,
   printChainHeader,
-  printMapElement,
+  printElement,
   printRule as printNftRule,
-  printSetElement,
   type Rule,
   type RulesetObject,
 } from '../nftables/index.ts';
@@ -171,9 +170,8 @@ function nftText(object: RulesetObject): string {
     case 'map':
       return [`${object.map.type.join(' . ')} : ${object.map.data.join(' . ')}`, ...object.map.flags].join(', ');
     case 'setElement':
-      return printSetElement(object.element);
     case 'mapElement':
-      return printMapElement(object.element);
+      return printElement(object.element);
     case 'flowtable':
       return `devices ${object.flowtable.devices.join(', ') || 'none'}`;
     case 'object':

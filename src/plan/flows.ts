@@ -2,7 +2,7 @@
 import { connectionMarks, targetFor } from '../compile/index.ts';
 import type { ForwardShare, HostFacts, HostRecord } from '../host/index.ts';
 import { type Address, type Family, printAddress, sameAddress, type Transport } from '../net/index.ts';
-import { printMapElement } from '../nftables/index.ts';
+import { printElement } from '../nftables/index.ts';
 import type { HostChange, HostObject } from './object.ts';
 
 /** A tracked connection: who asked what, who answers. */
@@ -41,7 +41,12 @@ export function flowChanges(
   if (known === undefined || before.length + after.length === 0) return [];
   const places = [...new Set(tables.flatMap((change) => (change.action === 'add' ? [] : placesOf(change.before))))];
   if (places.length === 0) return [];
-  return [{ action: 'remove', before: { kind: 'flows', ...connectionMarks(known.numbers), places, before, after } }];
+  const isFast = facts.state.tables.some((table) => (table.flowtables ?? []).length > 0);
+  const flows: HostObject = {
+    ...{ kind: 'flows', ...connectionMarks(known.numbers), places, before, after },
+    ...(isFast && { fastPath: true }),
+  };
+  return [{ action: 'remove', before: flows }];
 }
 
 /** What of an object led somewhere, in nft's words; nothing where it did not. */
@@ -52,7 +57,7 @@ function placesOf(object: HostObject): readonly string[] {
     case 'table':
       return [`all of table ${part.table}`];
     case 'mapElement':
-      return TRANSLATES.test(part.map) ? [printMapElement(part.element)] : [];
+      return TRANSLATES.test(part.map) ? [printElement(part.element)] : [];
     case 'chain':
       return TRANSLATES.test(part.chain.name) ? [part.chain.name] : [];
     case 'map':
@@ -89,6 +94,66 @@ export function staleFlows({ mask, forwarded, masqueraded, before, after }: Move
     return judge?.drain === false;
   };
 }
+
+/** Flows that went one way, whoever asked. */
+export type FlowsOfForward = Omit<Flow, 'client' | 'clientPort' | 'offloaded'>;
+
+/**
+ * The flows that staleFlows finds, without a look at them: where a few forwards changed, each from one target to another and in nothing that
+ * tells who is asked. Undefined where that is not all. Of the forwards that stayed only the place in memory is looked at.
+ */
+export function flowsOfFew({
+  forwarded,
+  masqueraded,
+  before,
+  after,
+  fastPath,
+}: MovedFlows): readonly FlowsOfForward[] | undefined {
+  const most = Math.min(before.length, after.length);
+  let head = 0;
+  while (head < most && before[head] === after[head]) head += 1;
+  let tail = 0;
+  while (tail < most - head && before[before.length - 1 - tail] === after[after.length - 1 - tail]) tail += 1;
+  const old = before.slice(head, before.length - tail);
+  if (fastPath === true || old.length > FEW || after.length !== before.length) return undefined;
+  const ends: FlowsOfForward[] = [];
+  for (const [index, forward] of old.entries()) {
+    const now = after[head + index];
+    if (now === undefined || !isOneWay(forward) || !isOneWay(now) || !sameDoor(forward, now)) return undefined;
+    // What was let finish on targets of before ends too from now on, and nobody knows where they were.
+    if (now.drain === false && forward.drain !== false) return undefined;
+    const stays =
+      sameAddress(forward.to, now.to) &&
+      forward.targetPorts.first === now.targetPorts.first &&
+      forward.masquerade === now.masquerade;
+    if (stays || (forward.protocol === 'tcp' && now.drain !== false)) continue;
+    ends.push({
+      protocol: forward.protocol,
+      asked: forward.match.address,
+      askedPort: forward.ports.first,
+      target: forward.to,
+      targetPort: forward.targetPorts.first,
+      mark: forward.masquerade ? masqueraded : forwarded,
+    });
+  }
+  return ends;
+}
+
+const FEW = 8;
+
+type OneWay = ForwardShare & { readonly match: { readonly address: Address } };
+
+/** One address and port that lead to one target. */
+const isOneWay = (forward: ForwardShare): forward is OneWay =>
+  'address' in forward.match &&
+  forward.ports.first === forward.ports.last &&
+  forward.balance === undefined &&
+  forward.stateless === undefined;
+
+const sameDoor = (one: OneWay, other: OneWay): boolean =>
+  sameAddress(one.match.address, other.match.address) &&
+  one.protocol === other.protocol &&
+  one.ports.first === other.ports.first;
 
 /**
  * The forwards that take what a flow asked: by address; of those found by an interface any, for the flow does not tell where it came in.

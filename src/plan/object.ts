@@ -33,6 +33,8 @@ export type HostObject =
       readonly places: readonly string[];
       readonly before: readonly ForwardShare[];
       readonly after: readonly ForwardShare[];
+      /** Some of them may be in a flowtable. */
+      readonly fastPath?: true;
     }
   /** A file of ours in the host's state folder or elsewhere; `content` is text. A key file's content is never here. */
   | { readonly kind: 'file'; readonly path: string; readonly mode: number; readonly content: string };

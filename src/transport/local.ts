@@ -1,4 +1,5 @@
 import { commandTransport } from './commands.ts';
+import { machineFiles } from './files.ts';
 import { commandEnvironment } from './process.ts';
 import type { Output, Transport } from './transport.ts';
 import { TransportError } from './transport.ts';
@@ -30,6 +31,7 @@ export function localTransport(host: string, options: LocalOptions = {}): Transp
   });
   return {
     ...commands,
+    ...(entry.length === 0 && isRoot() && machineFiles(host)),
     async stateFolder(signal) {
       // One that cannot be read belongs to somebody with more rights than we have: we stand in a container or a sandbox, and
       // what must not outlive its kernel state goes where it does not.
@@ -53,7 +55,7 @@ export function needRoot(host: string, argv: readonly string[]): void {
   throw new TransportError(host, argv, what);
 }
 
-const isRoot = (): boolean => process.getuid?.() === 0;
+export const isRoot = (): boolean => process.getuid?.() === 0;
 
 function sudoRefusal({ stderr, status }: Output): string | undefined {
   const line = stderr.split('\n').find((each) => each.startsWith('sudo: '));

@@ -1,5 +1,6 @@
 import { commandTransport } from './commands.ts';
-import { NAMESPACE_STATES, needRoot } from './local.ts';
+import { machineFiles } from './files.ts';
+import { isRoot, NAMESPACE_STATES, needRoot } from './local.ts';
 import { FIND_NAMESPACE, script, WITH_SOCKETS } from './scripts.ts';
 import { type Transport, TransportError } from './transport.ts';
 
@@ -61,14 +62,17 @@ export function namespaceTransport(host: string, name: string, options: Namespac
       return `the network namespace "${name}" cannot be entered: ${stderr.trim()}`;
     },
   });
+  // Files are the same in all network namespaces: to enter one costs as much as to write.
+  const files = options.entry === undefined && isRoot() ? machineFiles(host) : outside;
   return {
     ...commands,
     namespace: name,
-    // Files are the same in all network namespaces: to enter one costs as much as to write.
+    readFile: files.readFile,
+    removeFile: files.removeFile,
     async writeFile(path, content, mode, options) {
       const { folder, birth } = await found(options?.signal);
       const isRecord = path === `${folder}/record.json`;
-      await outside.writeFile(path, content, mode, {
+      await files.writeFile(path, content, mode, {
         ...options,
         ...(isRecord && { note: [`${folder}/namespace`, birth] as const }),
       });

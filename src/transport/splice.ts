@@ -15,23 +15,22 @@ const WORTH_IT = 64 * 1024;
 /** Undefined where it is no shorter way. */
 export function spliceOf(before: string, after: string): Splice | undefined {
   if (after.length < WORTH_IT || before.length < WORTH_IT) return undefined;
-  const [from, to] = [Buffer.from(before), Buffer.from(after)];
-  const most = Math.min(from.length, to.length);
-  const head = longest(most, (length) => from.compare(to, 0, length, 0, length) === 0);
-  const tail = longest(
-    most - head,
-    (length) => from.compare(to, to.length - length, to.length, from.length - length, from.length) === 0,
-  );
+  const most = Math.min(before.length, after.length);
+  const head = longest(most, (length) => before.slice(0, length) === after.slice(0, length));
+  const tail = longest(most - head, (length) => endOf(before, length) === endOf(after, length));
   // No half of a character may be sent.
-  const [start, end] = [wholeBefore(to, head), wholeAfter(to, to.length - tail)];
-  if (end - start > to.length / 2) return undefined;
+  const start = head - (isInside(after, head) ? 1 : 0);
+  const end = after.length - tail + (isInside(after, after.length - tail) ? 1 : 0);
+  if (end - start > after.length / 2) return undefined;
   return {
-    head: start,
-    tail: to.length - end,
-    middle: to.toString('utf8', start, end),
-    sum: createHash('blake2b512').update(to).digest('hex'),
+    head: Buffer.byteLength(after.slice(0, start)),
+    tail: Buffer.byteLength(after.slice(end)),
+    middle: after.slice(start, end),
+    sum: createHash('blake2b512').update(after).digest('hex'),
   };
 }
+
+const endOf = (text: string, length: number): string => text.slice(text.length - length);
 
 /** The greatest length up to `most` at which `isAlike`, which is so for all that are shorter. */
 function longest(most: number, isAlike: (length: number) => boolean): number {
@@ -44,17 +43,5 @@ function longest(most: number, isAlike: (length: number) => boolean): number {
   return low;
 }
 
-/** UTF-8: bytes from 0x80 to 0xbf go on with a character. */
-const isInside = (bytes: Buffer, at: number): boolean => ((bytes[at] ?? 0) & 0xc0) === 0x80;
-
-function wholeBefore(bytes: Buffer, at: number): number {
-  let start = at;
-  while (isInside(bytes, start)) start -= 1;
-  return start;
-}
-
-function wholeAfter(bytes: Buffer, at: number): number {
-  let end = at;
-  while (isInside(bytes, end)) end += 1;
-  return end;
-}
+/** UTF-16: from 0xdc00 to 0xdfff is the second half of a character. */
+const isInside = (text: string, at: number): boolean => (text.charCodeAt(at) & 0xfc00) === 0xdc00;

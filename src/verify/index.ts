@@ -2,6 +2,7 @@ export type { Diagnosis } from './doctor/doctor.ts';
 export { diagnose, isCode } from './doctor/doctor.ts';
 export type { FaultCode, Finding, NotLooked } from './doctor/finding.ts';
 export { FAULTS } from './doctor/finding.ts';
+export type { FixCommand, FixStep } from './doctor/fix.ts';
 export { LOOK_COMMANDS, readLooks } from './doctor/looks.ts';
 export type { Looks, Patient } from './doctor/patient.ts';
 export type { Sightings } from './future.ts';

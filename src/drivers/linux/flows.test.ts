@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { ForwardShare } from '../../host/index.ts';
-import { type Address, parseAddress } from '../../net/index.ts';
-import { type MovedFlows, mayEndTcp, staleFlows } from '../../plan/index.ts';
+import { type Address, parseAddress, sameAddress } from '../../net/index.ts';
+import { flowsOfFew, type MovedFlows, mayEndTcp, staleFlows } from '../../plan/index.ts';
 import { localTransport } from '../../transport/index.ts';
 import { endCommands, readFlows, watchFlows } from './flows.ts';
 
@@ -174,7 +174,7 @@ describe('of TCP flows', () => {
   };
   const plain = forward(53, '10.0.0.1', { protocol: 'tcp' });
   for (const [name, read, before, after] of [
-    ['none is read where all may finish', false, [plain], [plain]],
+    ['none is read where all may finish', false, [plain], [plain, forward(54, '10.0.0.1')]],
     ['all are read where one before does not let its own finish', true, [{ ...plain, drain: false as const }], []],
     ['all are read where one now does not let its own finish', true, [], [{ ...plain, drain: false as const }]],
     ['all are read where nobody tracks them any more', true, [], [{ ...plain, stateless: true as const }]],
@@ -206,5 +206,101 @@ describe('of TCP flows', () => {
       }),
       { numRuns: 1_000 },
     );
+  });
+});
+
+describe('where a few forwards lead elsewhere', () => {
+  const one = fc
+    .record({
+      port: fc.constantFrom(53, 54, 55),
+      to: fc.constantFrom('10.0.0.1', '10.0.0.2'),
+      more: fc.constantFrom<Partial<ForwardShare>>(
+        {},
+        {},
+        { masquerade: true },
+        { targetPorts: { first: 5353, last: 5353 } },
+        { protocol: 'tcp' },
+        { protocol: 'tcp', drain: false },
+        { ports: { first: 60, last: 69 }, targetPorts: { first: 60, last: 69 } }, // no two of a host take one port
+        { match: { interface: 'eth0', family: 4 } },
+        { stateless: true },
+        { balance: [{ id: 'a', to: at('10.0.0.1'), masquerade: false, weight: 1 }] },
+      ),
+    })
+    .map(({ port, to, more }) => forward(port, to, more));
+  const other = fc.record({
+    place: fc.nat(3),
+    change: fc.constantFrom<Partial<ForwardShare>>(
+      { to: at('10.0.0.1') },
+      { to: at('10.0.0.2') },
+      { to: at('10.0.0.2'), drain: false },
+      { masquerade: true },
+      { stateless: true },
+      { policy: { connections: 5 } },
+    ),
+  });
+  const some = fc.uniqueArray(one, {
+    maxLength: 6,
+    selector: ({ protocol, ports, match }) => `${protocol} ${ports.first} ${'address' in match}`,
+  });
+  const flows = ['udp', 'tcp'].flatMap((protocol) =>
+    [53, 54, 55, 63].flatMap((port) =>
+      ['10.0.0.1', '10.0.0.2'].flatMap((to) =>
+        [port, 5353].flatMap((toPort) =>
+          [255, 254, 1].flatMap((mark) => readFlows(line('192.0.2.1', EDGE, port, to, toPort, mark, protocol))),
+        ),
+      ),
+    ),
+  );
+
+  test('the flows of these end, as a look at all would have it', () => {
+    let told = 0;
+    fc.assert(
+      fc.property(some, fc.array(other, { minLength: 1, maxLength: 3 }), (standing, others) => {
+        // Of those that stayed it is the very object.
+        const after = standing.map((each, index) => {
+          const change = others.find(({ place }) => place === index)?.change;
+          return change === undefined ? each : { ...each, ...change };
+        });
+        const these = moved(after, standing);
+        const few = flowsOfFew(these);
+        if (few === undefined) return;
+        told += few.length > 0 ? 1 : 0;
+        // What the change before this one ended is there no more.
+        const wasGone = staleFlows(moved(standing, standing));
+        const led = flows.filter((flow) => !wasGone(flow));
+        const isOf = (flow: (typeof flows)[number]) => (ends: (typeof few)[number]) =>
+          ends.protocol === flow.protocol &&
+          sameAddress(ends.asked, flow.asked) &&
+          sameAddress(ends.target, flow.target) &&
+          ends.askedPort === flow.askedPort &&
+          ends.targetPort === flow.targetPort &&
+          ends.mark === flow.mark;
+        const isGone = staleFlows(these);
+        expect(led.map((flow) => few.some(isOf(flow)))).toEqual(led.map(isGone));
+      }),
+      { numRuns: 2_000 },
+    );
+    expect(told).toBeGreaterThan(50);
+  });
+
+  test('not where one may be in the fast path, or they are many', () => {
+    const all = (to: string) => Array.from({ length: 9 }, (_, index) => forward(50 + index, to));
+    const [before, after] = [all('10.0.0.1'), all('10.0.0.2')];
+    expect(flowsOfFew(moved(after.slice(0, 8), before.slice(0, 8)))).toHaveLength(8);
+    expect(flowsOfFew({ ...moved(after.slice(0, 8), before.slice(0, 8)), fastPath: true })).toBeUndefined();
+    expect(flowsOfFew(moved(after, before))).toBeUndefined();
+  });
+
+  test('nothing is listed, and the ends come with the transaction', async () => {
+    const run = () => expect.fail('nobody asked');
+    const watch = watchFlows(
+      { ...localTransport('edge'), run },
+      moved([forward(53, '10.0.0.2')], [forward(53, '10.0.0.1')]),
+    );
+    expect((await watch.foresee())?.at(-1)).toBe(
+      `-D -f ipv4 -p udp -m 0xff/0xff --reply-src 10.0.0.1 --orig-dst ${EDGE} --orig-port-dst 53 --reply-port-src 53\n`,
+    );
+    expect(await watch.end('')).toBeUndefined();
   });
 });

@@ -2,7 +2,14 @@
 import { setImmediate } from 'node:timers/promises';
 import { targetsOf } from '../../host/index.ts';
 import { parseAddress, printAddress } from '../../net/index.ts';
-import { type Flow, type MovedFlows, mayEndTcp, staleFlows } from '../../plan/index.ts';
+import {
+  type Flow,
+  type FlowsOfForward,
+  flowsOfFew,
+  type MovedFlows,
+  mayEndTcp,
+  staleFlows,
+} from '../../plan/index.ts';
 import { type Output, script, type Transport, TransportError } from '../../transport/index.ts';
 import { failure } from './ask.ts';
 
@@ -43,6 +50,7 @@ export interface FlowWatch {
 
 export function watchFlows(transport: Transport, moved: MovedFlows): FlowWatch {
   const isStale = staleFlows(moved);
+  const few = flowsOfFew(moved);
   const listings = (): readonly string[] => listArguments(moved).map((words) => words.join(' '));
   const list = async (): Promise<readonly Flow[]> => {
     const argv = script(LIST_FLOWS, ...listings());
@@ -52,6 +60,7 @@ export function watchFlows(transport: Transport, moved: MovedFlows): FlowWatch {
   };
   return {
     async foresee() {
+      if (few !== undefined) return script(CHANGE_AND_END_EACH, linesOf(few.map((flows) => byPortsOf(flows, moved))));
       // What is written meanwhile is to be on its way first: to look through fifty thousand forwards takes its time too.
       await setImmediate();
       const flows = await list();
@@ -61,6 +70,7 @@ export function watchFlows(transport: Transport, moved: MovedFlows): FlowWatch {
       return isLong ? undefined : script(CHANGE_AND_END, lines, ...listings());
     },
     async end(seen) {
+      if (few !== undefined) return undefined;
       for (let round = 0; round < ROUNDS; round++) {
         const known = round === 0 && seen !== undefined;
         const flows = known ? readFlows(seen).filter(bearsMark(moved)) : await list();
@@ -105,6 +115,13 @@ const CHANGE_AND_END = `
 nft -f - || exit
 [ -z "$1" ] || printf '%s' "$1" | conntrack -R - >/dev/null 2>&1
 shift${LIST_FLOWS}`;
+
+/** ENDS: the same for a few that need no listing, neither before nor after. */
+const CHANGE_AND_END_EACH = `
+nft -f - || exit
+set -f
+printf '%s' "$1" | while read -r line; do conntrack $line >/dev/null 2>&1 </dev/null; done
+exit 0`;
 
 /**
  * together|each, and arguments for conntrack a line on stdin. `conntrack -R` (1.4.7) takes all lines in one run and stops at one whose
@@ -164,20 +181,24 @@ const printFilter = (filter: readonly string[]): string => filter.join(' ');
 
 /** What finds a flow, the widest first; always of our mark. */
 function filtersOf(flow: Flow, mask: number): readonly (readonly string[])[] {
-  const { protocol, client, clientPort, asked, askedPort, target, targetPort, mark } = flow;
-  const family = asked.family === 4 ? 'ipv4' : 'ipv6';
-  const byTarget = [
-    ...['-D', '-f', family, '-p', protocol, '-m', printMark((mark & mask) >>> 0, mask)],
-    ...['--reply-src', printAddress(target)],
-  ];
-  const byPorts = [
-    ...byTarget,
-    ...['--orig-dst', printAddress(asked), '--orig-port-dst', String(askedPort)],
-    ...['--reply-port-src', String(targetPort)],
-  ];
-  const itself = [...byPorts, '--orig-src', printAddress(client), '--orig-port-src', String(clientPort)];
-  return protocol === 'udp' ? [byTarget, byPorts, itself] : [itself];
+  const byPorts = byPortsOf(flow, { mask });
+  const [client, port] = [printAddress(flow.client), String(flow.clientPort)];
+  const itself = [...byPorts, '--orig-src', client, '--orig-port-src', port];
+  return flow.protocol === 'udp' ? [byTargetOf(flow, { mask }), byPorts, itself] : [itself];
 }
+
+type Marked = Pick<MovedFlows, 'mask'>;
+
+const byTargetOf = ({ protocol, asked, target, mark }: FlowsOfForward, { mask }: Marked): readonly string[] => [
+  ...['-D', '-f', asked.family === 4 ? 'ipv4' : 'ipv6', '-p', protocol, '-m', printMark((mark & mask) >>> 0, mask)],
+  ...['--reply-src', printAddress(target)],
+];
+
+const byPortsOf = (flow: FlowsOfForward, marked: Marked): readonly string[] => [
+  ...byTargetOf(flow, marked),
+  ...['--orig-dst', printAddress(flow.asked), '--orig-port-dst', String(flow.askedPort)],
+  ...['--reply-port-src', String(flow.targetPort)],
+];
 
 const printMark = (mark: number, mask: number): string => `0x${mark.toString(16)}/0x${mask.toString(16)}`;
 

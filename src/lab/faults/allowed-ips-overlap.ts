@@ -21,11 +21,9 @@ export const allowedIpsOverlap: LabFault = {
   host: 'hub',
   inject: (lab) => withSecond(lab, `${INSIDE.spoke}/32`),
   symptom: (lab) => unanswered(lab, 'hub', INSIDE.spoke, PORT),
-  // The finding gives the prefix back; that the second has one of its own only its owner can say.
-  fix: [
-    "sed -i '$ s/10.9.0.2/10.9.0.3/' /etc/wireguard/wgh.conf",
-    'wg set wgh peer $(wg show wgh allowed-ips | awk \'$2 != "(none)" {print $1}\') allowed-ips 10.9.0.3/32',
-    'wg set wgh peer $(wg show wgh allowed-ips | awk \'$2 == "(none)" {print $1}\') allowed-ips 10.9.0.2/32',
-  ],
+  first: {
+    commands: ["sed -i '$ s/10.9.0.2/10.9.0.3/' /etc/wireguard/wgh.conf"],
+    why: 'which prefix the second peer is to have only its owner can say',
+  },
   nearMisses: [{ title: 'a second peer with a wider prefix around it', make: (lab) => withSecond(lab, '10.9.0.0/24') }],
 };

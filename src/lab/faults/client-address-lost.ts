@@ -22,11 +22,14 @@ export const clientAddressLost: LabFault = {
     const address = result.saw?.client.address;
     return address === '192.0.2.10' ? undefined : `the server sees ${address} in place of 192.0.2.10`;
   },
-  fix: [
-    `nft flush chain ip hide post`,
-    `nft add rule ip hide post ip saddr 192.168.1.0/24 oifname wan0 masquerade`,
-    'conntrack -F',
-  ],
+  instead: {
+    commands: [
+      `nft flush chain ip hide post`,
+      `nft add rule ip hide post ip saddr 192.168.1.0/24 oifname wan0 masquerade`,
+      'conntrack -F',
+    ],
+    why: 'what is to be masqueraded and what not only a person can say',
+  },
   nearMisses: [
     {
       title: 'only what leaves by the WAN is masqueraded',

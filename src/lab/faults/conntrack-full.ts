@@ -49,7 +49,9 @@ export const conntrackFull: LabFault = {
   host: 'router',
   inject: (lab) => fill(lab, 1.02),
   symptom: (lab) => unanswered(lab, 'client', PUBLIC, PORT),
-  // The limit is the whole machine's; only its own network may raise it.
-  fix: ['conntrack -F 2>/dev/null'],
+  instead: {
+    commands: ['conntrack -F 2>/dev/null'],
+    why: "the limit is the whole machine's, and a namespace may not raise it: the flood is ended",
+  },
   nearMisses: [{ title: 'a twentieth full', make: (lab) => fill(lab, 0.05) }],
 };

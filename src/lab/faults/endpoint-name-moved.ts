@@ -20,6 +20,14 @@ async function dial(lab: Lab): Promise<string> {
   return hub;
 }
 
+/** As after 180 s of silence. */
+const endSession = (lab: Lab, hub: string): Promise<string> =>
+  onTunnel(
+    lab,
+    'spoke',
+    `wg set wgs peer ${hub} remove; wg set wgs peer ${hub} allowed-ips ${INSIDE.hub}/32 endpoint ${HUB}:51820`,
+  );
+
 export const endpointNameMoved: LabFault = {
   code: 'endpointNameMoved',
   title: 'the name of an endpoint means another address, and the tunnel calls the old one',
@@ -33,15 +41,12 @@ export const endpointNameMoved: LabFault = {
       'hub',
       `nft 'table ip left { chain i { type filter hook prerouting priority -300; ip daddr ${HUB} drop; }; }'`,
     );
-    // A session that is dead, as after 180 s of it.
-    await onTunnel(
-      lab,
-      'spoke',
-      `wg set wgs peer ${hub} remove; wg set wgs peer ${hub} allowed-ips ${INSIDE.hub}/32 endpoint ${HUB}:51820`,
-    );
+    await endSession(lab, hub);
   },
+  // With the right endpoint a handshake was made, and its session is alive.
+  again: async (lab) => endSession(lab, (await onTunnel(lab, 'spoke', 'wg show wgs peers')).trim()),
   async symptom(lab) {
-    const ping = ['ping', '-n', '-q', '-c', '1', '-W', '2', INSIDE.hub];
+    const ping = ['ping', '-n', '-q', '-c', '1', '-w', '7', INSIDE.hub];
     return (await lab.host('spoke').run(ping, { allowFailure: true })).status === 0
       ? undefined
       : `${INSIDE.hub} does not answer by the tunnel`;

@@ -15,12 +15,23 @@ export interface LabFault {
   readonly inject: (lab: Lab, sallyport: readonly string[]) => Promise<void>;
   /** What is seen of it with real packets; undefined where nothing is. */
   readonly symptom: (lab: Lab) => Promise<string | undefined>;
-  /** In place of the finding's own commands, where those are for another machine or are no commands. */
-  readonly fix?: readonly string[];
+  /** Builds it once more where a fix that was tried and taken back has left something good. */
+  readonly again?: (lab: Lab) => Promise<unknown>;
+  /** What a person decides before the finding's own commands are carried out. */
+  readonly first?: ByHand;
+  /** In place of them, where they are for another machine or are no commands. */
+  readonly instead?: ByHand;
+  /** What DOCUMENTS in a command of the finding stands for. */
+  readonly documents?: string;
   /** Before an argument vector: how the program that looks is started. */
   readonly within?: readonly string[];
   /** What is alike and harms nobody: made in place of the fault, and not named. */
   readonly nearMisses: readonly NearMiss[];
+}
+
+export interface ByHand {
+  readonly commands: readonly string[];
+  readonly why: string;
 }
 
 export interface NearMiss {

@@ -1,5 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import { type LabFault, on, unanswered } from './fault.ts';
+import { type LabFault, on, onTunnel, unanswered } from './fault.ts';
 import { connectSpoke, INSIDE, spokeNetwork } from './spoke.ts';
 
 const PORT = 8080;
@@ -18,13 +17,17 @@ export const keepaliveMissing: LabFault = {
     await connectSpoke(lab, '');
   },
   async symptom(lab) {
-    // The router forgets, as real ones do after 30 to 120 s of silence; then nothing is said for a while.
+    // The router forgets, as real ones do after 30 to 120 s of silence; the spoke says something when its keepalive is due, if it has one.
     await on(lab, 'homerouter', 'conntrack -F 2>/dev/null');
-    await sleep(1_500);
+    const dueSeconds = Number(
+      (await onTunnel(lab, 'spoke', 'wg show wgs persistent-keepalive')).trim().split(/\s+/)[1],
+    );
+    const next = ['timeout', String((dueSeconds || 0) + 1.5), 'conntrack', '-E', '-e', 'NEW', '-p', 'udp'];
+    await lab
+      .host('homerouter')
+      .run(['sh', '-c', '"$@" 2>/dev/null | head -n 1', 'sh', ...next], { timeoutMs: 40_000 });
     return await unanswered(lab, 'hub', INSIDE.spoke, PORT);
   },
-  // The finding's 25 s are made for routers that forget after 30; the lab does not wait so long.
-  fix: ['wg set wgs peer $(wg show wgs peers) persistent-keepalive 1; sleep 2'],
   nearMisses: [
     {
       title: 'with a keepalive',

@@ -17,8 +17,7 @@ export const reloadFlushedRules: LabFault = {
     await on(lab, 'edge', "printf 'flush ruleset\\ntable inet filter {\\n}\\n' | nft -f -");
   },
   symptom: (lab) => unanswered(lab, 'client', EDGE, 80),
-  // The finding's second command; its first changes the machine's own file.
-  fix: [`sallyport apply -f ${FILE} --yes`],
+  documents: FILE,
   nearMisses: [
     {
       title: 'a reload that replaces its own table alone',

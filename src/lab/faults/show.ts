@@ -1,4 +1,5 @@
 /** Shows a fault from end to end: built, seen, named, mended, gone. */
+import type { ArmedStep } from '../../apply/index.ts';
 import { type Lab, startLab } from '../lab.ts';
 import type { LabFault, NearMiss } from './fault.ts';
 
@@ -9,10 +10,21 @@ export interface Named {
   readonly summary: string;
   readonly evidence: readonly string[];
   readonly fix: readonly string[];
+  /** Of a doctor in this process: the commands as they are carried out. */
+  readonly steps?: readonly (Pick<ArmedStep, 'text'> & Partial<ArmedStep>)[];
 }
 
 /** Whom a fault is shown to; `within` goes before its argument vectors. */
-export type LabDoctor = (lab: Lab, host: string, within: readonly string[]) => Promise<readonly Named[]>;
+export interface LabDoctor {
+  look(lab: Lab, host: string, within: readonly string[]): Promise<readonly Named[]>;
+  /** `doctor --fix CODE --yes`: what it carried out, and what it leaves to a person. */
+  fix(lab: Lab, host: string, code: string): Promise<Mended>;
+}
+
+export interface Mended {
+  readonly done: readonly string[];
+  readonly left: readonly string[];
+}
 
 export interface ShowOptions {
   /** How this command line is started: `[process.execPath, '…/sallyport.js']`. */
@@ -20,8 +32,10 @@ export interface ShowOptions {
   /** Takes the text, whole lines. */
   readonly out: (text: string) => void;
   readonly signal?: AbortSignal;
-  /** In place of `sallyport doctor --netns HOST`. */
+  /** In place of the command line. */
   readonly doctor?: LabDoctor;
+  /** Between the diagnosis and the fix. */
+  readonly beforeFix?: (lab: Lab, named: Named) => Promise<void>;
 }
 
 export interface Shown {
@@ -30,6 +44,9 @@ export interface Shown {
   readonly named: Named;
   /** Other findings of severity error. */
   readonly others: readonly Named[];
+  /** What `doctor --fix` carried out. */
+  readonly done: readonly string[];
+  readonly lookMs: number;
 }
 
 /** Throws where any step of it does not come out. */
@@ -42,26 +59,26 @@ export async function showFault(fault: LabFault, options: ShowOptions): Promise<
   const symptom = await fault.symptom(lab);
   if (symptom === undefined) throw new Error(`${fault.code}: nothing is seen of it`);
   out(`seen     ${symptom}\n`);
-  const found = await doctor(lab, host, within);
+  const began = performance.now();
+  const found = await doctor.look(lab, host, within);
+  const lookMs = performance.now() - began;
   const named = found.find(({ code }) => code === fault.code);
   if (named === undefined) throw new Error(`${fault.code}: doctor does not name it: ${JSON.stringify(found)}`);
   out(`doctor   ${named.severity} ${named.code}: ${named.summary}\n`);
   for (const line of named.evidence) out(`         ${line}\n`);
-  for (const line of fault.fix ?? named.fix) {
-    out(`fix      ${line}\n`);
-    const [program, ...rest] = line.split(' ');
-    if (program === 'sallyport') await lab.run([...options.sallyport, ...rest], { timeoutMs: 60_000 });
-    else await mend(lab, host, line);
-  }
+  await options.beforeFix?.(lab, named);
+  const done = await mend(lab, fault, options, doctor);
   const left = await fault.symptom(lab);
   if (left !== undefined) throw new Error(`${fault.code}: after the fix: ${left}`);
-  const after = await doctor(lab, host, within);
+  const after = await doctor.look(lab, host, within);
   const still = after.find(({ code, severity }) => code === fault.code && severity === 'error');
   if (still !== undefined) throw new Error(`${fault.code}: doctor still names it: ${JSON.stringify(still)}`);
   out('gone     nothing is seen of it any more, and doctor no longer names it\n');
   return {
     symptom,
     named,
+    done,
+    lookMs,
     others: found.filter(({ code, severity }) => code !== fault.code && severity === 'error'),
   };
 }
@@ -71,25 +88,53 @@ export async function showNearMiss(fault: LabFault, miss: NearMiss, options: Sho
   const { doctor = doctorByCommand(options) } = options;
   await using lab = await startLab(fault.topology);
   await miss.make(lab, options.sallyport);
-  return (await doctor(lab, fault.host, miss.within ?? [])).filter(({ severity }) => severity !== 'info');
+  return (await doctor.look(lab, fault.host, miss.within ?? [])).filter(({ severity }) => severity !== 'info');
 }
 
-const doctorByCommand =
-  ({ sallyport, signal }: ShowOptions): LabDoctor =>
-  async (lab, host, within) => {
-    const { stdout, stderr } = await lab.run([...within, ...sallyport, 'doctor', '--netns', host, '-o', 'json'], {
+/** By `doctor --fix` where it can, else by hand what the finding says, or what stands in its place. */
+async function mend(lab: Lab, fault: LabFault, options: ShowOptions, doctor: LabDoctor): Promise<readonly string[]> {
+  const { host, first, instead, documents = 'DOCUMENTS' } = fault;
+  const byHand = async (line: string): Promise<void> => {
+    options.out(`by hand  ${line}\n`);
+    const [program, ...rest] = line.replace('DOCUMENTS', documents).split(' ');
+    if (program === 'sallyport') await lab.run([...options.sallyport, ...rest], { timeoutMs: 60_000 });
+    else await runMend(lab, host, line);
+  };
+  for (const line of first?.commands ?? []) await byHand(line);
+  const { done, left } =
+    instead === undefined ? await doctor.fix(lab, host, fault.code) : { done: [], left: instead.commands };
+  for (const line of done) options.out(`fix      ${line}\n`);
+  for (const line of left) if (!line.startsWith('#')) await byHand(line);
+  return done;
+}
+
+const doctorByCommand = ({ sallyport, signal }: ShowOptions): LabDoctor => {
+  const ask = async <T>(lab: Lab, argv: readonly string[], wants: (said: object) => said is T & object): Promise<T> => {
+    const { stdout, stderr } = await lab.run(argv, {
       allowFailure: true,
-      timeoutMs: 30_000,
+      timeoutMs: 60_000,
       cwd: process.cwd(),
       ...(signal && { signal }),
     });
-    const said: { readonly findings?: readonly Named[] } = stdout === '' ? {} : JSON.parse(stdout);
-    if (said.findings === undefined) throw new Error(`doctor says nothing: ${stderr}`);
-    return said.findings;
+    const said: unknown = stdout === '' ? undefined : JSON.parse(stdout);
+    if (typeof said !== 'object' || said === null || !wants(said)) throw new Error(`doctor: ${stderr}`);
+    return said;
   };
+  const doctor = (host: string): readonly string[] => [...sallyport, 'doctor', '--netns', host, '-o', 'json'];
+  return {
+    async look(lab, host, within) {
+      const isReport = (said: object): said is { readonly findings: readonly Named[] } => 'findings' in said;
+      return (await ask(lab, [...within, ...doctor(host)], isReport)).findings;
+    },
+    async fix(lab, host, code) {
+      const isMended = (said: object): said is Mended => 'done' in said && 'left' in said;
+      return await ask(lab, [...doctor(host), '--fix', code, '--yes'], isMended);
+    },
+  };
+};
 
 /** A command of a finding, where the sockets of the host's wireguard-go are. */
-const mend = (lab: Lab, host: string, line: string) =>
+const runMend = (lab: Lab, host: string, line: string) =>
   lab.host(host).run([
     ...['unshare', '--mount', 'sh', '-ec'],
     `d=/run/sallyport/netns/$(stat -L -c %i /proc/self/ns/net)/wireguard

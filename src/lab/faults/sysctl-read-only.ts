@@ -51,8 +51,10 @@ export const sysctlReadOnly: LabFault = {
     const line = up.stderr.split('\n').find((each) => /sysctl|read-only/i.test(each) && !each.startsWith('[#]'));
     return line ?? up.stderr.trim().split('\n').at(-1);
   },
-  // The container's own start, and the finding's command on a file that is mounted and cannot be replaced.
-  fix: ['sysctl -w net.ipv4.conf.all.src_valid_mark=1', ASK_FIRST],
+  instead: {
+    commands: ['sysctl -w net.ipv4.conf.all.src_valid_mark=1', ASK_FIRST],
+    why: 'the value is set where the container is started, and wg-quick is a program of others; its file is mounted here, and cannot be replaced',
+  },
   nearMisses: [
     {
       title: 'read-only, the value is 1 already, and wg-quick asks first',

@@ -5,9 +5,9 @@ import { simulate, type Way } from '../../simulate/index.ts';
 import { type Asked, askForwards, askSockets, askSources, translatingRules } from './asked.ts';
 import { hairpinUnanswered, staleUdpFlow } from './entries.ts';
 import { bySeverity, type Examined, FAULTS, type FaultCode, type Finding, type NotLooked } from './finding.ts';
+import { forwardingOff } from './forwarding.ts';
 import {
   clientAddressLost,
-  forwardingOff,
   forwardPolicyDrop,
   iptablesMixed,
   replyLeavesElsewhere,
@@ -68,7 +68,16 @@ export function diagnose(patient: Patient): Diagnosis {
       notLooked.push({ code, host, why: 'who listens cannot be read' });
     const examined = EXAMINATIONS[code](patient, asked);
     if ('unknown' in examined) notLooked.push({ code, host, why: examined.unknown });
-    else findings.push(...examined.map((found) => ({ code, host, ...found })));
+    else
+      findings.push(
+        ...examined.map(({ fix, ...found }) => ({
+          code,
+          host,
+          ...found,
+          fix: fix.map(({ text }) => text),
+          steps: fix,
+        })),
+      );
   }
   return { findings: findings.sort(bySeverity), notLooked };
 }

@@ -3,14 +3,14 @@ import { printAddress, sameAddress } from '../../net/index.ts';
 import { lookupRoute, printRoute } from '../../routing/index.ts';
 import type { Way } from '../../simulate/index.ts';
 import type { Examined } from './finding.ts';
+import { addTable, command } from './fix.ts';
 import { once } from './paths.ts';
 import type { Entry, Patient } from './patient.ts';
 
 /** 14: asked from the target's own network, the target answers directly, from an address that was not asked. */
-export function hairpinUnanswered(
-  { facts, simulated, looks: { entries } }: Patient,
-  wayNow: (entry: Entry) => Way | undefined,
-): Examined {
+export function hairpinUnanswered(patient: Patient, wayNow: (entry: Entry) => Way | undefined): Examined {
+  const { facts, simulated, looks } = patient;
+  const { entries } = looks;
   if (entries === undefined) return { unknown: 'tracked connections cannot be read, or are more than 100,000' };
   return once(
     entries.flatMap((entry) => {
@@ -29,6 +29,7 @@ export function hairpinUnanswered(
       // One that waits still may be of before the rule that mends it.
       const now = wayNow(entry);
       if (own === undefined || (now !== undefined && !sameAddress(now.packet.source, original.source))) return [];
+      const ip = reply.source.family === 4 ? 'ip' : 'ip6';
       const net = printRoute(client.route).split(' ')[0] ?? '';
       return [
         {
@@ -37,11 +38,13 @@ export function hairpinUnanswered(
           summary: `${printAddress(original.source)} asks ${printAddress(original.destination)} port ${original.destinationPort} and is answered directly by ${printAddress(reply.source)}, on its own network`,
           evidence: [text, printRoute(client.route)],
           why: 'The target and the client are neighbours: the answer does not come back through this host, bears the address of the target instead of the one that was asked, and the client throws it away.',
-          fix: [
-            'nft add table ip hairpin',
-            "nft 'add chain ip hairpin post { type nat hook postrouting priority 99; }'",
-            `nft add rule ip hairpin post ip saddr ${net} ip daddr ${printAddress(reply.source)} ct status dnat masquerade`,
-          ],
+          fix: addTable(patient, ip, 'hairpin', [
+            {
+              name: 'post',
+              header: 'type nat hook postrouting priority 99',
+              rules: [`${ip} saddr ${net} ${ip} daddr ${printAddress(reply.source)} ct status dnat masquerade`],
+            },
+          ]),
         },
       ];
     }),
@@ -62,7 +65,8 @@ export function staleUdpFlow(patient: Patient, wayNow: (entry: Entry) => Way | u
       if (sameAddress(destination, reply.source) && (destinationPort ?? 0) === reply.sourcePort) return [];
       if (now.verdict !== 'exits' && now.verdict !== 'delivered') return [];
       const by = now.hops.find(({ stage, decidedBy }) => stage === 'prerouting' && decidedBy !== '')?.decidedBy;
-      const filter = `-p udp -s ${printAddress(original.source)} -d ${printAddress(original.destination)} --sport ${original.sourcePort} --dport ${original.destinationPort}`;
+      const ends = ['-s', printAddress(original.source), '-d', printAddress(original.destination)];
+      const ports = ['--sport', String(original.sourcePort), '--dport', String(original.destinationPort)];
       return [
         {
           key: text,
@@ -70,7 +74,7 @@ export function staleUdpFlow(patient: Patient, wayNow: (entry: Entry) => Way | u
           summary: `UDP from ${printAddress(original.source)} port ${original.sourcePort} to ${printAddress(original.destination)} port ${original.destinationPort} still goes to ${printAddress(reply.source)} port ${reply.sourcePort}; a new flow goes to ${printAddress(destination)} port ${destinationPort}`,
           evidence: [text, ...(by === undefined ? [] : [by])],
           why: 'A flow is translated once, when it begins; every packet keeps it alive, and no change of the rules reaches it.',
-          fix: [`conntrack -D ${filter}`],
+          fix: [command(['conntrack', '-D', '-p', 'udp', ...ends, ...ports])],
         },
       ];
     }),

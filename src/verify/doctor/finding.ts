@@ -1,5 +1,7 @@
 /** What `doctor` says of a host: the faults it knows, and one that it found. */
 
+import type { FixStep } from './fix.ts';
+
 export type Severity = 'error' | 'warning' | 'info';
 
 /** Stable: scripts and pages go by them. The numbers are those of docs/faults/README.md. */
@@ -38,7 +40,12 @@ export interface Finding {
   readonly why: string;
   /** Commands, in order, on that host. */
   readonly fix: readonly string[];
+  /** The same, as they are carried out. */
+  readonly steps: readonly FixStep[];
 }
+
+/** As its finder says it; `doctor` adds whose it is. */
+export type Found = Omit<Finding, 'code' | 'host' | 'fix' | 'steps'> & { readonly fix: readonly FixStep[] };
 
 /** What could not be looked for, and why. */
 export interface NotLooked {
@@ -48,7 +55,7 @@ export interface NotLooked {
 }
 
 /** What one look for one fault gives: what was found, or why nobody could look. */
-export type Examined = readonly Omit<Finding, 'code' | 'host'>[] | { readonly unknown: string };
+export type Examined = readonly Found[] | { readonly unknown: string };
 
 const RANK: Readonly<Record<Severity, number>> = { error: 0, warning: 1, info: 2 };
 

@@ -4,10 +4,9 @@ import { printReference } from '../../nftables/index.ts';
 import { lookupRoute, printRoute, printRule } from '../../routing/index.ts';
 import { type Cause, isOverlay, type Way } from '../../simulate/index.ts';
 import { type Asked, printAsked } from './asked.ts';
-import type { Examined, Finding } from './finding.ts';
+import type { Examined, Found } from './finding.ts';
+import { addRoute, addRule, addTable, byHand, command, dotted, type FixStep, insertRule, setSysctl } from './fix.ts';
 import type { Patient } from './patient.ts';
-
-type Found = Omit<Finding, 'code' | 'host'>;
 
 /** One finding for each `key`. */
 export function once(found: readonly (Found & { readonly key: string })[]): readonly Found[] {
@@ -16,14 +15,12 @@ export function once(found: readonly (Found & { readonly key: string })[]): read
   return [...kept.values()];
 }
 
-const causeOf = ({ trace, answer }: Asked): Cause | undefined =>
+export const causeOf = ({ trace, answer }: Asked): Cause | undefined =>
   trace.request.cause ?? trace.reply?.cause ?? answer?.cause;
 
 /** `net.ipv4.conf.eth0.rp_filter = 1`. */
 export const setting = ({ facts }: Patient, path: string): string =>
-  `${path.replaceAll(/[./]/g, (sign) => (sign === '/' ? '.' : '/'))} = ${facts.state.sysctls.get(path) ?? '?'}`;
-
-const dotted = (path: string): string => path.replaceAll(/[./]/g, (sign) => (sign === '/' ? '.' : '/'));
+  `${dotted(path)} = ${facts.state.sysctls.get(path) ?? '?'}`;
 
 /** 1: the kernel refuses what came in, for it would not answer by that link. */
 export function reversePathFilter(patient: Patient, asked: readonly Asked[]): Examined {
@@ -47,7 +44,7 @@ export function reversePathFilter(patient: Patient, asked: readonly Asked[]): Ex
             ...(reversePathDrops === undefined ? [] : [`TcpExtIPReversePathFilter ${reversePathDrops}`]),
           ],
           why: 'Strict reverse path filtering takes a packet only by the link that its answer would leave by, as the routes without marks say. The larger of all and the link counts. It drops without a word.',
-          fix: [`sysctl -w ${dotted(own)}=2`],
+          fix: [setSysctl(patient, own, '2')],
         },
       ];
     }),
@@ -138,29 +135,39 @@ function strays(patient: Patient, asked: readonly Asked[], byTunnel: boolean): E
 }
 
 /** A table of its own for what leaves from the address it was asked at; for a machine behind, by the connection's mark. */
-function returnBy(patient: Patient, { flow, answer }: Asked): readonly string[] {
+function returnBy(patient: Patient, { flow, answer }: Asked): readonly FixStep[] {
   const { from, to } = flow;
-  const v = to.family === 6 ? '-6' : '-4';
-  const { routes, rules } = patient.facts.state;
+  const { family } = to;
+  const { routes, rules, sysctls } = patient.facts.state;
   const gateway = routes
-    .filter(({ destination }) => destination.address.family === to.family && destination.length === 0)
+    .filter(({ destination }) => destination.address.family === family && destination.length === 0)
     .flatMap((route) => (route.nexthops ?? [route]).filter(({ link }) => link === from.link))
     .find((route) => route.gateway !== undefined)?.gateway;
   const used = new Set([...routes.map(({ table }) => table), ...rules.map(({ priority }) => priority)]);
-  const table = [100, 101, 102, 103, 104, 105].find((each) => !used.has(each)) ?? 106;
-  const way = gateway === undefined ? `dev ${from.link}` : `via ${printAddress(gateway)} dev ${from.link}`;
-  const route = `ip ${v} route add default ${way} table ${table}`;
-  if (answer === undefined)
-    return [route, `ip ${v} rule add from ${printAddress(to)} lookup ${table} priority ${table}`];
-  const mark = `0x${table.toString(16)}`;
+  // Up to the kernel's own 253, default.
+  const number = Array.from({ length: 153 }, (_, index) => 100 + index).find((each) => !used.has(each)) ?? 100;
+  const via = gateway === undefined ? [] : ['via', printAddress(gateway)];
+  const table = String(number);
+  const route = addRoute(family, ['default', ...via, 'dev', from.link, 'table', table]);
+  const lookup = ['lookup', table, 'priority', table];
+  if (answer === undefined) return [route, addRule(family, ['from', printAddress(to), ...lookup])];
+  const mark = `0x${number.toString(16)}`;
+  const filter = (link: string): string => `net/ipv4/conf/${link}/rp_filter`;
+  const isStrict = Math.max(...['all', from.link].map((link) => Number(sysctls.get(filter(link)) ?? 0))) === 1;
   return [
     route,
-    `ip ${v} rule add fwmark ${mark} lookup ${table} priority ${table}`,
-    'nft add table inet return_by',
-    "nft 'add chain inet return_by pre { type filter hook prerouting priority -150; }'",
-    `nft add rule inet return_by pre iifname "${from.link}" ct state new ct mark set ${mark}`,
-    `nft add rule inet return_by pre ct direction reply ct mark ${mark} meta mark set ${mark}`,
-    ...(to.family === 4 ? [`sysctl -w ${dotted(`net/ipv4/conf/${from.link}/rp_filter`)}=2`] : []),
+    addRule(family, ['fwmark', mark, ...lookup]),
+    ...addTable(patient, 'inet', 'return_by', [
+      {
+        name: 'pre',
+        header: 'type filter hook prerouting priority -150',
+        rules: [
+          `iifname "${from.link}" ct state new ct mark set ${mark}`,
+          `ct direction reply ct mark ${mark} meta mark set ${mark}`,
+        ],
+      },
+    ]),
+    ...(family === 4 && isStrict ? [setSysctl(patient, filter(from.link), '2')] : []),
   ];
 }
 
@@ -183,8 +190,8 @@ export function forwardPolicyDrop(patient: Patient, asked: readonly Asked[]): Ex
       const user = patient.facts.state.tables.some(({ chains }) => chains.some(({ name }) => name === 'DOCKER-USER'));
       const isOut = each.meant.kind === 'snat';
       const iptables = isOut
-        ? `-i ${each.flow.from.link} -s ${printAddress(source)} -o ${link}`
-        : `-d ${printAddress(destination)} -p ${protocol} --dport ${destinationPort} -o ${link}`;
+        ? ['-i', each.flow.from.link, '-s', printAddress(source), '-o', link]
+        : ['-d', printAddress(destination), '-p', protocol, '--dport', String(destinationPort), '-o', link];
       const ip = destination.family === 4 ? 'ip' : 'ip6';
       const nft = isOut
         ? `iifname "${each.flow.from.link}" oifname "${link}" accept`
@@ -199,65 +206,17 @@ export function forwardPolicyDrop(patient: Patient, asked: readonly Asked[]): Ex
           evidence: [printReference(cause.at), each.meant.rule],
           why: 'A packet that is forwarded must pass every base chain on that hook; an accept in one of them is no word in another. Docker sets the policy of FORWARD to drop where it was dockerd that switched forwarding on.',
           fix: isXt
-            ? [
-                `${program} -I ${user ? 'DOCKER-USER' : chain} ${iptables} -j ACCEPT`,
-                `${program} -I ${user ? 'DOCKER-USER' : chain} -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT`,
-              ]
-            : [`nft insert rule ${at} ct state established,related accept`, `nft insert rule ${at} ${nft}`],
+            ? [iptables, ['-m', 'conntrack', '--ctstate', 'ESTABLISHED,RELATED']].map((matches) => {
+                const rule = [user ? 'DOCKER-USER' : chain, ...matches, '-j', 'ACCEPT'];
+                return command([program, '-I', ...rule], [program, '-D', ...rule]);
+              })
+            : ['ct state established,related accept', nft].map((rule) =>
+                insertRule([table.family, table.name, chain], rule, `for ${printAsked(each)}`),
+              ),
         },
       ];
     }),
   );
-}
-
-/** 20: what the host translates it does not forward. */
-export function forwardingOff(patient: Patient, asked: readonly Asked[]): Examined {
-  const { settings, facts } = patient;
-  const isOff = ({ path, value }: (typeof settings)[number]): boolean =>
-    value === '0' &&
-    /^net\/(ipv4\/(ip_forward|conf\/(all|default)\/forwarding)|ipv6\/conf\/(all|default)\/forwarding)$/.test(path);
-  const said = settings.filter(isOff).map(({ at, key, value }) => `${at}: ${key} = ${value}`);
-  const found = once(
-    asked.flatMap((each) => {
-      const cause = causeOf(each);
-      if (cause?.kind !== 'forwarding' || cause.host !== patient.host || each.meant.kind === 'socket') return [];
-      const path = cause.family === 4 ? 'net/ipv4/ip_forward' : 'net/ipv6/conf/all/forwarding';
-      return [
-        {
-          key: String(cause.family),
-          severity: 'error' as const,
-          summary: `IPv${cause.family} forwarding is off, and ${printAsked(each)} is meant to be forwarded`,
-          evidence: [setting(patient, path), each.meant.rule, ...said],
-          why: 'Rules that translate do nothing for a host that does not forward. A restart of the network, sysctl --system or a hardening file switches it off behind everybody.',
-          fix: [
-            ...said.map((line) => `sed -i 's/^/# /' ${line.split(':')[0]}`).slice(0, 1),
-            `printf '%s\\n' '${dotted(path)} = 1' >/etc/sysctl.d/99-zz-forwarding.conf`,
-            `sysctl -w ${dotted(path)}=1`,
-          ],
-        },
-      ];
-    }),
-  );
-  // Files count on a machine of its own alone, where what starts it reads them.
-  const isMachine = facts.stateFolder === '/etc/sallyport';
-  const isOn = facts.state.sysctls.get('net/ipv4/ip_forward') === '1';
-  if (
-    found.length > 0 ||
-    said.length === 0 ||
-    !isMachine ||
-    !isOn ||
-    asked.every(({ meant }) => meant.kind === 'socket')
-  )
-    return found;
-  return [
-    {
-      severity: 'warning',
-      summary: 'forwarding is on, and a file switches it off at the next sysctl --system or start',
-      evidence: said,
-      why: 'What the host translates stops with it.',
-      fix: ["printf '%s\\n' 'net.ipv4.ip_forward = 1' >/etc/sysctl.d/99-zz-forwarding.conf"],
-    },
-  ];
 }
 
 /** 7: rules of iptables' older kind decide over what the newer ones mean. */
@@ -295,7 +254,18 @@ export function iptablesMixed(patient: Patient, asked: readonly Asked[]): Examin
       why: 'Each kind lists its own rules alone and the kernel runs both: what one forgot to delete goes on translating and dropping, and the other does not show it.',
       fix: legacy.flatMap(({ family, name }) => {
         const program = family === 'ip6' ? 'ip6tables-legacy' : 'iptables-legacy';
-        return [`${program}-save -t ${name}`, `${program} -t ${name} -F`, `${program} -t ${name} -X`];
+        const keep = `${program}-${name}`;
+        return [
+          {
+            text: `${program}-save -t ${name} >${keep}`,
+            run: {
+              argv: ['sh', '-c', 'exec "$1-save" -t "$2" >"$3"', 'sh', program, name, keep],
+              undo: { argv: ['sh', '-c', 'exec "$1-restore" <"$2"', 'sh', program, keep] },
+            },
+          },
+          command([program, '-t', name, '-F']),
+          command([program, '-t', name, '-X']),
+        ];
       }),
     },
   ];
@@ -332,7 +302,11 @@ export function clientAddressLost(patient: Patient, asked: readonly Asked[]): Ex
           summary: `${printAsked(each)} comes to its target from ${printAddress(source)}: the client's own address is lost`,
           evidence: [hop.decidedBy, each.meant.rule, ...seen.slice(0, 2).map(({ text }) => text)],
           why: 'The target sees this host instead of the client: logs, limits and allow lists go by the wrong address.',
-          fix: [`# narrow it to what comes from inside, by the source or by the link it came in by: ${hop.decidedBy}`],
+          fix: [
+            byHand(
+              `# narrow it to what comes from inside, by the source or by the link it came in by: ${hop.decidedBy}`,
+            ),
+          ],
         },
       ];
     }),

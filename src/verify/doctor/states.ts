@@ -2,14 +2,14 @@
 import type { Rule, Statement, Table } from '../../nftables/index.ts';
 import { printRoute, printRule } from '../../routing/index.ts';
 import { isOverlay } from '../../simulate/index.ts';
-import type { Examined, Finding } from './finding.ts';
+import type { Examined, Found } from './finding.ts';
+import { addTable, byHand, command, type FixStep, setSysctl, writeFile } from './fix.ts';
 import { setting } from './paths.ts';
 import type { Patient } from './patient.ts';
 
-type Found = Omit<Finding, 'code' | 'host'>;
-
 /** 4: SYNs have their segment size set in one direction, or for forwarded traffic alone. */
-export function mssClampOneSided({ facts, simulated }: Patient): Examined {
+export function mssClampOneSided(patient: Patient): Examined {
+  const { facts, simulated } = patient;
   const { links, tables, sysctls } = facts.state;
   const widest = Math.max(
     0,
@@ -39,19 +39,17 @@ export function mssClampOneSided({ facts, simulated }: Patient): Examined {
         summary: `${link.name}: the MSS is clamped, but not in SYNs ${what}`,
         evidence: clamps.map(({ text }) => text),
         why: `Each side sends segments as large as the other's SYN allows. Where one SYN is not clamped to the ${link.mtu} bytes of ${link.name}, segments towards its sender are too large, and hang where ICMP errors do not come back.`,
-        fix: [
-          'nft add table inet mss',
-          ...(missing.length > 0
-            ? ["nft 'add chain inet mss forward { type filter hook forward priority -150; }'"]
-            : []),
-          ...missing.map((which) => `nft add rule inet mss forward ${which} tcp flags syn ${size}`),
-          ...(lacksOwn
-            ? [
-                "nft 'add chain inet mss output { type filter hook output priority -150; }'",
-                `nft add rule inet mss output oifname "${link.name}" tcp flags syn ${size}`,
-              ]
-            : []),
-        ],
+        fix: addTable(
+          patient,
+          'inet',
+          'mss',
+          (['forward', 'output'] as const).flatMap((hook) => {
+            const rules = hook === 'forward' ? missing : lacksOwn ? [`oifname "${link.name}"`] : [];
+            if (rules.length === 0) return [];
+            const header = `type filter hook ${hook} priority -150`;
+            return [{ name: hook, header, rules: rules.map((which) => `${which} tcp flags syn ${size}`) }];
+          }),
+        ),
       },
     ];
   });
@@ -108,6 +106,9 @@ const allows = (rule: Rule, key: string, link: string): boolean =>
       one.op === '!=',
   );
 
+/** `/etc/nftables.conf:3: flush ruleset`: another's file, for a person to change. */
+const noFlush = (line: string): FixStep => byHand(`sed -i 's/^\\(\\s*flush ruleset.*\\)/# \\1/' ${line.split(':')[0]}`);
+
 /** 6: what our record says stands is gone, as after a `flush ruleset`. */
 export function reloadFlushedRules({ facts, looks: { flushes = [] } }: Patient): Examined {
   const { record, state } = facts;
@@ -125,10 +126,7 @@ export function reloadFlushedRules({ facts, looks: { flushes = [] } }: Patient):
           ...flushes,
         ],
         why: 'A reload of nftables.service or of firewalld with FlushAllOnReload takes away the rules of everybody. Nothing is forwarded until each puts its own back.',
-        fix: [
-          ...flushes.map((line) => `sed -i 's/^\\(\\s*flush ruleset.*\\)/# \\1/' ${line.split(':')[0]}`).slice(0, 1),
-          'sallyport apply -f DOCUMENTS --yes',
-        ],
+        fix: [...flushes.slice(0, 1).map(noFlush), byHand('sallyport apply -f DOCUMENTS --yes')],
       },
     ];
   if (flushes.length === 0 || facts.stateFolder !== '/etc/sallyport' || others.length < 2) return [];
@@ -138,13 +136,15 @@ export function reloadFlushedRules({ facts, looks: { flushes = [] } }: Patient):
       summary: 'a reload would flush the rules of everybody',
       evidence: flushes,
       why: 'Docker, kube-proxy and others do not notice at once, or until they are restarted.',
-      fix: flushes.map((line) => `sed -i 's/^\\(\\s*flush ruleset.*\\)/# \\1/' ${line.split(':')[0]}`).slice(0, 1),
+      fix: flushes.slice(0, 1).map(noFlush),
     },
   ];
 }
 
 /** 9: no place for new connections. */
-export function conntrackFull({ facts, looks: { conntrackStats = {} } }: Patient): Examined {
+export function conntrackFull(patient: Patient): Examined {
+  const { facts, looks } = patient;
+  const { conntrackStats = {} } = looks;
   const [count, max] = ['count', 'max'].map((name) =>
     Number(facts.state.sysctls.get(`net/netfilter/nf_conntrack_${name}`)),
   );
@@ -163,7 +163,7 @@ export function conntrackFull({ facts, looks: { conntrackStats = {} } }: Patient
         `conntrack -S: drop=${drop} early_drop=${early} insert_failed=${failed}`,
       ],
       why: 'With the table full the first packet of every new connection is dropped, unless one that was never answered can give way.',
-      fix: [`sysctl -w net.netfilter.nf_conntrack_max=${max * 2}`],
+      fix: [setSysctl(patient, 'net/netfilter/nf_conntrack_max', String(max * 2))],
     },
   ];
 }
@@ -199,7 +199,7 @@ export function ipv6DefaultRouteLost(patient: Patient): Examined {
           ...(byRa === undefined ? ['ip -6 route show default: nothing'] : [printRoute(byRa)]),
         ],
         why: 'accept_ra at 1 means: listen, unless this host forwards. Forwarding drops the routes that were learnt, and takes no new ones; 2 listens always.',
-        fix: [`sysctl -w ${at.replaceAll(/[./]/g, (sign) => (sign === '/' ? '.' : '/'))}.accept_ra=2`],
+        fix: [setSysctl(patient, `${at}/accept_ra`, '2')],
       },
     ];
   });
@@ -232,9 +232,14 @@ export function networkdRemovesRules({ facts, looks: { networkdSays = [] } }: Pa
       ],
       why: 'ManageForeignRoutingPolicyRules and ManageForeignRoutes are yes by default: netplan apply, a restart or an upgrade takes away rules and routes of others.',
       fix: [
-        'mkdir -p /etc/systemd/networkd.conf.d',
-        "printf '[Network]\\nManageForeignRoutingPolicyRules=no\\nManageForeignRoutes=no\\n' >/etc/systemd/networkd.conf.d/90-foreign.conf",
-        'systemctl restart systemd-networkd',
+        writeFile(
+          '/etc/systemd/networkd.conf.d/90-foreign.conf',
+          ['[Network]', 'ManageForeignRoutingPolicyRules=no', 'ManageForeignRoutes=no'],
+          false,
+        ),
+        // Once more, without the file, it would take away what it was told to leave.
+        command(['systemctl', 'restart', 'systemd-networkd']),
+        ...(gone.length > 0 ? [byHand('sallyport apply -f DOCUMENTS --yes')] : []),
       ],
     },
   ];

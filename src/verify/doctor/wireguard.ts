@@ -1,11 +1,18 @@
 /** Faults of WireGuard tunnels: what the kernel holds, beside what the files ask and what the paths carry. */
-import { addressScope, printAddress, printPrefix, sameAddress, samePrefix } from '../../net/index.ts';
+import {
+  addressScope,
+  type Prefix,
+  printAddress,
+  printEndpoint,
+  printPrefix,
+  sameAddress,
+  samePrefix,
+} from '../../net/index.ts';
 import { lookupRoute } from '../../routing/index.ts';
 import { isPendingKey, tunnelUp, type WireGuardPeer } from '../../wireguard/index.ts';
-import type { Examined, Finding } from './finding.ts';
+import type { Examined, Found } from './finding.ts';
+import { byHand, command, type FixStep } from './fix.ts';
 import type { Patient } from './patient.ts';
-
-type Found = Omit<Finding, 'code' | 'host'>;
 
 const keyOf = ({ publicKey }: WireGuardPeer): string => (isPendingKey(publicKey) ? '' : publicKey);
 
@@ -21,6 +28,21 @@ const peersOf = ({ facts, looks }: Patient) =>
 
 const age = ({ latestHandshake }: WireGuardPeer, now: number): string =>
   latestHandshake === undefined ? 'no handshake' : `latest handshake ${Math.max(0, now - latestHandshake)} s ago`;
+
+const setMtu = (link: string, before: number, mtu: number): FixStep => {
+  const set = (to: number): readonly string[] => ['ip', 'link', 'set', 'dev', link, 'mtu', String(to)];
+  return command(set(mtu), set(before));
+};
+
+const setPeer = (link: string, peer: WireGuardPeer, to: readonly string[], before: readonly string[]): FixStep => {
+  const set = ['wg', 'set', link, 'peer', keyOf(peer)];
+  return command([...set, ...to], [...set, ...before]);
+};
+
+const setAllowed = (link: string, peer: WireGuardPeer, prefixes: readonly Prefix[]): FixStep => {
+  const words = (of: readonly Prefix[]): readonly string[] => ['allowed-ips', of.map(printPrefix).join(',')];
+  return setPeer(link, peer, words(prefixes), words(peer.allowedIps));
+};
 
 /** 3: large packets to a tunnel's far end vanish, small ones arrive, and nobody says so. */
 export function mtuBlackHole({ facts, looks: { probes } }: Patient): Examined {
@@ -42,7 +64,7 @@ export function mtuBlackHole({ facts, looks: { probes } }: Patient): Examined {
           ...(told === undefined ? [] : [told]),
         ],
         why: 'What fills the tunnel dies on the way to its far end. Small requests work, a TLS handshake of today or an upload hangs.',
-        fix: [`ip link set dev ${link} mtu ${better}`],
+        fix: [setMtu(link, mtu, better)],
       },
     ];
   });
@@ -70,7 +92,7 @@ export function endpointNameMoved(patient: Patient): Examined {
           age(peer, now),
         ],
         why: 'A name is resolved once, when the tunnel is set up; the kernel knows addresses alone.',
-        fix: [`wg set ${device.link} peer ${keyOf(peer)} endpoint ${written}`],
+        fix: [setPeer(device.link, peer, ['endpoint', written], ['endpoint', printEndpoint(peer.endpoint)])],
       },
     ];
   });
@@ -107,7 +129,7 @@ export function keepaliveMissing(patient: Patient): Examined {
           ...(heard === undefined ? [] : [`a server listens on ${heard.protocol} port ${heard.port}`]),
         ],
         why: 'The router before this host forgets the mapping of a silent flow, for UDP after 30 to 120 seconds. Then what the far end sends stops at that router.',
-        fix: [`wg set ${device.link} peer ${keyOf(peer)} persistent-keepalive 25`],
+        fix: [setPeer(device.link, peer, ['persistent-keepalive', '25'], ['persistent-keepalive', 'off'])],
       },
     ];
   });
@@ -142,16 +164,15 @@ export function allowedIpsOverlap(patient: Patient): Examined {
         why: 'A prefix belongs to one peer of a link. Who asks last takes it from the other, without a word.',
         fix:
           wanted === undefined || holder === undefined
-            ? [`wg set ${device.link} peer ${keyOf(peer)} allowed-ips PREFIX`]
+            ? [byHand(`wg set ${device.link} peer ${keyOf(peer)} allowed-ips PREFIX`)]
             : [
-                `# give each of them prefixes of its own in ${file?.path}; to give it back to the first now:`,
-                `wg set ${device.link} peer ${keyOf(holder)} allowed-ips ${
-                  holder.allowedIps
-                    .filter((each) => !lost.some((other) => samePrefix(each, other)))
-                    .map(printPrefix)
-                    .join(',') || "''"
-                }`,
-                `wg set ${device.link} peer ${keyOf(peer)} allowed-ips ${wanted.allowedIps.map(printPrefix).join(',')}`,
+                byHand(`# give each of them prefixes of its own in ${file?.path}; to give it back to the first now:`),
+                setAllowed(
+                  device.link,
+                  holder,
+                  holder.allowedIps.filter((each) => !lost.some((other) => samePrefix(each, other))),
+                ),
+                setAllowed(device.link, peer, wanted.allowedIps),
               ],
       },
     ];
@@ -183,12 +204,16 @@ export function sysctlReadOnly({
         ],
         why: 'For a full tunnel wg-quick sets it to 1 unless it is. In a container /proc/sys is not its to write, and the whole tunnel is undone.',
         fix: [
-          '# where the container is started: docker run --sysctl net.ipv4.conf.all.src_valid_mark=1, or the securityContext.sysctls of the pod',
+          byHand(
+            '# where the container is started: docker run --sysctl net.ipv4.conf.all.src_valid_mark=1, or the securityContext.sysctls of the pod',
+          ),
           ...(wgQuickAsksFirst
             ? []
             : [
-                '# and let wg-quick ask before it writes, for this one always writes:',
-                `sed -i 's/&& cmd sysctl -q net.ipv4.conf.all.src_valid_mark=1/\\&\\& [[ $(sysctl -n net.ipv4.conf.all.src_valid_mark) != 1 ]] &/' "$(command -v wg-quick)"`,
+                byHand('# and let wg-quick ask before it writes, for this one always writes:'),
+                byHand(
+                  `sed -i 's/&& cmd sysctl -q net.ipv4.conf.all.src_valid_mark=1/\\&\\& [[ $(sysctl -n net.ipv4.conf.all.src_valid_mark) != 1 ]] &/' "$(command -v wg-quick)"`,
+                ),
               ]),
         ],
       },
