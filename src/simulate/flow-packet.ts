@@ -1,6 +1,6 @@
 /** The packets of a flow: the first, the next, and what answers them. */
 import type { Address, Family } from '../net/index.ts';
-import { lookupRoute } from '../routing/index.ts';
+import { lookupRoute, type RouteResult } from '../routing/index.ts';
 import type { SimulatedHost } from './network.ts';
 import { ECHO, isIcmp, type Packet, PROTOCOLS, printPacket, SEGMENT_HEADERS } from './packet.ts';
 import { answersBearMark, echoesBearMark } from './setting.ts';
@@ -13,8 +13,13 @@ export const SOURCE_PORT = 40_000;
 export const ETHERNET_MTU = 1500;
 const maxsegOf = (mtu: number, family: Family): number => mtu - SEGMENT_HEADERS[family];
 
-/** A packet of the flow as its sender makes it; `port` of an echo counts nothing. */
-export function packetOf(flow: Flow, source: Address, tcpFlags: number = firstFlags(flow)): Packet {
+/** A packet of the flow as its sender makes it; `port` of an echo counts nothing. `mtu`: of its sender's way. */
+export function packetOf(
+  flow: Flow,
+  source: Address,
+  tcpFlags: number = firstFlags(flow),
+  mtu: number = ETHERNET_MTU,
+): Packet {
   const { to, port, protocol, sourcePort = SOURCE_PORT, mark = 0, size, df } = flow;
   const isEcho = protocol === 'icmp' || protocol === 'icmpv6';
   return {
@@ -22,7 +27,7 @@ export function packetOf(flow: Flow, source: Address, tcpFlags: number = firstFl
     ...{ sourcePort, destinationPort: isEcho ? sourcePort : port },
     ...(isEcho && { icmpType: ECHO[to.family].request }),
     ...(protocol === 'tcp' && { tcpFlags }),
-    ...(protocol === 'tcp' && tcpFlags === TCP_FLAGS.syn && { maxseg: maxsegOf(ETHERNET_MTU, to.family) }),
+    ...(protocol === 'tcp' && tcpFlags === TCP_FLAGS.syn && { maxseg: maxsegOf(mtu, to.family) }),
     ...(size !== undefined && { size }),
     ...(df === true && { df }),
   };
@@ -62,8 +67,15 @@ export function answerPacket(asked: Packet, host: SimulatedHost | undefined, mtu
   };
 }
 
-/** A socket offers segments that fit its way as it is looked up first, before any mark. */
-export function mtuTowards({ routes, links }: SimulatedHost, destination: Address): number {
-  const way = lookupRoute(routes, { destination });
-  return (way.kind === 'route' ? links.get(way.link)?.mtu : undefined) ?? ETHERNET_MTU;
+/** A socket offers, and makes, segments that fit its way as it is looked up first, before any mark (tcp_sync_mss: of the socket's own route). */
+export const mtuTowards = (host: SimulatedHost, destination: Address): number =>
+  mtuBy(host, lookupRoute(host.routes, { destination }));
+
+/** Of a way that was looked up; what the host sends to itself goes by `lo`. */
+export function mtuBy({ links }: SimulatedHost, way: RouteResult): number {
+  if (way.kind === 'local') return links.get('lo')?.mtu ?? LOOPBACK_MTU;
+  return (way.kind === 'route' ? (way.route.mtu ?? links.get(way.link)?.mtu) : undefined) ?? ETHERNET_MTU;
 }
+
+/** drivers/net/loopback.c. */
+const LOOPBACK_MTU = 65_536;

@@ -19,13 +19,16 @@ export type {
 export { buildNetwork, isOverlay, openAt } from './network.ts';
 export type { Notice } from './notice.ts';
 export type { Packet } from './packet.ts';
-export { printEnd, printPacket, SEGMENT_HEADERS } from './packet.ts';
+export { printEnd, printPacket } from './packet.ts';
 export type { TraceReport, WayReport } from './report.ts';
 export { reportTrace, shownRequest } from './report.ts';
+export type { WideSegments } from './segments.ts';
+export { wideSegments } from './segments.ts';
 export type { Connections, SimulateOptions } from './simulate.ts';
 export { simulate } from './simulate.ts';
 export type { StandingFlow } from './standing.ts';
 export { amongStanding } from './standing.ts';
 export type { Crossed, Ending, Flow, Hop, Origin, Trace, Way } from './trace.ts';
+export { hidesRouter } from './trace.ts';
 export type { WiredHost } from './wiring.ts';
 export { wireHosts } from './wiring.ts';

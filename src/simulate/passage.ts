@@ -335,6 +335,8 @@ function masqueradeAddress({ host, oif, nexthop, packet }: Passage): Address | u
     const own = firstAddress(host, oif, 4, nexthop ?? packet.destination);
     return own ?? host.state.addresses.find(isGlobal4)?.address.address;
   }
+  // An own address is its own best source (RFC 6724, 5, rule 1; IPV6_SADDR_RULE_LOCAL).
+  if (host.isLocal(packet.destination)) return packet.destination;
   const route = lookupRoute(host.routes, { destination: packet.destination, oif });
   return 'source' in route ? route.source : undefined;
 }

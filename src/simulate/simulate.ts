@@ -7,7 +7,7 @@ import { carriersOf, sawHandshake } from './carrier.ts';
 import type { Draws } from './chance.ts';
 import type { ConnectionTable, FreePort, Tracked } from './connections.ts';
 import { cross } from './crossing.ts';
-import { packetOf, TCP_FLAGS } from './flow-packet.ts';
+import { mtuBy, packetOf, TCP_FLAGS } from './flow-packet.ts';
 import { DEFAULT_TTL, type Left, receive, send } from './host-path.ts';
 import { isOverlay, type Network, type SimulatedHost, type TunnelPlug } from './network.ts';
 import { misunderstood, noticePacket, printNotice } from './notice.ts';
@@ -114,7 +114,8 @@ function startOf(network: Network, flow: Flow, tcpFlags?: number): Start | undef
   const asks = flow.stands === true ? { answers: true as const } : { asks: true as const };
   if (from.kind === 'beyond')
     return { packet: packetOf(flow, from.address, tcpFlags), host: from.host, link: from.link, ...asks };
-  const routes = network.hosts.get(from.host)?.routes;
+  const host = network.hosts.get(from.host);
+  const routes = host?.routes;
   const way =
     routes === undefined ? undefined : lookupRoute(routes, { destination: to, ...transportOf(packetOf(flow, to)) });
   const refused =
@@ -128,7 +129,8 @@ function startOf(network: Network, flow: Flow, tcpFlags?: number): Start | undef
   const source = from.address ?? (way !== undefined && 'source' in way ? way.source : refused);
   if (source === undefined) return undefined;
   const choseSource = from.address === undefined && refused === undefined && { choseSource: true as const };
-  return { packet: packetOf(flow, source, tcpFlags), host: from.host, ...asks, ...choseSource };
+  const mtu = host === undefined || way === undefined ? undefined : mtuBy(host, way);
+  return { packet: packetOf(flow, source, tcpFlags, mtu), host: from.host, ...asks, ...choseSource };
 }
 
 /** Why a host cannot even ask: it has no way there, or none that gives its socket a source. */

@@ -1,5 +1,5 @@
 /** What a trace tells: how a packet and its answer went, hop by hop. */
-import type { Address } from '../net/index.ts';
+import { type Address, isPublicAddress } from '../net/index.ts';
 import type { Cause } from './fix.ts';
 import type { TunnelPlug } from './network.ts';
 import type { Notice, Told } from './notice.ts';
@@ -29,6 +29,10 @@ export interface Crossed {
   /** How many hops were told before it. */
   readonly after: number;
 }
+
+/** Whether it came over the Internet from an address that nobody has there: some router on the way translates, and is not known. */
+export const hidesRouter = ({ internet, packet }: Crossed): boolean =>
+  internet === true && !isPublicAddress(packet.source);
 
 /** The way of one packet to its end. */
 export interface Way {
