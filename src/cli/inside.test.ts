@@ -38,3 +38,19 @@ for (const edgeDynamic of [false, true])
       expect(await story.ask('node', { protocol: 'tcp', to: V6, port: 22 })).toBe('seen from 2001:db8:1::20');
     await story.destroy(text);
   });
+
+test('a node on the Internet itself reaches its own service by the public address, though the forward aims at the tunnel', async () => {
+  await using story = await startStory(slimEdge({ home: false }));
+  const text = documents();
+  await story.apply(text);
+  await story.lab.serve('node', { protocol: 'tcp', port: 8080 });
+  await story.lab.serve('node', { protocol: 'udp', port: 5353 });
+  for (const [to, protocol, port] of [
+    [V4, 'tcp', 80],
+    [V4, 'udp', 53],
+    [V6, 'tcp', 80],
+    [V6, 'udp', 53],
+  ] as const)
+    expect([to, protocol, await story.ask('node', { protocol, to, port })]).toEqual([to, protocol, `seen from ${to}`]);
+  await story.destroy(text);
+});

@@ -247,12 +247,14 @@ interface SelfSet {
   readonly asked: readonly Address[];
 }
 
-/** The targets that are routed into tunnels: so are answers to what they ask. */
+/** Who may ask for a forward to itself: what is routed into tunnels, and the public addresses of those that are aimed at in the tunnel. */
 export const selfSets = (tunnels: readonly TunnelInTable[], forwards: readonly ForwardShare[]): readonly SelfSet[] =>
   FAMILIES.flatMap((family) => {
     const targets = ofFamily(
       family,
-      tunnels.flatMap(({ routes }) => routes.map((route) => route.address)),
+      tunnels.flatMap(({ routes, peer }) =>
+        routes.length === 0 ? [] : [...routes.map((route) => route.address), ...(peer.publicAddresses ?? [])],
+      ),
     );
     const asked = ofFamily(
       family,

@@ -123,9 +123,10 @@ export function fromTunnel(
   const accepts = link.tunnels.flatMap((tunnel) => tunnel.accepts);
   const far = FAMILIES.flatMap((family): NamedSet[] => {
     const all = link.tunnels
-      .flatMap(({ peer, routes }) => [
+      .flatMap(({ peer, routes, returns }) => [
         ...peer.addresses,
-        ...(peer.publicAddresses ?? []),
+        // From there an edge is asked by its public link, and never answered.
+        ...(returns.length === 0 ? [] : (peer.publicAddresses ?? [])),
         ...routes.map((route) => route.address),
       ])
       .filter((each) => each.family === family);

@@ -98,7 +98,7 @@ export function compileEnd(
       addresses: farAddresses,
       allowedIps: type === 'WireGuard' ? allowedIps(farAddresses, use, returns) : [],
       ...(type === 'WireGuard' && wireguardPeer(tunnel, end, far, peer, returns.size > 0)),
-      ...(type !== 'Direct' && publicOf(peer, returns)),
+      ...(type !== 'Direct' && publicOf(peer, returns, new Set(use.aims.map(({ family }) => family)))),
       ...(type === 'Direct' && macOf(peer.facts, farAddresses)),
     },
     routes:
@@ -112,10 +112,19 @@ export function compileEnd(
   return { share, problems };
 }
 
-/** Where this end's addresses are routed into the tunnel, the peer answers by it whatever this end asks; a lease is not known in advance. */
-function publicOf({ publicAddresses }: HostView, returns: ReadonlySet<Family>): Pick<TunnelPeer, 'publicAddresses'> {
-  const lasting = publicAddresses.filter(({ dynamic, outer }) => !dynamic && returns.has(outer.family));
-  return lasting.length === 0 ? {} : { publicAddresses: lasting.map(({ outer }) => outer) };
+/**
+ * Where this end's addresses are routed into the tunnel (`answered`), the peer answers by it whatever this end asks; a lease is not known in
+ * advance. And what the peer asks of a forward to itself comes from there (`aimed`): a lease that ends moves that forward too.
+ */
+function publicOf(
+  { publicAddresses }: HostView,
+  answered: ReadonlySet<Family>,
+  aimed: ReadonlySet<Family>,
+): Pick<TunnelPeer, 'publicAddresses'> {
+  const found = publicAddresses.filter(
+    ({ dynamic, outer: { family } }) => aimed.has(family) || (!dynamic && answered.has(family)),
+  );
+  return found.length === 0 ? {} : { publicAddresses: found.map(({ outer }) => outer) };
 }
 
 /** What the peer may send and what is sent to it: its own addresses and our aims, or everybody where clients come in by it. */

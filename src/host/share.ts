@@ -46,7 +46,10 @@ export interface TunnelPeer {
   readonly allowedIps: readonly Prefix[];
   /** The peer's own addresses in the tunnel: its end of each family. */
   readonly addresses: readonly Address[];
-  /** Lasting public addresses of the peer's host: it answers by the tunnel what this host asks them by its own line. Absent: none. */
+  /**
+   * Public addresses of the peer's host. A node is answered by the tunnel what it asks them by its own line: those that last. An edge is asked
+   * from them. Absent: none.
+   */
   readonly publicAddresses?: readonly Address[];
   /** Direct: the hardware address behind them, where it is known. */
   readonly mac?: string;
