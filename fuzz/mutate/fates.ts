@@ -1,6 +1,6 @@
 /** What becomes of many packets, as text: by which a mutant is known to change a fate, whatever `verify` says of it. */
 import { type Address, addAddress, parseAddress, printAddress } from '../../src/net/index.ts';
-import { type Flow, type Network, printPacket, SEGMENT_HEADERS, simulate } from '../../src/simulate/index.ts';
+import { type Flow, type Network, printPacket, simulate, wideSegments } from '../../src/simulate/index.ts';
 import type { Planned } from '../../src/verify/index.ts';
 import { startRandom } from '../random.ts';
 
@@ -59,15 +59,14 @@ function clientsFor(
   return [...strangers, ...edges];
 }
 
-/** One line a flow. Of the largest segment it counts whether it fits: smaller ones than before do no harm. */
+/** One line a flow. */
 export const fatesOf = (network: Network, flows: readonly Flow[]): readonly string[] =>
   flows.map((flow) => {
-    const { works, request, reply } = simulate(network, flow);
+    const trace = simulate(network, flow);
+    const { works, request, reply } = trace;
     const end = ({ verdict, host = '', packet }: NonNullable<typeof reply>): string =>
       `${verdict} ${host} ${verdict === 'delivered' || verdict === 'exits' ? printPacket(packet) : ''}`;
-    const isWide = (maxseg: number | undefined, mtu: number | undefined): boolean =>
-      maxseg !== undefined && mtu !== undefined && maxseg + SEGMENT_HEADERS[flow.to.family] > mtu;
-    const wide = isWide(request.packet.maxseg, reply?.tunnelMtu) || isWide(reply?.packet.maxseg, request.tunnelMtu);
+    const wide = wideSegments(network, flow, trace) !== undefined;
     return `${works} ${end(request)}${reply === undefined ? '' : `, ${end(reply)}`}${wide ? ', too wide' : ''}`;
   });
 

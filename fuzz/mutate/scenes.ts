@@ -31,6 +31,18 @@ export const SCENES: Readonly<Record<string, () => Planned>> = {
   allow: () => slim(web('  allow: ["203.0.113.0/24", "2001:db8:ffff::/48"]\n')),
   masquerade: () => slim(web('  clientAddress: Masquerade\n')),
   noHairpin: () => slim(web('  hairpin: false\n')),
+  // A node that no NAT hides: what it asks comes to the edge as it was sent.
+  publicNode: () =>
+    planned(SLIM_EDGE + WEB, {
+      edge: edge(),
+      node: node({
+        interfaces: { eth0: ['198.18.7.20/24', '2001:db8:1::20/64'] },
+        routes: [
+          ['default', '198.18.7.1', 'eth0'],
+          ['default', '2001:db8:1::1', 'eth0'],
+        ],
+      }),
+    }),
   pod: () => slim(web('', '{ host: node, via: edge-node, address: 10.42.0.10 }')),
   vxlan: () =>
     planned(hostText('edge') + hostText('node') + VXLAN + WEB, {

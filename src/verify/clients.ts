@@ -11,7 +11,7 @@ import {
   printAddress,
 } from '../net/index.ts';
 import { lookupRoute } from '../routing/index.ts';
-import { clientOn } from './outsider.ts';
+import { clientOn, isBorne } from './outsider.ts';
 import type { Ground } from './promise.ts';
 
 /** The kernel takes no packet from these (martians: fib_validate_source, ip6_rcv_core), or not from afar. */
@@ -42,7 +42,9 @@ export function clientsOf(
   /** A client that the host would not answer by this link, or that no host may be, cannot come in there whatever is allowed. */
   const comesIn = (address: Address): boolean => {
     const way = routes === undefined ? undefined : lookupRoute(routes, { destination: address });
-    return way?.kind === 'route' && way.link === link && !NOBODYS.has(addressScope(address));
+    // What a host of ours asks is asked as that host (inside.ts).
+    const isStranger = !NOBODYS.has(addressScope(address)) && !isBorne(network, address);
+    return way?.kind === 'route' && way.link === link && isStranger;
   };
   const edges = own.flatMap((each): readonly Address[] => {
     const { address } = each;

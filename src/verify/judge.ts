@@ -1,4 +1,5 @@
 /** What one flow to a public port says of a forward's promises. */
+import type { ForwardShare, ForwardTarget } from '../host/index.ts';
 import { type Address, printAddress, sameAddress } from '../net/index.ts';
 import { lookupRoute } from '../routing/index.ts';
 import {
@@ -6,11 +7,11 @@ import {
   type Flow,
   portClass,
   printPacket,
-  SEGMENT_HEADERS,
   simulate,
   simulateAll,
   startDraws,
   type Trace,
+  wideSegments,
 } from '../simulate/index.ts';
 import { type Finding, fulfilled, type Ground, type Judged, worstOf } from './promise.ts';
 
@@ -24,10 +25,13 @@ export interface Expected {
   readonly aims: readonly Address[];
 }
 
+/** Where the packets of a forward come to rest that go to one of its targets by an edge. */
+export type Aims = (forward: ForwardShare, target: ForwardTarget, edge: string) => Expected;
+
 /** Forwards between the same addresses whose ports nobody tells apart are judged by one of them, hops through other hosts excepted. */
 export function judgeOnce(ground: Ground, edge: string, flow: Flow, expected: Expected, targetPort: number): Judged {
-  const source = flow.from.kind === 'beyond' ? flow.from.address : flow.to;
-  const hosts = expected.host === edge ? [edge] : [edge, expected.host];
+  const source = flow.from.address ?? flow.to;
+  const hosts = [...new Set([edge, expected.host, flow.from.host])];
   const ports = { port: flow.port, aimPort: targetPort };
   const same = portClass(ground.network, hosts, {
     from: source,
@@ -40,7 +44,7 @@ export function judgeOnce(ground: Ground, edge: string, flow: Flow, expected: Ex
   const { kind } = flow.from;
   const ends = [
     kind,
-    kind === 'beyond' ? flow.from.link : '',
+    kind === 'beyond' ? flow.from.link : flow.from.host,
     source.value,
     flow.protocol,
     expected.masquerade,
@@ -85,7 +89,7 @@ function judgeTrace(ground: Ground, flow: Flow, trace: ChanceTrace, expected: Ex
     const unknown: Finding = { holds: 'undecided', reason: 'the request does not reach the target' };
     return { reaches, client: unknown, answers: unknown, fits: unknown, untracked: unknown };
   }
-  const fits = fitFinding(flow, trace);
+  const fits = fitFinding(ground, flow, trace);
   const { host: edge } = flow.from;
   const untracked: Finding = trace.trackedBy.includes(edge)
     ? { holds: false, reason: `${edge} tracks the connection`, flow }
@@ -169,19 +173,12 @@ function answerFinding({ network }: Ground, flow: Flow, trace: Trace): Finding {
   };
 }
 
-/** Each side's largest segment must fit the tunnels on the way to it: too large ones vanish where no ICMP error comes back. */
-function fitFinding(flow: Flow, { request, reply }: Trace): Finding {
-  const headers = SEGMENT_HEADERS[flow.to.family];
-  const isWide = (maxseg: number | undefined, mtu: number | undefined): maxseg is number =>
-    maxseg !== undefined && mtu !== undefined && maxseg + headers > mtu;
-  const { maxseg } = request.packet;
-  const answered = reply?.packet.maxseg;
-  const wide = (who: string, size: number, mtu: number | undefined): Finding => ({
-    ...{ holds: false, flow },
-    reason: `${who} may send segments of ${size} bytes into a tunnel of MTU ${mtu}`,
-  });
-  if (isWide(maxseg, reply?.tunnelMtu)) return wide('the target', maxseg, reply?.tunnelMtu);
-  return isWide(answered, request.tunnelMtu) ? wide('the client', answered, request.tunnelMtu) : fulfilled;
+/** Each side's largest segment must fit the tunnels on the way to it. */
+function fitFinding({ network }: Ground, flow: Flow, trace: Trace): Finding {
+  const wide = wideSegments(network, flow, trace);
+  if (wide === undefined) return fulfilled;
+  const { by, size, mtu } = wide;
+  return { holds: false, flow, reason: `the ${by} may send segments of ${size} bytes into a tunnel of MTU ${mtu}` };
 }
 
 const ownAnswerFinding = (flow: Flow, { works, request, reply }: Trace): Finding =>

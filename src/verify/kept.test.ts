@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { printStatement } from '../nftables/index.ts';
 import type { RoutingRule } from '../routing/index.ts';
 import { liveNetwork } from './future.ts';
 import { type Promised, verifyPlan } from './index.ts';
@@ -53,4 +54,30 @@ test('a plan that would shut others out of the edge, or bend its way out, is tol
     holds: false,
     reason: expect.stringContaining('it left by eth0 of edge as 198.51.100.10, and would not leave'),
   });
+});
+
+test('what a node asks of its edge, and the edge of itself, is answered as before', () => {
+  const plan = planned(SLIM_EDGE + WEB, { edge: edge(), node: node() });
+  const without = (host: string, chain: string, words: RegExp) => {
+    const own = plan.compiled.hosts.get(host);
+    if (own === undefined) throw new TypeError(`no ${host}`);
+    const tables = own.state.tables.map((table) => ({
+      ...table,
+      chains: table.chains.map((each) => ({
+        ...each,
+        rules: each.rules.filter(
+          (rule) => each.name !== chain || !words.test(rule.statements.map(printStatement).join(' ')),
+        ),
+      })),
+    }));
+    const state = { ...own.state, tables };
+    const hosts = new Map(plan.compiled.hosts).set(host, { ...own, state });
+    return verifyPlan({ ...plan, compiled: { ...plan.compiled, hosts } });
+  };
+  // The edge answers the node by the tunnel, which knows the edge's own addresses alone.
+  const { holds, reason } = found(without('node', 'sp_from_edge_node', /sp_far6/), 'edge') ?? {};
+  expect([holds, reason]).toEqual([
+    false,
+    'node → [2001:db8:e::10]:22/tcp: node drops [2001:db8:e::10]:22 → [2001:db8:1::20]:40000/tcp in prerouting: inet sallyport sp_from_edge_node: counter drop',
+  ]);
 });

@@ -1,8 +1,16 @@
 /** What worked before the plan works after it, as far as packets of the hosts themselves tell: nobody is locked out, and nobody's way out is bent. */
 import type { Compiled, CompiledHost } from '../compile/index.ts';
 import { isOwnLink } from '../host/index.ts';
-import { type Address, addAddress, addressScope, containsPort, type Family, printAddress } from '../net/index.ts';
-import { type Flow, type Network, printFlow, simulate, type Trace } from '../simulate/index.ts';
+import {
+  type Address,
+  addAddress,
+  addressScope,
+  containsPort,
+  type Family,
+  printAddress,
+  sameAddress,
+} from '../net/index.ts';
+import { type Flow, hidesRouter, type Network, printEnd, printFlow, simulate, type Trace } from '../simulate/index.ts';
 import { clientOn, neighbourOn } from './outsider.ts';
 import { concluded, type Finding, fulfilled, type Ground, type Promised } from './promise.ts';
 import { LIKELY } from './tunnel.ts';
@@ -21,30 +29,50 @@ export const keptPromises = (ground: Ground, now: Network, compiled: Compiled): 
   });
 
 /**
- * To a port of each of its addresses that nobody forwards, from strangers or neighbours on its link. Not from the other ends of its
- * tunnels: of what they may still ask the tunnels' own promises speak.
+ * To a port of each of its addresses that nobody forwards: from strangers or neighbours on its link, from itself, and from the hosts at the
+ * other ends of its tunnels. Those not at addresses where forwards aim, which they ask by the tunnel now: of that the tunnels' own promises
+ * speak; nor at leased ones, which they do not know for the host's.
  */
 function flowsTo(now: Network, { outsiders }: Ground, { name, share }: CompiledHost): readonly Flow[] {
   const host = now.hosts.get(name);
   const port = LIKELY.find((each) => !share.forwards.some(({ ports }) => containsPort(ports, each)));
   if (host === undefined || port === undefined) return [];
-  return host.state.addresses.flatMap(({ link, scope, address: { address: to } }): readonly Flow[] => {
+  const peers = [...new Set(share.tunnels.map(({ peer }) => peer.host))];
+  return host.state.addresses.flatMap(({ link, scope, dynamic, address: { address: to } }): readonly Flow[] => {
     if (scope !== 'global' || link === 'lo' || isOwnLink(link)) return [];
     const stranger = outsiders[to.family];
     const client = host.openLinks.has(link)
       ? clientOn(now, name, link, to.family, stranger)
       : neighbourOn(now, name, link, to.family, stranger);
-    return [{ from: { kind: 'beyond', host: name, link, address: client }, to, port, protocol: 'tcp' }];
+    const isAim = share.accepts.some(
+      ({ address, moveTo = address }) => sameAddress(address, to) || sameAddress(moveTo, to),
+    );
+    const outer = host.openAddresses.find(({ inner }) => sameAddress(inner, to))?.outer ?? to;
+    const asked = { port, protocol: 'tcp' } as const;
+    return [
+      { from: { kind: 'beyond', host: name, link, address: client }, to, ...asked },
+      { from: { kind: 'host', host: name }, to, ...asked },
+      ...(isAim || dynamic === true
+        ? []
+        : peers.map((peer): Flow => ({ from: { kind: 'host', host: peer }, to: outer, ...asked }))),
+    ];
   });
 }
 
 function stillWorks(now: Network, { network }: Ground, flow: Flow): readonly Finding[] {
-  if (simulate(now, flow).works !== true) return [];
+  const before = simulate(now, flow, { hops: true });
+  if (before.works !== true || before.request.crossings.some(hidesRouter)) return [];
   const after = simulate(network, flow);
   return after.works === true
     ? [fulfilled]
-    : [{ holds: after.works, flow, reason: `${printFlow(flow)}: ${whyOf(after)}` }];
+    : [{ holds: after.works, flow, reason: `${printAsked(flow)}: ${whyOf(after)}` }];
 }
+
+/** Which address a host asks from is its own affair. */
+const printAsked = (flow: Flow): string =>
+  flow.from.kind === 'beyond'
+    ? printFlow(flow)
+    : `${flow.from.host} → ${printEnd(flow.to, flow.port)}/${flow.protocol}`;
 
 const whyOf = ({ request, reply, next }: Trace): string =>
   (next ?? reply ?? request).reason ?? request.reason ?? 'the answer goes elsewhere';

@@ -65,7 +65,8 @@ export function neighbourOn(
   return otherwise;
 }
 
-const isBorne = (network: Network, { family, value }: Address): boolean =>
+/** Whether a host has the address, or knows it as a router's. */
+export const isBorne = (network: Network, { family, value }: Address): boolean =>
   [...network.hosts.values()].some(
     ({ state }) =>
       state.addresses.some(({ address }) => address.address.family === family && address.address.value === value) ||

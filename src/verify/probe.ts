@@ -9,8 +9,8 @@ import {
   type Transport,
 } from '../net/index.ts';
 import { type Flow, type Network, simulateAll } from '../simulate/index.ts';
-import { boundaries, placesOf } from './forward.ts';
 import { chooseOutsiders } from './outsider.ts';
+import { boundaries, placesOf } from './places.ts';
 
 /** A port of a forward to ask from outside. */
 export interface Probe {

@@ -26,7 +26,7 @@ export const tunnelPromises = (ground: Ground, set: ResourceSet, compiled: Compi
       if (end === undefined || share === undefined) return [];
       return [
         ...notIntoPromises(ground, end, share, compiled),
-        ...notOutOfPromises(ground, end, share),
+        ...notOutOfPromises(ground, end, share, compiled.hosts.get(share.peer.host)),
         ...togetherPromises(ground, end, share, compiled),
       ];
     }),
@@ -171,19 +171,24 @@ interface Sample {
 }
 
 /** Out of the tunnel comes only what was declared: not to other ports, nor to other addresses of the node, nor through it to its neighbours. */
-function notOutOfPromises(ground: Ground, end: CompiledHost, share: TunnelShare): readonly Promised[] {
+function notOutOfPromises(
+  ground: Ground,
+  end: CompiledHost,
+  share: TunnelShare,
+  far: CompiledHost | undefined,
+): readonly Promised[] {
   if (!isOwnLink(share.link)) return [];
   const findings = share.peer.addresses.flatMap((peer) => {
-    const source = share.returns.includes(peer.family) ? ground.outsiders[peer.family] : peer;
-    return undeclared(ground, end, share, peer.family).map(({ address, protocol, port }) => {
-      const flow: Flow = {
-        from: { kind: 'beyond', host: end.name, link: share.link, address: source },
-        to: address,
-        port,
-        protocol,
-      };
-      return shutFinding(ground, flow, () => true);
-    });
+    const { family } = peer;
+    // Strangers where they come by it, and always the far end, by its own address and by the public ones it is known by.
+    const known = far?.publicAddresses.flatMap(({ inner }) => (inner.family === family ? [inner] : [])) ?? [];
+    const sources = [...(share.returns.includes(family) ? [ground.outsiders[family]] : []), peer, ...known.slice(0, 1)];
+    return undeclared(ground, end, share, family).flatMap(({ address, protocol, port }) =>
+      sources.map((source): Finding => {
+        const from = { kind: 'beyond', host: end.name, link: share.link, address: source } as const;
+        return shutFinding(ground, { from, to: address, port, protocol }, () => true);
+      }),
+    );
   });
   const untracked = strayAnswers(ground, end, share).map((flow) => shutFinding(ground, flow, () => true));
   return [

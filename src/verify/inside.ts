@@ -1,0 +1,142 @@
+/** Who asks at a public address from inside: the edge itself, neighbours of a target, and a target that asks for its own service. */
+import type { CompiledHost } from '../compile/index.ts';
+import { type ForwardShare, type ForwardTarget, isOwnLink, targetsOf } from '../host/index.ts';
+import { type Address, containsAddress, isPublicAddress, printAddress, sameAddress } from '../net/index.ts';
+import { lookupRoute } from '../routing/index.ts';
+import { type Flow, hidesRouter, simulate } from '../simulate/index.ts';
+import { targetOf } from './balance.ts';
+import { type Aims, type Expected, judgeOnce } from './judge.ts';
+import { neighbourOn } from './outsider.ts';
+import { placesOf } from './places.ts';
+import { type Finding, fulfilled, type Ground, type Judged, worstOf } from './promise.ts';
+
+export interface AskedInside {
+  readonly edge: CompiledHost;
+  /** Of one resource. */
+  readonly forwards: readonly ForwardShare[];
+  readonly aims: Aims;
+  /** Whether they are to reach it. */
+  readonly reaches: boolean;
+}
+
+interface Asker {
+  readonly flow: Flow;
+  /** As the edge sees it. */
+  readonly source: Address;
+  readonly who: string;
+  /** It comes in by a public link, as strangers do, whatever is said of those inside. */
+  readonly isOutside: boolean;
+}
+
+/** One packet of each asker for each family and protocol: the maps are those of strangers, the hook is another. */
+export function askedInside(
+  ground: Ground,
+  { edge, forwards, aims, reaches }: AskedInside,
+): { readonly inside: readonly Finding[]; readonly outside: readonly Judged[] } {
+  const seen = new Set<string>();
+  const inside: Finding[] = [];
+  const outside: Judged[] = [];
+  for (const forward of forwards) {
+    const [place] = placesOf(forward, edge);
+    if (place === undefined) continue;
+    // A lease that the Internet does not know nobody asks for.
+    if (!('address' in forward.match) && !isPublicAddress(place.address)) continue;
+    const asked = { to: place.address, port: forward.ports.first, protocol: forward.protocol };
+    const expectedOf = (target: ForwardTarget): Expected => aims(forward, target, edge.name);
+    const kind = `${forward.to.family} ${forward.protocol}`;
+    const isFirst = (who: string): boolean => {
+      const isNew = !seen.has(`${kind} ${who}`);
+      seen.add(`${kind} ${who}`);
+      return isNew;
+    };
+    // That a lease belongs to the edge its nodes do not know.
+    const hosts = 'address' in forward.match ? targetsOf(forward).map((target) => expectedOf(target).host) : [];
+    const askers = [
+      ...(isFirst(edge.name) ? [itself(ground, edge, asked), ...besideTarget(ground, edge, forward, asked)] : []),
+      ...hosts.filter(isFirst).flatMap((host) => fromTarget(ground, edge, host, asked)),
+    ];
+    const allow = forward.policy?.allow;
+    for (const { flow, source, who, isOutside } of askers) {
+      if (!reaches && !isOutside) {
+        inside.push(staysOut(ground, flow, who));
+        continue;
+      }
+      // Those inside are clients like others.
+      if (allow?.some((each) => containsAddress(each, source)) === false) {
+        inside.push(staysShut(ground, flow, who));
+        continue;
+      }
+      const expected = expectedOf(targetOf(ground, forward, flow, expectedOf));
+      const judged = judgeOnce(ground, edge.name, flow, expected, forward.targetPorts.first);
+      if (reaches) inside.push(worstOf([judged.reaches, judged.answers, judged.fits]) ?? fulfilled);
+      else outside.push(judged);
+    }
+  }
+  return { inside, outside };
+}
+
+const itself = ({ network }: Ground, edge: CompiledHost, asked: Omit<Flow, 'from'>): Asker => {
+  const routes = network.hosts.get(edge.name)?.routes;
+  const way = routes === undefined ? undefined : lookupRoute(routes, { destination: asked.to });
+  return {
+    flow: { from: { kind: 'host', host: edge.name }, ...asked },
+    source: way !== undefined && 'source' in way ? (way.source ?? asked.to) : asked.to,
+    ...{ who: `${edge.name} itself`, isOutside: false },
+  };
+};
+
+/** A client in the target's own network, where that is a network of the edge: not a target itself, which would ask itself. */
+function besideTarget(
+  { network, outsiders }: Ground,
+  { name: edge }: CompiledHost,
+  forward: ForwardShare,
+  asked: Omit<Flow, 'from'>,
+): readonly Asker[] {
+  const { link, to, publicLinks } = forward;
+  if (link === undefined || isOwnLink(link) || publicLinks.includes(link)) return [];
+  const address = neighbourOn(network, edge, link, to.family, outsiders[to.family], [
+    to,
+    ...targetsOf(forward).map((each) => each.to),
+  ]);
+  const flow: Flow = { from: { kind: 'beyond', host: edge, link, address }, ...asked };
+  return [{ flow, source: address, who: "a client in the target's network", isOutside: false }];
+}
+
+/** A target's host, where what it asks of the edge comes there as it was sent. */
+function fromTarget(
+  { network }: Ground,
+  { name: edge, publicAddresses }: CompiledHost,
+  host: string,
+  asked: Omit<Flow, 'from'>,
+): readonly Asker[] {
+  const to = publicAddresses.find(({ inner }) => sameAddress(inner, asked.to))?.outer ?? asked.to;
+  const flow: Flow = { from: { kind: 'host', host }, ...asked, to };
+  const { crossings } = simulate(network, flow, { hops: true }).request;
+  const entry = crossings.find((each) => each.to?.host === edge);
+  if (entry?.to === undefined || hidesRouter(entry)) return [];
+  const { source } = entry.packet;
+  // What two hosts bear neither has on the Internet.
+  if ([...network.hosts.values()].filter(({ isLocal }) => isLocal(source)).length > 1) return [];
+  const isOutside = network.hosts.get(edge)?.openLinks.has(entry.to.link) === true;
+  return [{ flow, source, who: host, isOutside }];
+}
+
+/** That a flow is not translated. `who` is for the reason. */
+function staysOut({ network }: Ground, flow: Flow, who: string): Finding {
+  const { request } = simulate(network, flow);
+  if (request.verdict === 'undecided')
+    return { holds: 'undecided', flow, ...(request.reason !== undefined && { reason: request.reason }) };
+  if (request.verdict !== 'delivered' && request.verdict !== 'exits') return fulfilled;
+  // What arrives untranslated meets whatever listens on the edge itself: not this forward.
+  if (sameAddress(request.packet.destination, flow.to)) return fulfilled;
+  return { holds: false, reason: `${who} comes in`, flow };
+}
+
+/** That a flow ends on its way: nor does it meet what listens on the edge itself at a port that is forwarded. */
+export function staysShut({ network }: Ground, flow: Flow, who: string): Finding {
+  const { verdict, reason, host, packet } = simulate(network, flow).request;
+  if (verdict === 'undecided') return { holds: 'undecided', flow, ...(reason !== undefined && { reason }) };
+  if (verdict !== 'delivered' && verdict !== 'exits') return fulfilled;
+  const where = sameAddress(packet.destination, flow.to) ? `as far as ${printAddress(flow.to)} on ${host}` : 'in';
+  return { holds: false, reason: `${who} comes ${where}`, flow };
+}

@@ -1,0 +1,28 @@
+/** Where a forward listens: addresses and the ports that matter. */
+import type { CompiledHost } from '../compile/index.ts';
+import type { ForwardShare } from '../host/index.ts';
+import { type Address, portCount } from '../net/index.ts';
+
+/** The addresses a forward listens at, as they stand on the edge: the one it names, or those its interface has now. */
+export function placesOf(
+  { match, to, publicLinks }: ForwardShare,
+  edge: CompiledHost,
+): readonly { readonly address: Address; readonly link: string }[] {
+  const [link] = publicLinks;
+  if (!('address' in match)) {
+    return edge.publicAddresses
+      .filter((open) => open.link === match.interface && open.inner.family === to.family)
+      .map(({ inner }) => ({ address: inner, link: match.interface }));
+  }
+  return link === undefined ? [] : [{ address: match.address, link }];
+}
+
+/** The first and the last port with their targets, as what lies between is one interval; a range that is shifted is an element a port. */
+export function boundaries({ ports, targetPorts }: ForwardShare): readonly (readonly [number, number])[] {
+  const shift = targetPorts.first - ports.first;
+  const wanted =
+    shift === 0
+      ? [...new Set([ports.first, ports.last])]
+      : Array.from({ length: portCount(ports) }, (_, at) => ports.first + at);
+  return wanted.map((port) => [port, port + shift]);
+}
