@@ -59,16 +59,15 @@ function clientsFor(
   return [...strangers, ...edges];
 }
 
-/** One line a flow. */
-export const fatesOf = (network: Network, flows: readonly Flow[]): readonly string[] =>
-  flows.map((flow) => {
-    const trace = simulate(network, flow);
-    const { works, request, reply } = trace;
-    const end = ({ verdict, host = '', packet }: NonNullable<typeof reply>): string =>
-      `${verdict} ${host} ${verdict === 'delivered' || verdict === 'exits' ? printPacket(packet) : ''}`;
-    const wide = wideSegments(network, flow, trace) !== undefined;
-    return `${works} ${end(request)}${reply === undefined ? '' : `, ${end(reply)}`}${wide ? ', too wide' : ''}`;
-  });
+/** In a line. */
+export function fateOf(network: Network, flow: Flow): string {
+  const trace = simulate(network, flow);
+  const { works, request, reply } = trace;
+  const end = ({ verdict, host = '', packet }: NonNullable<typeof reply>): string =>
+    `${verdict} ${host} ${verdict === 'delivered' || verdict === 'exits' ? printPacket(packet) : ''}`;
+  const wide = wideSegments(network, flow, trace) !== undefined;
+  return `${works} ${end(request)}${reply === undefined ? '' : `, ${end(reply)}`}${wide ? ', too wide' : ''}`;
+}
 
 export const printFlowOf = ({ from, to, port, protocol }: Flow): string =>
   `${from.kind === 'beyond' ? `${printAddress(from.address)} by ${from.link}` : 'itself'} of ${from.host} to ${printAddress(to)} port ${port}/${protocol}`;

@@ -9,7 +9,7 @@ import type { HostState } from '../../src/host/index.ts';
 import type { Planned } from '../../src/verify/index.ts';
 import { futureNetwork, verifyPlan } from '../../src/verify/index.ts';
 import { excuseOf } from './excuses.ts';
-import { fatesOf, flowsOf, printFlowOf } from './fates.ts';
+import { fateOf, flowsOf, printFlowOf } from './fates.ts';
 import { mutantsOf } from './mutants.ts';
 import { SCENES } from './scenes.ts';
 
@@ -59,18 +59,15 @@ for (const [name, make] of Object.entries(SCENES)) {
   if (values.scene !== undefined && values.scene !== name) continue;
   const scene = applied(make());
   const flows = flowsOf(scene, Number(values.seed));
-  const before = fatesOf(networkOf(scene), flows);
+  const sound = networkOf(scene);
+  const before = flows.map((flow) => fateOf(sound, flow));
   const promised = verifyPlan({ ...scene, traces: false });
   const broken = promised.find(({ holds }) => holds === false);
   if (broken !== undefined) throw new Error(`${name}: ${broken.promise}: ${broken.reason}`);
   const open = new Map(promised.map(({ resource, promise, holds }) => [`${resource}: ${promise}`, holds]));
-  const sound = networkOf(scene);
   for (const { name: host, state } of scene.compiled.hosts.values())
     for (const { kind, at, state: mutated } of mutantsOf(state)) {
       const mutant = withState(scene, host, mutated);
-      const network = networkOf(mutant);
-      const after = fatesOf(network, flows);
-      const changed = flows.flatMap((flow, index) => (after[index] === before[index] ? [] : [{ flow, index }]));
       const now = new Map(
         verifyPlan({ ...mutant, traces: false }).map(({ resource, promise, holds }) => [
           `${resource}: ${promise}`,
@@ -88,9 +85,14 @@ for (const [name, make] of Object.entries(SCENES)) {
         count.found += 1;
         continue;
       }
-      const unexcused = changed.find(({ flow }) => excuseOf(flow, sound, network) === undefined);
-      const [first] = changed;
       const what = `${name}, ${host}, ${kind}, ${at}`;
+      const network = networkOf(mutant);
+      const changed = flows.flatMap((flow, index) => {
+        const fate = fateOf(network, flow);
+        return fate === before[index] ? [] : [{ flow, told: `${before[index]}\n    ${fate}` }];
+      });
+      const [first] = changed;
+      const unexcused = changed.find(({ flow }) => excuseOf(flow, sound, network) === undefined);
       if (first === undefined) count.harmless += 1;
       else if (unexcused === undefined) {
         count.excused += 1;
@@ -98,8 +100,7 @@ for (const [name, make] of Object.entries(SCENES)) {
       } else if (isDoubted) count.doubted += 1;
       else {
         count.missed += 1;
-        const { flow, index } = unexcused;
-        missed.push(`${what}: ${printFlowOf(flow)}:\n    ${before[index]}\n    ${after[index]}`);
+        missed.push(`${what}: ${printFlowOf(unexcused.flow)}:\n    ${unexcused.told}`);
       }
     }
 }

@@ -112,9 +112,9 @@ const prepareChain = (table: Table, chain: Chain, sets: TableSets): PreparedChai
 export const portAnswers = ({ portTests }: PreparedRuleset, asked: Asked): string | undefined =>
   portTests === undefined ? undefined : answersTo(portTests, asked);
 
-/** Whether anything at all stands at a hook, or may. */
-export const standsAt = ({ chains, unreadable }: PreparedRuleset, hook: Hook): boolean =>
-  unreadable.length > 0 || chains.has(hook);
+/** Whether any chain would be run for packets of the family, or may be. */
+export const standsAt = ({ chains, unreadable }: PreparedRuleset, selection: ChainSelection, family: Family): boolean =>
+  unreadable.length > 0 || chains.get(selection.hook)?.some((chain) => isSelected(chain, selection, family)) === true;
 
 /** Runs a packet through the chains. Chains of type nat end with the first that translates; the caller asks them for new connections alone. */
 export function evaluate(ruleset: PreparedRuleset, selection: ChainSelection, packet: PacketContext): Evaluation {

@@ -139,7 +139,16 @@ const LABELS = ['::1/128', '::ffff:0:0/96', '::/96', '2001::/32', '2001:10::/28'
   (text) => parsePrefix(text) ?? [],
 );
 
-const labelOf = (address: Address): number => LABELS.findIndex((prefix) => containsAddress(prefix, address));
+const labels = new WeakMap<Address, number>();
+
+/** Asked for the same few addresses again and again. */
+function labelOf(address: Address): number {
+  const known = labels.get(address);
+  if (known !== undefined) return known;
+  const label = LABELS.findIndex((prefix) => containsAddress(prefix, address));
+  labels.set(address, label);
+  return label;
+}
 
 const commonBits = (left: Address, right: Address): number => {
   const difference = left.value ^ right.value;

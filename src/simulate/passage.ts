@@ -106,8 +106,10 @@ export const runEgress = (passage: Passage): End | undefined =>
 type FilterSelection = Omit<ChainSelection, 'type'>;
 
 function runFilter(passage: Passage, selection: FilterSelection, reroute?: () => End | undefined): End | undefined {
-  if (!standsAt(passage.host.ruleset, selection.hook)) return undefined;
-  const evaluation = evaluate(passage.host.ruleset, { ...selection, type: 'filter' }, contextOf(passage));
+  const { ruleset } = passage.host;
+  const chains = { ...selection, type: 'filter' } as const;
+  if (!standsAt(ruleset, chains, familyOf(passage.packet))) return undefined;
+  const evaluation = evaluate(ruleset, chains, contextOf(passage));
   const ended = judge(passage, selection.hook, evaluation);
   if (ended !== undefined || evaluation.verdict === 'undecided') return ended;
   const { mark, connectionMark, zone, notrack, maxseg, rewritten, proxy, reroute: again } = evaluation.changes;
@@ -284,8 +286,8 @@ function recordTranslated(
   before: Packet,
   chosen: Translation | undefined,
 ): void {
+  if (packet[half].value === before[half].value && packet[`${half}Port`] === before[`${half}Port`]) return;
   const end = (each: Packet): string => printEnd(each[half], isIcmp(each) ? undefined : each[`${half}Port`]);
-  if (end(packet) === end(before)) return;
   record(host.name, hook, () => ({
     detail: `${half} ${end(before)} becomes ${end(packet)}`,
     ...(tracked !== undefined &&

@@ -23,24 +23,22 @@ export function wideSegments(
   { request, reply }: Pick<Trace, 'request' | 'reply'>,
 ): WideSegments | undefined {
   const headers = SEGMENT_HEADERS[flow.to.family];
-  const ownMtu = (name: string | undefined, to: Address): number => {
-    const host = name === undefined ? undefined : network.hosts.get(name);
-    return host === undefined ? Number.POSITIVE_INFINITY : mtuTowards(host, to);
-  };
   const wide = (
     by: WideSegments['by'],
     taken: number | undefined,
-    own: number,
     mtu: number | undefined,
+    sender: string | undefined,
+    to: Address,
   ): WideSegments | undefined => {
-    if (taken === undefined || mtu === undefined) return undefined;
-    const size = Math.min(taken, own - headers);
+    if (taken === undefined || mtu === undefined || taken + headers <= mtu) return undefined;
+    const host = sender === undefined ? undefined : network.hosts.get(sender);
+    const size = host === undefined ? taken : Math.min(taken, mtuTowards(host, to) - headers);
     return size + headers > mtu ? { by, size, mtu } : undefined;
   };
   const target = request.verdict === 'delivered' ? request.host : undefined;
   const client = flow.from.kind === 'host' ? flow.from.host : undefined;
   return (
-    wide('target', request.packet.maxseg, ownMtu(target, request.packet.source), reply?.tunnelMtu) ??
-    wide('client', reply?.packet.maxseg, ownMtu(client, flow.to), request.tunnelMtu)
+    wide('target', request.packet.maxseg, reply?.tunnelMtu, target, request.packet.source) ??
+    wide('client', reply?.packet.maxseg, request.tunnelMtu, client, flow.to)
   );
 }
