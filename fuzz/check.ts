@@ -19,8 +19,8 @@ export interface Result {
   readonly packets: number;
   /** Of flows that the model does not decide: why, each. */
   readonly undecided: readonly string[];
-  /** `PROTOCOL VERDICT` of requests: what the scenarios really reach. */
-  readonly endings: ReadonlyMap<string, number>;
+  /** What the scenarios really come to: `PROTOCOL VERDICT` of requests, and parts of the grammar. */
+  readonly reached: ReadonlySet<string>;
   readonly difference?: { readonly flow: number; readonly packet: string; readonly text: string };
 }
 
@@ -41,7 +41,7 @@ export async function checkScenario(scenario: Scenario): Promise<Result> {
   let checks = 0;
   let packets = 0;
   const undecided: string[] = [];
-  const endings = new Map<string, number>();
+  const reached = new Set<string>();
   for (const [number, flow] of scenario.flows.entries()) {
     const outcome = checkFlow({ kernel, states, network, connections }, flow, number);
     packets += outcome.packets;
@@ -51,12 +51,11 @@ export async function checkScenario(scenario: Scenario): Promise<Result> {
     const forgets = outcome.undecided !== undefined || outcome.isReset;
     if (forgets) connections = new Map();
     kernel.end(forgets ? 'forget' : 'close');
-    const ending = `${flow.protocol} ${outcome.ending}`;
-    endings.set(ending, (endings.get(ending) ?? 0) + 1);
+    for (const what of outcome.reached) reached.add(what);
     if (outcome.difference !== undefined)
-      return { checks, packets, undecided, endings, difference: { ...outcome.difference, flow: number } };
+      return { checks, packets, undecided, reached, difference: { ...outcome.difference, flow: number } };
   }
-  return { checks, packets, undecided, endings };
+  return { checks, packets, undecided, reached };
 }
 
 interface Bench {
@@ -70,7 +69,7 @@ interface Outcome {
   /** Somebody answered with a reset: what is tracked is on its way out, which the model does not know of. */
   readonly isReset: boolean;
   readonly packets: number;
-  readonly ending: string;
+  readonly reached: readonly string[];
   readonly undecided?: string;
   readonly difference?: { readonly packet: string; readonly text: string };
 }
@@ -92,7 +91,7 @@ function checkFlow({ kernel, states, network, connections }: Bench, flow: Flow, 
     ...(reply === undefined ? [] : [['reply', reply] as const]),
     ...(next === undefined ? [] : [['next', next] as const]),
   ];
-  const ending = request.verdict;
+  const reached = [`${flow.protocol} ${request.verdict}`];
   let packets = 0;
   let seen: Seen | undefined;
   let isReset = false;
@@ -104,18 +103,47 @@ function checkFlow({ kernel, states, network, connections }: Bench, flow: Flow, 
     isReset ||= [...seen.links, ...seen.trace].some((each) => each.leg === 'reset');
     packets++;
     const told = modelStory(way);
-    if (told === undefined) return { packets, ending, isReset, undecided: way.reason ?? 'no reason' };
+    if (told === undefined) return { packets, reached, isReset, undecided: way.reason ?? 'no reason' };
     const text = differenceOf(told, kernelStory(onlyOf(seen, legAs(flow, leg)), states), ports);
     if (text !== undefined)
       return {
-        ...{ packets, ending, isReset },
+        ...{ packets, reached, isReset },
         difference: { packet: leg, text: `${text}${seen.lost === true ? ' (messages were lost)' : ''}` },
       };
+    reached.push(...partsOf(way));
     // The packets after it meet what the reset left.
     if (isReset) break;
   }
-  return { packets, ending, isReset };
+  if (isReset) reached.push('a reset');
+  if (ports.size > 0) reached.push('a source port that was taken');
+  return { packets, reached, isReset };
 }
+
+/** Parts of the grammar, as hops tell that a packet met them. */
+const PARTS: readonly (readonly [name: string, told: RegExp])[] = [
+  ['a rule of iptables', / -A /],
+  ['INVALID', /^INVALID/],
+  ['untracked', /\buntracked\b/],
+  ['a zone', /\bconntrack zone\b/],
+  ['a mark', /\bmark 0x[1-9a-f]/],
+  ["a connection's mark", /\bconnection mark 0x[1-9a-f]/],
+  ['a source translated', /^source .* becomes /],
+  ['a destination translated', /^destination .* becomes /],
+  ['lo', / comes in by lo$/],
+  ['a rule by mark', / fwmark /],
+  ['a martian', /^a martian/],
+  ['rp_filter', /^the source is not believed/],
+];
+
+export const PART_NAMES: readonly string[] = [
+  ...PARTS.map(([name]) => name),
+  ...['a reset', 'a source port that was taken'],
+];
+
+const partsOf = ({ hops }: Way): readonly string[] =>
+  PARTS.flatMap(([name, told]) =>
+    hops.some(({ detail, decidedBy }) => told.test(`${detail}`) || told.test(decidedBy)) ? [name] : [],
+  );
 
 /** After an echo comes another, which looks as the first. */
 const legAs = ({ protocol }: Flow, leg: Leg): Leg => (protocol === 'icmp' && leg === 'next' ? 'request' : leg);

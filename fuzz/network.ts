@@ -245,6 +245,7 @@ function drawSysctls(random: Random, links: readonly string[]): readonly (readon
   ];
   if (random.chance(0.2)) set.push(['net/ipv4/conf/all/src_valid_mark', '1']);
   if (random.chance(0.15)) set.push(['net/ipv4/conf/all/accept_local', '1']);
+  if (random.chance(0.2)) set.push(['net/netfilter/nf_conntrack_tcp_loose', '0']);
   for (const link of links) {
     if (random.chance(0.3)) set.push([`net/ipv4/conf/${link}/rp_filter`, random.pick(['0', '1', '2'])]);
     if (random.chance(0.08)) set.push([`net/ipv4/conf/${link}/forwarding`, random.pick(['0', '1'])]);

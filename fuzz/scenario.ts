@@ -72,7 +72,10 @@ export const printTables = (tables: readonly TableText[]): string =>
     })
     .join('');
 
-/** Stands on every host, is read and simulated like all else, and has nft tell which rules a packet meets. */
+/**
+ * Stands on every host, is read and simulated like all else, and has nft tell which rules a packet meets. Errors are tracked by nobody: they
+ * would belong to the connection of the packet they tell of, and a rule that sees them might change its mark.
+ */
 export const PROBE: TableText = {
   ...{ family: 'inet', name: 'probe', sets: [] },
   chains: [
@@ -84,6 +87,8 @@ export const PROBE: TableText = {
           'meta l4proto { tcp, udp } meta nftrace set 1',
           'icmp type { echo-request, echo-reply } meta nftrace set 1',
           'icmpv6 type { echo-request, echo-reply } meta nftrace set 1',
+          'icmp type { destination-unreachable, time-exceeded, parameter-problem } notrack',
+          'icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem } notrack',
         ],
       },
     })),

@@ -119,8 +119,11 @@ function ruleOf({ family, table: name, chain: chainName, handle, type }: Traced,
     : printReference({ table, chain: chainName, rule });
 }
 
-/** Where the model takes any free port, it takes one of these. */
-export const FREE_PORTS = { first: 20_000, count: 1_000 } as const;
+/**
+ * Where the model takes any free port, it takes one of these, none of which is drawn. A packet that goes in a circle may take one each
+ * time round: a thousand did not last for the flows of a network.
+ */
+export const FREE_PORTS = { first: 10_000, count: 20_000 } as const;
 /** The free ports of the model to those that the kernel took instead. */
 export type Ports = Map<number, number>;
 
