@@ -31,6 +31,8 @@ export interface PacketContext {
   readonly connection?: ConnectionContext;
   /** `notrack` was said. */
   readonly untracked?: boolean;
+  /** `ct zone set` was said in a chain before: it waits for conntrack. */
+  readonly zone?: ZoneSet;
   /** `fib daddr type`, and with a link whether it is that one's (`fib daddr . iif type`); undefined where the model does not know. */
   readonly addressType: (address: Address, link?: string) => AddressType | undefined;
   /** `fib daddr oifname`: the link by which the routes send a packet there, none for `''`. Absent, or undefined: not known. */
@@ -80,18 +82,23 @@ export interface RuleReference {
   readonly policy?: BaseChain['policy'];
 }
 
+/** `ct zone set`: for both directions where none is named. */
+export interface ZoneSet {
+  readonly id: number;
+  readonly direction?: 'original' | 'reply';
+}
+
 /** What the rules did to the packet and its connection; absent is untouched. */
 export interface PacketChanges {
   readonly mark?: number;
   readonly connectionMark?: number;
-  /** `ct zone set`: for both directions where none is named. */
-  readonly zone?: { readonly id: number; readonly direction?: 'original' | 'reply' };
+  readonly zone?: ZoneSet;
   readonly notrack?: true;
   /** `ip daddr set`, `tcp sport set`: written into the packet itself. */
   readonly rewritten?: Rewritten;
   /** `tcp option maxseg size set`, in bytes. */
   readonly maxseg?: number;
-  /** The mark or an address was changed in a chain of type `route`: the kernel looks the route up again. */
+  /** The mark or an address was changed in a chain of type `route`: the kernel looks the route up again, before any other chain runs. */
   readonly reroute?: true;
   readonly translation?: Translation;
   /** `tproxy`: where the packet is delivered to this host, the socket there takes it. */
@@ -114,6 +121,8 @@ export type Evaluation =
       readonly changes: PacketChanges;
       /** Rules that changed something, in order. */
       readonly changedBy: readonly RuleReference[];
+      /** So many chains ran, and there are more for a packet that still has a way (ChainSelection's `skip`). Absent: all. */
+      readonly ran?: number;
     }
   /** The fate hangs on something that is not modelled: `why` names it. */
   | { readonly verdict: 'undecided'; readonly why: string; readonly decidedBy?: RuleReference };
@@ -125,7 +134,7 @@ export interface Registers {
   rewritten: Rewritten | undefined;
   mark: number;
   connectionMark: number | undefined;
-  zone: { readonly id: number; readonly direction?: 'original' | 'reply' } | undefined;
+  zone: ZoneSet | undefined;
   notrack: boolean;
   maxseg: number | undefined;
   reroute: boolean;

@@ -178,7 +178,7 @@ export const registersOf = (packet: PacketContext): Registers => ({
   ...{ mark: packet.mark, connectionMark: packet.connection?.mark },
   ...{
     rewritten: undefined,
-    zone: undefined,
+    zone: packet.zone,
     notrack: false,
     maxseg: undefined,
     reroute: false,

@@ -42,6 +42,8 @@ export interface ChainSelection {
   readonly below?: number;
   /** For ingress and egress. */
   readonly device?: string;
+  /** So many of these ran before (Evaluation's `ran`). */
+  readonly skip?: number;
 }
 
 /** Indexes sets and maps and puts base chains in the kernel's order: by priority; of equals the one registered last comes first (nf_hook_entries_grow). */
@@ -122,18 +124,24 @@ export function evaluate(ruleset: PreparedRuleset, selection: ChainSelection, pa
     ({ family, hook }) => seesFamily(family, packet.family) && (hook === undefined || hook === selection.hook),
   );
   if (unread !== undefined) return { verdict: 'undecided', why: `cannot be read: ${unread.what}` };
-  const chains = ruleset.chains.get(selection.hook)?.filter((chain) => isSelected(chain, selection, packet.family));
+  const selected = ruleset.chains.get(selection.hook)?.filter((chain) => isSelected(chain, selection, packet.family));
+  const chains = selection.skip === undefined ? selected : selected?.slice(selection.skip);
   if (chains === undefined || chains.length === 0) return { verdict: 'accept', changes: {}, changedBy: [] };
-  const result = evaluateChains(chains, packet);
   const turned = otherOrder(chains);
-  if (turned === undefined || fateOf(evaluateChains(turned, packet)) === fateOf(result)) return result;
+  if (turned === undefined) return evaluateChains(chains, packet, 'to the first new way');
+  const result = evaluateChains(chains, packet, 'all');
+  if (fateOf(evaluateChains(turned, packet, 'all')) === fateOf(result)) return result;
   const why = `${selection.hook}: tables of iptables' older kind stand beside others at one priority, and which run first decides`;
   return { verdict: 'undecided', why };
 }
 
-function evaluateChains(chains: readonly PreparedBase[], packet: PacketContext): Evaluation {
-  const first = runAll(chains, packet, []);
-  return first.guessed.length === 0 ? resultOf(first) : evaluateBothWays(chains, packet, first);
+/** How far to go: a route chain that changed what routes ask for has them asked before the next chain runs (nf_route_table_hook4). */
+type Extent = 'all' | 'to the first new way';
+
+function evaluateChains(chains: readonly PreparedBase[], packet: PacketContext, extent: Extent): Evaluation {
+  const runWith = (guesses: readonly boolean[]): Run => runAll(chains, packet, guesses, extent);
+  const first = runWith([]);
+  return first.guessed.length === 0 ? resultOf(first) : evaluateBothWays(first, runWith);
 }
 
 function isSelected({ base, table }: PreparedBase, selection: ChainSelection, family: Family): boolean {
@@ -151,12 +159,14 @@ interface Run extends Registers {
   verdict: 'accept' | 'drop' | 'reject';
   /** How many it came by so far. */
   rules: number;
+  /** How many chains ran, where not all did. */
+  ran?: number;
 }
 
 /** More ways than this are not tried: six tests not known, all on one path. */
 const MOST_RUNS = 64;
 
-function evaluateBothWays(chains: readonly PreparedBase[], packet: PacketContext, first: Run): Evaluation {
+function evaluateBothWays(first: Run, runWith: (guesses: readonly boolean[]) => Run): Evaluation {
   const result = resultOf(first);
   const doubt = first.guessed[0];
   const undecided: Evaluation = {
@@ -169,7 +179,7 @@ function evaluateBothWays(chains: readonly PreparedBase[], packet: PacketContext
   for (let runs = 1; pending.length > 0; runs++) {
     const guesses = pending.pop();
     if (guesses === undefined || runs > MOST_RUNS) return undecided;
-    const run = runAll(chains, packet, guesses);
+    const run = runWith(guesses);
     if (fateOf(resultOf(run)) !== wanted) return undecided;
     pending.push(...alternatives(run, guesses.length));
   }
@@ -185,13 +195,20 @@ const alternatives = ({ guessed, guesses }: Run, given: number): boolean[][] =>
 /** Two fates that are the same give the same text. */
 function fateOf(evaluation: Evaluation): string {
   if (evaluation.verdict === 'undecided') return `undecided ${evaluation.why}`;
-  const { changes, verdict } = evaluation;
-  return JSON.stringify([verdict, changes], (_, value: unknown) => (typeof value === 'bigint' ? `${value}n` : value));
+  const { changes, verdict, ran } = evaluation;
+  return JSON.stringify([verdict, changes, ran], (_, value: unknown) =>
+    typeof value === 'bigint' ? `${value}n` : value,
+  );
 }
 
-function runAll(chains: readonly PreparedBase[], packet: PacketContext, guesses: readonly boolean[]): Run {
+function runAll(
+  chains: readonly PreparedBase[],
+  packet: PacketContext,
+  guesses: readonly boolean[],
+  extent: Extent,
+): Run {
   const run: Run = { ...registersOf(packet), guesses, verdict: 'accept', rules: 0 };
-  for (const chain of chains) {
+  for (const [at, chain] of chains.entries()) {
     const before = run.mark;
     const { rewritten } = run;
     const verdict = runChain(chain, chain, run, 0);
@@ -200,6 +217,10 @@ function runAll(chains: readonly PreparedBase[], packet: PacketContext, guesses:
     run.verdict = verdict === 'return' ? chain.base.policy : verdict;
     if (verdict === 'return' && run.verdict === 'drop') run.decidedBy = chain.policy;
     if (run.verdict !== 'accept' || run.translation !== undefined) return run;
+    if (run.reroute && extent !== 'all') {
+      if (at + 1 < chains.length) run.ran = at + 1;
+      return run;
+    }
   }
   return run;
 }
@@ -258,7 +279,7 @@ function resultOf(run: Run): Evaluation {
     ...(run.mark !== packet.mark && { mark: run.mark }),
     ...(run.connectionMark !== packet.connection?.mark &&
       run.connectionMark !== undefined && { connectionMark: run.connectionMark }),
-    ...(run.zone !== undefined && { zone: run.zone }),
+    ...(run.zone !== packet.zone && run.zone !== undefined && { zone: run.zone }),
     ...(run.notrack && { notrack: true }),
     ...(run.rewritten !== undefined && { rewritten: run.rewritten }),
     ...(run.maxseg !== undefined && { maxseg: run.maxseg }),
@@ -266,8 +287,14 @@ function resultOf(run: Run): Evaluation {
     ...(run.translation !== undefined && { translation: run.translation }),
     ...(run.proxy !== undefined && { proxy: run.proxy }),
   };
-  const { verdict, decidedBy, changedBy } = run;
-  return { verdict, ...(decidedBy !== undefined && { decidedBy }), changes, changedBy };
+  const { verdict, decidedBy, changedBy, ran } = run;
+  return {
+    verdict,
+    ...(decidedBy !== undefined && { decidedBy }),
+    changes,
+    changedBy,
+    ...(ran !== undefined && { ran }),
+  };
 }
 
 /** `inet sallyport sp_into: counter drop` or `ip filter FORWARD: policy drop`: where a packet's fate was decided. */

@@ -68,6 +68,7 @@ export type {
   SocketSight,
   Translation,
   Tuple,
+  ZoneSet,
 } from './evaluate-packet.ts';
 export { addsFlows, fastPathOf, withFlowtables } from './flowtable.ts';
 export { normalTable } from './normal.ts';

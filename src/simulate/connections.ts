@@ -169,11 +169,24 @@ export function settle(
   const now = inverseOf(connection.reply);
   const wanted: Tuple =
     half === 'destination'
-      ? { ...now, destination: to.address ?? now.destination, destinationPort: to.port ?? now.destinationPort }
+      ? freeEcho(
+          table,
+          connection,
+          { ...now, destination: to.address ?? now.destination, destinationPort: to.port ?? now.destinationPort },
+          freePort,
+        )
       : uniqueSource(table, connection, now, to, to.port === undefined ? freePort : undefined);
   if (isSameTuple(wanted, now)) return;
   connection.reply = inverseOf(wanted);
   connection.status |= NAT_STATUS[half];
+}
+
+/** An echo's id is of both ends: a destination that makes its tuple another's costs it the id at once (nf_nat_l4proto_unique_tuple). */
+function freeEcho(table: ConnectionTable, connection: Connection, wanted: Tuple, freePort: FreePort): Tuple {
+  let tuple = wanted;
+  while (isIcmp(tuple) && isTaken(table, 'reply', inverseOf(tuple), connection) && tuple.sourcePort < 65_535)
+    tuple = { ...tuple, sourcePort: freePort(tuple.sourcePort) };
+  return tuple;
 }
 
 const isSameTuple = (left: Tuple, right: Tuple): boolean =>

@@ -8,7 +8,17 @@ import { familyOf, isIcmp, type Packet } from './packet.ts';
 import type { Passage } from './passage.ts';
 import { socketAt } from './sockets.ts';
 
-export function contextOf({ packet, host, iif, hardware, oif, tracked, untracked, draws }: Passage): PacketContext {
+export function contextOf({
+  packet,
+  host,
+  iif,
+  hardware,
+  oif,
+  tracked,
+  untracked,
+  zone,
+  draws,
+}: Passage): PacketContext {
   const { sourcePort, destinationPort, ...rest } = packet;
   return {
     ...rest,
@@ -21,6 +31,7 @@ export function contextOf({ packet, host, iif, hardware, oif, tracked, untracked
     ...(cameByNoBridge(host, iif) && { unbridged: true }),
     ...(tracked !== undefined && { connection: connectionContext(tracked) }),
     ...(untracked !== undefined && { untracked }),
+    ...(zone !== undefined && { zone }),
     ...(draws !== undefined && { draw: draws.draw }),
     addressType: (address, link) => addressType(host, packet, address, link),
     linkTowards: (destination) => linkTowards(host, destination, packet),

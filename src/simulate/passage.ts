@@ -10,6 +10,7 @@ import {
   type SocketPlace,
   standsAt,
   type Translation,
+  type ZoneSet,
 } from '../nftables/index.ts';
 import { type LinkAddress, lookupRoute, printRoute, printRule, type RouteResult } from '../routing/index.ts';
 import type { Draws } from './chance.ts';
@@ -57,7 +58,7 @@ export interface Passage {
   /** Where a transparent proxy takes it, if it is delivered here. */
   proxy?: SocketPlace;
   /** `ct original zone set`, between the raw hook and conntrack. */
-  zone?: Zone;
+  zone?: ZoneSet;
   readonly draws?: Draws;
   readonly freePort?: FreePort;
 }
@@ -66,7 +67,10 @@ export interface Passage {
 const CONNTRACK = -200;
 const TRANSLATION = { destination: -100, source: 100 } as const;
 
-const NO_ZONE: Zone = { original: 0, reply: 0 };
+const zoneOf = (set: ZoneSet | undefined): Zone => {
+  const { id, direction } = set ?? { id: 0 };
+  return direction === undefined ? { original: id, reply: id } : { original: 0, reply: 0, [direction]: id };
+};
 
 /** Everything of prerouting or output: raw, conntrack, mangle, translation of the destination, the rest. */
 export function runEntry(
@@ -105,6 +109,7 @@ export const runEgress = (passage: Passage): End | undefined =>
 
 type FilterSelection = Omit<ChainSelection, 'type'>;
 
+/** All the chains; where one has the routes asked anew, what they say comes before the next. */
 function runFilter(passage: Passage, selection: FilterSelection, reroute?: () => End | undefined): End | undefined {
   const { ruleset } = passage.host;
   const chains = { ...selection, type: 'filter' } as const;
@@ -118,14 +123,15 @@ function runFilter(passage: Passage, selection: FilterSelection, reroute?: () =>
   if (maxseg !== undefined) passage.packet = { ...passage.packet, maxseg };
   if (connectionMark !== undefined && passage.tracked !== undefined) passage.tracked.connection.mark = connectionMark;
   if (zone !== undefined) {
-    const { id, direction } = zone;
-    passage.zone = direction === undefined ? { original: id, reply: id } : { ...NO_ZONE, [direction]: id };
+    passage.zone = zone;
     // What came untracked by lo is tracked again: it bears a template now (nft_ct_set_zone_eval).
     delete passage.untracked;
   }
   if (notrack === true) passage.untracked = true;
   if (proxy !== undefined) passage.proxy = proxy;
-  return again === true ? reroute?.() : undefined;
+  const lost = again === true ? reroute?.() : undefined;
+  if (lost !== undefined || evaluation.ran === undefined) return lost;
+  return runFilter(passage, { ...selection, skip: (selection.skip ?? 0) + evaluation.ran }, reroute);
 }
 
 /** Tells what the rules did, and ends the way where they do. */
@@ -205,7 +211,8 @@ function printTranslation(translation: Translation): string {
 function runConntrack(passage: Passage): End | undefined {
   if (!passage.host.tracks[familyOf(passage.packet)]) return undefined;
   if (passage.untracked === true || passage.tracked !== undefined) return undefined;
-  const { connections, packet, host, zone = NO_ZONE, record } = passage;
+  const { connections, packet, host, record } = passage;
+  const zone = zoneOf(passage.zone);
   if (packet.inner !== undefined) {
     const tracked = trackError(connections, packet.inner, packet.destination, zone);
     if (tracked !== undefined) passage.tracked = tracked;
