@@ -9,7 +9,7 @@ TOOLS = PATH="$(CURDIR)/.toolchain/node_modules/.bin:$(CURDIR)/node_modules/.bin
 # Whoever owns the checkout builds in it. Another (sudo make install) takes the build that stands there, so nothing in it becomes root's.
 OWN_BUILD = $(if $(filter $(shell id -u),$(shell stat -c %u .)),build)
 
-.PHONY: help build test test-kernel test-small demo lint format reference bench soak fuzz mutate healthy package install uninstall clean toolchain
+.PHONY: help build test test-kernel test-small demo lint format reference bench soak fuzz mutate healthy faults package install uninstall clean toolchain
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -71,8 +71,12 @@ fuzz: toolchain build $(FUZZ_AGENT) ## drawn networks beside the model, on from 
 mutate: toolchain ## small faults in what is rendered: how many of those that change a packet's fate verify finds; ARGS='--list', '--scene plain'
 	@$(TOOLS) node fuzz/mutate/run.ts $(ARGS)
 
-healthy: toolchain ## doctor on 1,000 drawn healthy hosts: at most 1 % may have a finding; SEED=7 for others
-	@$(TOOLS) HEALTHY_HOSTS=1000 HEALTHY_SEED=$(or $(SEED),20261127) vitest run --configLoader native src/verify/doctor/healthy.test.ts
+healthy: toolchain ## doctor on 1,000 drawn healthy hosts, and 1,000 with others' firewalls: at most 1 % may have a finding; SEED=7 for others
+	@$(TOOLS) HEALTHY_HOSTS=1000 HEALTHY_SEED=$(or $(SEED),20261127) vitest run --configLoader native healthy.test.ts
+
+faults: toolchain build ## every fault of the field built, named and mended on this machine's kernel; writes the table of docs/faults/README.md
+	@sh scripts/packages.sh test
+	@$(TOOLS) FAULTS_TABLE=write sh scripts/namespaces.sh test vitest run --configLoader native src/cli/faults.test.ts
 
 package: toolchain build ## the tarball npm publishes
 	@npm pack --loglevel=error

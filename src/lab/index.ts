@@ -13,7 +13,7 @@ export { type DemoOptions, demoSlimEdge, examplePath } from './demo.ts';
 export { LAB_FAULTS } from './faults/all.ts';
 export { type LabFault, onTunnel, unanswered } from './faults/fault.ts';
 export { ADVICE, HEALTH, KUBELET, NODE, POD, podNetwork, wgQuick } from './faults/pod.ts';
-export { type LabDoctor, type Named, showFault, showNearMiss } from './faults/show.ts';
+export { type FaultPlace, type LabDoctor, type Named, showFault, showNearMiss } from './faults/show.ts';
 export { type Lab, type LabHost, labEntry, startLab } from './lab.ts';
 export { type Machine, type MachineOptions, machineProblem, startMachine } from './machine.ts';
 export { type Namespace, type NamespaceOptions, startNamespace } from './namespace.ts';

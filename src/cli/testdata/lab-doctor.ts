@@ -2,9 +2,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ManagedHost } from '../../apply/index.ts';
 import { linuxDriver, type SharedKernel } from '../../drivers/index.ts';
-import { type Lab, type LabDoctor, labEntry, onTunnel, patient } from '../../lab/index.ts';
+import { type FaultPlace, type Lab, type LabDoctor, labEntry, onTunnel, patient } from '../../lab/index.ts';
 import { loadResources, type ResourceSet } from '../../resources/index.ts';
-import { namespaceTransport } from '../../transport/index.ts';
+import { localTransport, namespaceTransport, type Transport } from '../../transport/index.ts';
 import { isCode } from '../../verify/index.ts';
 import { examine } from '../examine.ts';
 import { CommandFailure } from '../exit.ts';
@@ -15,37 +15,48 @@ const NEVER = new AbortController().signal;
 /** What links it can make is found once for all labs. */
 const kernel: SharedKernel = {};
 
-/** The hosts as documents would name them, and the way to each, `within` gone through first. */
-export function openLabHosts(
-  lab: Lab,
-  names: readonly string[],
-  within: readonly string[] = [],
-): { readonly set: ResourceSet; readonly managed: readonly ManagedHost[] } {
-  const text = names
-    .map(
-      (name) =>
-        `apiVersion: sallyport.dev/v1alpha1\nkind: Host\nmetadata: { name: ${name} }\nspec: { access: { netns: { name: ${name} } } }\n`,
-    )
-    .join('---\n');
-  const { set } = loadResources([{ name: 'lab', text }]);
-  if (set === undefined) throw new TypeError(text);
-  const managed = names.map((name) => {
-    const transport = namespaceTransport(name, name, { entry: [...labEntry(lab), ...within] });
-    return { name, transport, driver: linuxDriver(transport, kernel) };
-  });
+interface Opened {
+  readonly set: ResourceSet;
+  readonly managed: readonly ManagedHost[];
+}
+
+function open(texts: readonly string[], transports: readonly Transport[]): Opened {
+  const text = texts.map((access, index) => `${HEAD}\nmetadata: { name: ${transports[index]?.host} }\nspec: { access: ${access} }\n`);
+  const { set } = loadResources([{ name: 'lab', text: text.join('---\n') }]);
+  if (set === undefined) throw new TypeError(text.join());
+  const managed = transports.map((transport) => ({
+    ...{ name: transport.host, transport },
+    driver: linuxDriver(transport, kernel),
+  }));
   return { set, managed };
 }
 
+const HEAD = 'apiVersion: sallyport.dev/v1alpha1\nkind: Host';
+
+/** The hosts as documents would name them, and the way to each, `within` gone through first. */
+export const openLabHosts = (lab: Lab, names: readonly string[], within: readonly string[] = []): Opened =>
+  open(
+    names.map((name) => `{ netns: { name: ${name} } }`),
+    names.map((name) => namespaceTransport(name, name, { entry: [...labEntry(lab), ...within] })),
+  );
+
+/** A fault's one host: a namespace, or the machine that the lab is. */
+export const openFault = (lab: Lab, { host, machine }: FaultPlace, within: readonly string[] = []): Opened =>
+  machine === undefined
+    ? openLabHosts(lab, [host], within)
+    : open(['{ local: {} }'], [localTransport(host, { entry: labEntry(lab) })]);
+
 export const labDoctor: LabDoctor = {
-  async look(lab, host, within) {
-    const { set, managed } = openLabHosts(lab, [host], within);
+  async look(lab, at, within) {
+    const { set, managed } = openFault(lab, at, within);
     return (await examine(openOutput('json', false), set, managed, NEVER)).findings;
   },
-  async fix(lab, host, code) {
+  async fix(lab, at) {
+    const { code } = at;
     if (!isCode(code)) throw new TypeError(code);
     const results: unknown[] = [];
     const output = { ...openOutput('json', false), result: async (value: unknown) => void results.push(value) };
-    const mended = fix(output, { fix: code, yes: true }, code, openLabHosts(lab, [host]));
+    const mended = fix(output, { fix: code, yes: true }, code, openFault(lab, at));
     // What is not for us to do is shown all the same.
     await mended.catch((error: unknown) => {
       if (!(error instanceof CommandFailure) || results.length === 0) throw error;
@@ -63,13 +74,32 @@ export async function dumpWithTunnels(lab: Lab, host: string): Promise<string> {
   const tunnels = 'for what in endpoints allowed-ips persistent-keepalive; do wg show all $what; done';
   const dump = await lab.dump(host);
   const shown = await onTunnel(lab, host, tunnels);
-  return `${dump}\n${shown.split('\n').sort().join('\n')}`;
+  // Its first line is without the link, and which peer that is changes.
+  const lines = shown.split('\n').map((line) => line.split('\t').slice(-2).join(' '));
+  return `${dump}\n${lines.sort().join('\n')}`;
+}
+
+/** Ends the wait of what is armed in the lab, as its time would, and waits until all is taken back. */
+export async function letTimePass(lab: Lab): Promise<void> {
+  await lab.run(['sh', '-c', 'for w in $(find /run/sallyport -name watch); do pkill -P "$(cat "$w")" -x sleep; done']);
+  await untilUndone(lab);
 }
 
 /** Waits until nothing that undoes itself is pending in the lab. */
 export async function untilUndone(lab: Lab): Promise<void> {
-  const isPending = async (): Promise<boolean> =>
-    (await lab.run(['find', '/run/sallyport', '-name', 'undo.sh'], { allowFailure: true })).stdout !== '';
+  const pending = ['sh', '-c', 'find /run/sallyport -name undo.sh 2>/dev/null; pgrep -f "fix/[u]ndo.sh" || :'];
+  const isPending = async (): Promise<boolean> => (await lab.run(pending)).stdout !== '';
   for (const end = Date.now() + patient(20_000); await isPending(); await sleep(100))
     if (Date.now() > end) throw new Error('it is pending still');
+}
+
+const MACHINE = `ip -br link; ip -br addr; nft -s list ruleset
+for f in -4 -6; do ip $f rule; ip $f route show table all; done
+grep -rs '' /proc/sys/net/ipv4/conf /proc/sys/net/ipv6/conf /proc/sys/net/ipv4/ip_forward
+find /etc/systemd/network* /etc/sysctl.d /etc/sallyport /run/sallyport 2>/dev/null -printf '%p %m\\n'
+:`;
+
+/** What a fix could change of the fault's host. */
+export async function dumpFault(lab: Lab, { host, machine }: FaultPlace): Promise<string> {
+  return machine === undefined ? await dumpWithTunnels(lab, host) : (await lab.run(['sh', '-c', MACHINE])).stdout;
 }

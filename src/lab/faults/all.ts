@@ -11,6 +11,7 @@ import { ipv6DefaultRouteLost } from './ipv6-default-route-lost.ts';
 import { keepaliveMissing } from './keepalive-missing.ts';
 import { mssClampOneSided } from './mss-clamp-one-sided.ts';
 import { mtuBlackHole } from './mtu-black-hole.ts';
+import { networkdRemovesRules } from './networkd-removes-rules.ts';
 import { reloadFlushedRules } from './reload-flushed-rules.ts';
 import { replyLeavesElsewhere } from './reply-leaves-elsewhere.ts';
 import { reversePathFilter } from './reverse-path-filter.ts';
@@ -38,4 +39,5 @@ export const LAB_FAULTS: readonly LabFault[] = [
   sysctlReadOnly,
   forwardingOff,
   ipv6DefaultRouteLost,
+  networkdRemovesRules,
 ];

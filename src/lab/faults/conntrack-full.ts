@@ -39,7 +39,7 @@ async function fill(lab: Lab, share: number): Promise<void> {
   const max = Number(await on(lab, 'router', 'cat /proc/sys/net/netfilter/nf_conntrack_max'));
   await lab
     .host('router')
-    .run(['python3', '-', String(Math.ceil(max * share))], { stdin: INSERT_ENTRIES, timeoutMs: 60_000 });
+    .run(['python3', '-', String(Math.ceil(max * share))], { stdin: INSERT_ENTRIES, timeoutMs: 200_000 });
 }
 
 export const conntrackFull: LabFault = {

@@ -1,6 +1,7 @@
 /** A fault of the field, built on this machine's kernel: what makes it, what it looks like, and how it is told and mended. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Lab } from '../lab.ts';
+import { type Lab, openLab, startLab } from '../lab.ts';
+import { type MachineOptions, machineProblem, startMachine } from '../machine.ts';
 import type { Cable, HostSpec, Plug, SwitchSpec, Topology } from '../topology.ts';
 
 /** What stands on a host beside its network, while a fault is shown; each ends with the lab. */
@@ -9,7 +10,9 @@ export interface LabFault {
   readonly code: string;
   readonly title: string;
   readonly topology: Topology;
-  /** Where it is looked for. */
+  /** A machine with its own systemd in place of a network of namespaces: the lab is that machine, and the topology names what is in it. */
+  readonly machine?: MachineOptions;
+  /** Where it is looked for; on a machine, on itself. */
   readonly host: string;
   /** Builds everything, the fault included; `sallyport` is how the command line is started. */
   readonly inject: (lab: Lab, sallyport: readonly string[]) => Promise<void>;
@@ -29,6 +32,15 @@ export interface LabFault {
   readonly nearMisses: readonly NearMiss[];
 }
 
+/** The network, or the machine, in which a fault is built. */
+export async function startStage({ topology, machine }: LabFault): Promise<Lab> {
+  if (machine === undefined) return await startLab(topology);
+  const problem = machineProblem();
+  if (problem !== undefined) throw new Error(`a machine of its own, with systemd, cannot be started here: ${problem}`);
+  const started = await startMachine(machine);
+  return openLab(started.pid, topology, async () => started[Symbol.asyncDispose]());
+}
+
 export interface ByHand {
   readonly commands: readonly string[];
   readonly why: string;
@@ -38,6 +50,7 @@ export interface NearMiss {
   readonly title: string;
   readonly make: (lab: Lab, sallyport: readonly string[]) => Promise<void>;
   readonly within?: readonly string[];
+  readonly machine?: MachineOptions;
 }
 
 export const plug = (at: string, name: string, ...addresses: readonly string[]): Plug => ({

@@ -1,7 +1,7 @@
 /** Shows a fault from end to end: built, seen, named, mended, gone. */
 import type { ArmedStep } from '../../apply/index.ts';
-import { type Lab, startLab } from '../lab.ts';
-import type { LabFault, NearMiss } from './fault.ts';
+import type { Lab } from '../lab.ts';
+import { type LabFault, type NearMiss, startStage } from './fault.ts';
 
 /** A finding of `doctor -o json`, as far as it matters here. */
 export interface Named {
@@ -16,10 +16,12 @@ export interface Named {
 
 /** Whom a fault is shown to; `within` goes before its argument vectors. */
 export interface LabDoctor {
-  look(lab: Lab, host: string, within: readonly string[]): Promise<readonly Named[]>;
+  look(lab: Lab, at: FaultPlace, within: readonly string[]): Promise<readonly Named[]>;
   /** `doctor --fix CODE --yes`: what it carried out, and what it leaves to a person. */
-  fix(lab: Lab, host: string, code: string): Promise<Mended>;
+  fix(lab: Lab, at: FaultPlace): Promise<Mended>;
 }
+
+export type FaultPlace = Pick<LabFault, 'code' | 'host' | 'machine'>;
 
 export interface Mended {
   readonly done: readonly string[];
@@ -52,15 +54,15 @@ export interface Shown {
 /** Throws where any step of it does not come out. */
 export async function showFault(fault: LabFault, options: ShowOptions): Promise<Shown> {
   const { out, doctor = doctorByCommand(options) } = options;
-  const { host, within = [] } = fault;
-  await using lab = await startLab(fault.topology);
+  const { within = [] } = fault;
+  await using lab = await startStage(fault);
   out(`── ${fault.code}: ${fault.title}\n`);
   await fault.inject(lab, options.sallyport);
   const symptom = await fault.symptom(lab);
   if (symptom === undefined) throw new Error(`${fault.code}: nothing is seen of it`);
   out(`seen     ${symptom}\n`);
   const began = performance.now();
-  const found = await doctor.look(lab, host, within);
+  const found = await doctor.look(lab, fault, within);
   const lookMs = performance.now() - began;
   const named = found.find(({ code }) => code === fault.code);
   if (named === undefined) throw new Error(`${fault.code}: doctor does not name it: ${JSON.stringify(found)}`);
@@ -70,7 +72,8 @@ export async function showFault(fault: LabFault, options: ShowOptions): Promise<
   const done = await mend(lab, fault, options, doctor);
   const left = await fault.symptom(lab);
   if (left !== undefined) throw new Error(`${fault.code}: after the fix: ${left}`);
-  const after = await doctor.look(lab, host, within);
+  // What was mended by doctor it has looked at again itself.
+  const after = done.length > 0 ? [] : await doctor.look(lab, fault, within);
   const still = after.find(({ code, severity }) => code === fault.code && severity === 'error');
   if (still !== undefined) throw new Error(`${fault.code}: doctor still names it: ${JSON.stringify(still)}`);
   out('gone     nothing is seen of it any more, and doctor no longer names it\n');
@@ -86,23 +89,22 @@ export async function showFault(fault: LabFault, options: ShowOptions): Promise<
 /** What doctor finds of errors and warnings where only something alike stands. */
 export async function showNearMiss(fault: LabFault, miss: NearMiss, options: ShowOptions): Promise<readonly Named[]> {
   const { doctor = doctorByCommand(options) } = options;
-  await using lab = await startLab(fault.topology);
+  await using lab = await startStage(miss.machine === undefined ? fault : { ...fault, machine: miss.machine });
   await miss.make(lab, options.sallyport);
-  return (await doctor.look(lab, fault.host, miss.within ?? [])).filter(({ severity }) => severity !== 'info');
+  return (await doctor.look(lab, fault, miss.within ?? [])).filter(({ severity }) => severity !== 'info');
 }
 
 /** By `doctor --fix` where it can, else by hand what the finding says, or what stands in its place. */
 async function mend(lab: Lab, fault: LabFault, options: ShowOptions, doctor: LabDoctor): Promise<readonly string[]> {
-  const { host, first, instead, documents = 'DOCUMENTS' } = fault;
+  const { first, instead, documents = 'DOCUMENTS' } = fault;
   const byHand = async (line: string): Promise<void> => {
     options.out(`by hand  ${line}\n`);
     const [program, ...rest] = line.replace('DOCUMENTS', documents).split(' ');
     if (program === 'sallyport') await lab.run([...options.sallyport, ...rest], { timeoutMs: 60_000 });
-    else await runMend(lab, host, line);
+    else await runMend(lab, fault, line);
   };
   for (const line of first?.commands ?? []) await byHand(line);
-  const { done, left } =
-    instead === undefined ? await doctor.fix(lab, host, fault.code) : { done: [], left: instead.commands };
+  const { done, left } = instead === undefined ? await doctor.fix(lab, fault) : { done: [], left: instead.commands };
   for (const line of done) options.out(`fix      ${line}\n`);
   for (const line of left) if (!line.startsWith('#')) await byHand(line);
   return done;
@@ -120,22 +122,25 @@ const doctorByCommand = ({ sallyport, signal }: ShowOptions): LabDoctor => {
     if (typeof said !== 'object' || said === null || !wants(said)) throw new Error(`doctor: ${stderr}`);
     return said;
   };
-  const doctor = (host: string): readonly string[] => [...sallyport, 'doctor', '--netns', host, '-o', 'json'];
+  const doctor = ({ host, machine }: FaultPlace): readonly string[] => [
+    ...[...sallyport, 'doctor', '-o', 'json'],
+    ...(machine === undefined ? ['--netns', host] : []),
+  ];
   return {
-    async look(lab, host, within) {
+    async look(lab, at, within) {
       const isReport = (said: object): said is { readonly findings: readonly Named[] } => 'findings' in said;
-      return (await ask(lab, [...within, ...doctor(host)], isReport)).findings;
+      return (await ask(lab, [...within, ...doctor(at)], isReport)).findings;
     },
-    async fix(lab, host, code) {
+    async fix(lab, at) {
       const isMended = (said: object): said is Mended => 'done' in said && 'left' in said;
-      return await ask(lab, [...doctor(host), '--fix', code, '--yes'], isMended);
+      return await ask(lab, [...doctor(at), '--fix', at.code, '--yes'], isMended);
     },
   };
 };
 
 /** A command of a finding, where the sockets of the host's wireguard-go are. */
-const runMend = (lab: Lab, host: string, line: string) =>
-  lab.host(host).run([
+const runMend = (lab: Lab, { host, machine }: FaultPlace, line: string) =>
+  (machine === undefined ? lab.host(host) : lab).run([
     ...['unshare', '--mount', 'sh', '-ec'],
     `d=/run/sallyport/netns/$(stat -L -c %i /proc/self/ns/net)/wireguard
 if [ -d "$d" ]; then mkdir -p /run/wireguard; mount -n --bind "$d" /run/wireguard; fi

@@ -166,7 +166,6 @@ const SEED = Number(process.env.HEALTHY_SEED ?? 20_261_127);
 
 test(`of ${RUNS} healthy hosts at most one in a hundred has a finding (seed ${SEED})`, () => {
   const hosts = fc.sample(anyHost, { numRuns: RUNS, seed: SEED });
-  const began = performance.now();
   const wrong = hosts.flatMap((host) => {
     const findings = examined(host);
     return findings.length === 0
@@ -174,7 +173,6 @@ test(`of ${RUNS} healthy hosts at most one in a hundred has a finding (seed ${SE
       : [{ host, findings: findings.map(({ code, summary }) => `${code}: ${summary}`) }];
   });
   expect(wrong.length, JSON.stringify(wrong.slice(0, 3))).toBeLessThanOrEqual(RUNS / 100);
-  expect((performance.now() - began) / RUNS).toBeLessThan(500);
 });
 
 test('the same routers with forwarding switched off are found, every one', () => {

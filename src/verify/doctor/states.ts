@@ -224,13 +224,13 @@ export function networkdRemovesRules({ facts, looks: { networkdSays = [] } }: Pa
       summary:
         gone.length > 0
           ? `${gone.length} routing rules of this host are gone: systemd-networkd removes what it did not make`
-          : `systemd-networkd removes ${foreign.length} routing rules that it did not make, at its next restart`,
+          : `systemd-networkd removes ${foreign.length} routing rules that it did not make, when it next sets its links up`,
       evidence: [
         ...(networkdSays.length > 0 ? networkdSays : ['no networkd.conf says ManageForeignRoutingPolicyRules=no']),
         ...foreign.slice(0, 3).map(printRule),
         ...gone.map(({ priority, table }) => `rule ${priority}: lookup ${table} is missing`),
       ],
-      why: 'ManageForeignRoutingPolicyRules and ManageForeignRoutes are yes by default: netplan apply, a restart or an upgrade takes away rules and routes of others.',
+      why: 'ManageForeignRoutingPolicyRules and ManageForeignRoutes are yes by default: netplan apply, networkctl reload or reconfigure take away rules and routes of others. A restart of a networkd whose links are set up leaves them.',
       fix: [
         writeFile(
           '/etc/systemd/networkd.conf.d/90-foreign.conf',
