@@ -16,6 +16,8 @@ export interface RuleContext {
   readonly protocol?: string;
   /** The built-in chain the rule stands in; undefined in a chain of the user's. */
   readonly hook?: string;
+  /** Whether the chain it goes to writes the packet's address into a list of `recent`: then who is in that list came by there. */
+  readonly remembers?: (list: string) => boolean;
   /** The sets of ipset that are known. */
   readonly sets: ReadonlyMap<string, NamedSet>;
 }

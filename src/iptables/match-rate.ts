@@ -57,14 +57,26 @@ const readConnectionLimit: ReadOptions = (options) => {
   return all({ kind: 'connectionLimit', over: (limit.name === '--connlimit-above') !== limit.negated, count });
 };
 
-/** `--set` always holds. Several hits in a time are a rate; whether an address is in a list at all, the list alone knows. */
-const readRecent: ReadOptions = (options) => {
+/**
+ * `--set` always holds. Several hits in a time are a rate; whether an address is in a list at all, the list alone knows: where that decides on
+ * the target of a client that a balancer remembers, either is a way.
+ */
+const readRecent: ReadOptions = (options, { remembers }) => {
   if (options.some(({ negated }) => negated)) return undefined;
   if (options.some(({ name }) => name === '--set')) return always;
   const hits = readNumber(wordOf(options, '--hitcount'));
-  if (hits === undefined || hits < 2 || options.some(({ name }) => name === '--remove')) return undefined;
+  if (options.some(({ name }) => name === '--remove')) return undefined;
+  if ((hits ?? 1) < 2) return remembers?.(recentList(options)) === true ? all(nft.SEEN_BEFORE) : undefined;
+  if (hits === undefined) return undefined;
   return all({ kind: 'limit', over: true, rate: hits, per: 'minute' });
 };
+
+/** xt_recent.c: unless named. */
+const recentList = (options: readonly Option[]): string => wordOf(options, '--name') ?? 'DEFAULT';
+
+/** The list into which `-m recent --set` writes; undefined where it does not. */
+export const recentWritten = (options: readonly Option[]): string | undefined =>
+  options.some(({ name, negated }) => name === '--set' && !negated) ? recentList(options) : undefined;
 
 const hashLimitValues = {
   ...{ '--hashlimit': 1, '--hashlimit-upto': 1, '--hashlimit-above': 1, '--hashlimit-burst': 1, '--hashlimit-mode': 1 },

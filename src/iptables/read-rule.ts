@@ -5,7 +5,7 @@ import * as nft from '../nftables/index.ts';
 import { all, always, both, type Condition, equality, type Match, type RuleContext } from './condition.ts';
 import { connectionMatches } from './match-connection.ts';
 import { packetMatches } from './match-packet.ts';
-import { rateMatches } from './match-rate.ts';
+import { rateMatches, recentWritten } from './match-rate.ts';
 import { transportMatches } from './match-transport.ts';
 import { type Arity, type Option, type Part, type RuleLine, sortWords } from './rule-line.ts';
 import { opaquePart, targets } from './target.ts';
@@ -22,8 +22,18 @@ const matches: Readonly<Record<string, Match>> = {
 const arityOf: Arity = ({ kind, name }, option) => (kind === 'match' ? matches[name] : targets[name])?.values[option];
 
 /** What the whole table tells of a rule. */
-export interface RulePlace extends Omit<RuleContext, 'protocol'> {
+export interface RulePlace extends Omit<RuleContext, 'protocol' | 'remembers'> {
   readonly chains: ReadonlySet<string>;
+  /** The lists of `recent` that the rules of each chain write to. */
+  readonly remembered: ReadonlyMap<string, ReadonlySet<string>>;
+}
+
+/** The lists of `recent` that a rule writes to. */
+export function listsWritten(words: readonly Word[]): readonly string[] {
+  if (!words.some(({ text }) => text === 'recent')) return [];
+  const line = sortWords(words, arityOf);
+  if (typeof line === 'string') return [];
+  return line.matches.flatMap(({ name, options }) => (name === 'recent' ? (recentWritten(options) ?? []) : []));
 }
 
 /**
@@ -36,7 +46,12 @@ export function readRule(words: readonly Word[], place: RulePlace): readonly Omi
   const basics = readBasics(line.basics, place);
   if (typeof basics === 'string') return basics;
   const { condition, protocol } = basics;
-  const context: RuleContext = { ...place, ...(protocol !== undefined && { protocol }) };
+  const written = place.remembered.get(line.target?.name ?? '');
+  const context: RuleContext = {
+    ...place,
+    ...(protocol !== undefined && { protocol }),
+    ...(written !== undefined && { remembers: (list: string) => written.has(list) }),
+  };
   const held = line.matches.reduce((before, part) => both(before, readMatch(part, context)), condition);
   const action = readAction(line, place, context);
   const comments = line.matches.filter(({ name }) => name === 'comment').flatMap(({ options }) => options);

@@ -271,7 +271,12 @@ describe('what nft has no equal of stands in its own words', () => {
     ['-A mine -j NFQUEUE --queue-num 0', xt('target', 'NFQUEUE', '--queue-num 0')],
     [
       '-A mine -j DNAT --to-destination 10.0.0.1:80-90/8080',
-      xt('target', 'DNAT', '--to-destination 10.0.0.1:80-90/8080'),
+      JSON.stringify({
+        xt: {
+          ...{ type: 'target', name: 'DNAT', words: '--to-destination 10.0.0.1:80-90/8080' },
+          on: { address: '10.0.0.1', first: 80, last: 90, base: 8080 },
+        },
+      }),
     ],
     ['-A mine -j NETMAP --to 10.5.0.0/16', xt('target', 'NETMAP', '--to 10.5.0.0/16')],
     ['-A mine -j elsewhere', xt('target', 'elsewhere')],

@@ -2,7 +2,7 @@ import type { Family } from '../net/index.ts';
 import type { BaseChain, NamedSet, Rule, Statement, Table } from '../nftables/index.ts';
 import { listedRules, withListed } from './beside.ts';
 import { placeOf } from './chains.ts';
-import { readRule } from './read-rule.ts';
+import { listsWritten, readRule } from './read-rule.ts';
 import { type Word, wordsOf } from './words.ts';
 
 /** A line that iptables-restore would not take, or that says what is not known here. Lines count from 1. */
@@ -144,9 +144,11 @@ function closeTable(
     ({ family: of, name }) => name === open.name && of === (family === 4 ? 'ip' : 'ip6'),
   );
   const listed = listedRules(open.chains, beside);
+  const remembered = rememberedIn(open.rules);
   for (const { line, chain, at, words, text, counts } of open.rules) {
     const hook = chain.policy === '-' ? {} : { hook: chain.name };
-    const read = words === undefined ? 'a quote is not closed' : readRule(words, { family, chains, sets, ...hook });
+    const read =
+      words === undefined ? 'a quote is not closed' : readRule(words, { family, chains, remembered, sets, ...hook });
     if (typeof read === 'string') {
       problems.push({ line, what: read });
       chain.rules.push(unread(text));
@@ -177,6 +179,18 @@ function closeTable(
     ),
     origin,
   };
+}
+
+/** By chain. */
+function rememberedIn(rules: readonly RuleText[]): ReadonlyMap<string, ReadonlySet<string>> {
+  const remembered = new Map<string, Set<string>>();
+  for (const { chain, words } of rules)
+    for (const list of words === undefined ? [] : listsWritten(words)) {
+      const lists = remembered.get(chain.name);
+      if (lists === undefined) remembered.set(chain.name, new Set([list]));
+      else lists.add(list);
+    }
+  return remembered;
 }
 
 function placeChain(table: string, { name, policy, rules }: OpenChain): Table['chains'][number] | undefined {

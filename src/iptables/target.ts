@@ -121,6 +121,20 @@ function readTranslation(text: string, family: 4 | 6): { readonly address?: Valu
   return { ...(address !== undefined && { address }), ...(port !== undefined && { port }) };
 }
 
+/** `10.0.0.1:80-90/8080`: the first port of the range stands for the last number, and so on. The evaluator knows it in numbers. */
+function readShifted(
+  text: string,
+  family: 4 | 6,
+): { readonly address?: string; readonly first: number; readonly last: number; readonly base: number } | undefined {
+  const [, to = '', baseText] = /^(.*)\/([0-9]+)$/.exec(text) ?? [];
+  const [, addressText = '', firstText, lastText] = /^(.*):([0-9]+)-([0-9]+)$/.exec(to) ?? [];
+  const [first, last, base] = [firstText, lastText, baseText].map((each) => readNumber(each, 0xffff));
+  const plain = addressText.replace(/^\[(.*)\]$/, '$1');
+  if (first === undefined || last === undefined || base === undefined || last < first) return undefined;
+  if (plain !== '' && parseAddress(plain)?.family !== family) return undefined;
+  return { ...(plain !== '' && { address: plain }), first, last, base };
+}
+
 function readEnds(text: string, family: 4 | 6): Value | undefined {
   const dash = text.indexOf('-');
   const first = parseAddress(dash === -1 ? text : text.slice(0, dash).replace(/\]$/, ''));
@@ -132,6 +146,11 @@ function readEnds(text: string, family: 4 | 6): Value | undefined {
 const translation = (kind: 'dnat' | 'snat', name: string): Target => ({
   values: { [name]: 1, ...flagOptions },
   read: (options, { family }) => {
+    const shifted = kind === 'dnat' ? readShifted(wordOf(options, name) ?? '', family) : undefined;
+    if (shifted !== undefined && options.length === 1) {
+      const words = `${name} ${wordOf(options, name)}`;
+      return [{ kind: 'opaque', json: { xt: { type: 'target', name: 'DNAT', words, on: shifted } } }];
+    }
     const to = readTranslation(wordOf(options, name) ?? '', family);
     if (to === undefined || options.filter((option) => option.name === name).length !== 1) return undefined;
     return [{ kind, family: family === 4 ? 'ip' : 'ip6', ...to, flags: natFlags(options) }];

@@ -211,6 +211,22 @@ function proxyTarget(on: JsonObject): Step {
   };
 }
 
+/** DNAT to a range of ports, moved by how far the packet's own lies behind the base (nf_nat_l4proto_unique_tuple). */
+function shiftedStep({ address, first, last, base }: JsonObject): Step {
+  const to = typeof address === 'string' ? parseAddress(address) : undefined;
+  if (typeof first !== 'number' || typeof last !== 'number' || typeof base !== 'number')
+    return undecided('"DNAT" is not modelled');
+  return (registers) => {
+    const { destinationPort } = registers.packet;
+    const moved = destinationPort === undefined ? undefined : (destinationPort - base) & 0xffff;
+    return translate(registers, {
+      kind: 'dnat',
+      ...(to !== undefined && { address: to }),
+      ...(moved !== undefined && { port: first + (moved % (last - first + 1)) }),
+    });
+  };
+}
+
 /** `--transparent` and `--nowildcard`; one that waits at any address is none without the latter (socket_match). */
 function socketMatch(words: string): Step {
   const [asksTransparent, takesWildcard] = [words.includes('--transparent'), words.includes('--nowildcard')];
@@ -238,6 +254,7 @@ function xtStep(content: unknown): Step {
   if (of.type === 'match') return of.unbridged === undefined ? either : apart(of.unbridged === true);
   if (harmlessTargets.has(name)) return next;
   if (name === 'TPROXY' && isObject(of.on)) return proxyTarget(of.on);
+  if (name === 'DNAT' && isObject(of.on)) return shiftedStep(of.on);
   if (name === 'REJECT') return () => 'reject';
   if (name === 'MASQUERADE') return (registers) => translate(registers, { kind: 'masquerade' });
   if (name === 'NFQUEUE') return undecided(elsewhere.queue ?? name);

@@ -4,6 +4,7 @@ import { chancesIn, drawMatch, drawWay, isChance } from './evaluate-chance.ts';
 import { addressOf, keyReaderOf, mapFinder, type Read, readerOf, type TableSets } from './evaluate-expression.ts';
 import { opaqueStep } from './evaluate-opaque.ts';
 import type { Registers, Translation } from './evaluate-packet.ts';
+import { choose, rangeOf } from './evaluate-range.ts';
 import { type Writer, writerOf } from './evaluate-rewrite.ts';
 import { indexElements } from './evaluate-set.ts';
 import { fits, patternOf, type Scalar, UNKNOWN, type Unknown } from './evaluate-value.ts';
@@ -284,11 +285,17 @@ function translationStep({ kind, family, address, port }: AddressTranslation, ta
   const readAddress = address === undefined ? undefined : readerOf(address, tables, type);
   const readPort = port === undefined ? undefined : readerOf(port, tables, ['inet_service']);
   const wanted = family === undefined ? undefined : family === 'ip' ? 4 : 6;
+  const ranges = { addresses: rangeOf(address), ports: rangeOf(port) };
+  const isRange = ranges.addresses !== undefined || ranges.ports !== undefined;
+  const half = kind === 'dnat' ? 'destination' : 'source';
   return (registers) => {
     const { packet } = registers;
     if (wanted !== undefined && wanted !== packet.family) return 'break';
-    const to = readAddress?.(registers);
-    const toPort = readPort?.(registers);
+    const chosen = isRange ? choose(registers, half, ranges) : {};
+    if (chosen === undefined) return giveUp(registers, 'which of a range it translates to is not known');
+    const to: readonly Scalar[] | Unknown | null | undefined =
+      ranges.addresses === undefined ? readAddress?.(registers) : chosen.address;
+    const toPort = ranges.ports === undefined ? readPort?.(registers) : chosen.port;
     if (to === null || toPort === null) return 'break';
     if (to === UNKNOWN || toPort === UNKNOWN) return giveUp(registers, 'where it translates to is not known');
     const found = to === undefined ? undefined : addressOf(to[0], packet.family);
@@ -306,13 +313,14 @@ type LocalTranslation = Extract<Statement, { readonly kind: 'masquerade' | 'redi
 
 function localTranslationStep({ kind, port }: LocalTranslation, tables: TableSets): Step {
   const readPort = port === undefined ? undefined : readerOf(port, tables, ['inet_service']);
+  const ports = rangeOf(port);
+  const half = kind === 'redirect' ? 'destination' : 'source';
   return (registers) => {
-    const toPort = readPort?.(registers);
+    const chosen = ports === undefined ? {} : choose(registers, half, { ports });
+    if (chosen === undefined) return giveUp(registers, 'which port of a range it translates to is not known');
+    const toPort = ports === undefined ? readPort?.(registers) : chosen.port;
     if (toPort === null) return 'break';
-    if (toPort === UNKNOWN) {
-      // A range of source ports: which one is chosen harms nobody. A destination port that is not known does.
-      return kind === 'masquerade' ? translate(registers, { kind }) : giveUp(registers, 'the port is not known');
-    }
+    if (toPort === UNKNOWN) return giveUp(registers, 'the port is not known');
     const number = toPort?.[0];
     return translate(registers, { kind, ...(typeof number === 'number' && { port: number }) });
   };

@@ -3,6 +3,7 @@
  * only where the fate differs is the result undecided.
  */
 import type { Family } from '../net/index.ts';
+import { withAffinity } from './evaluate-affinity.ts';
 import type { TableSets } from './evaluate-expression.ts';
 import { otherOrder } from './evaluate-order.ts';
 import type { Evaluation, PacketChanges, PacketContext, Registers, RuleReference } from './evaluate-packet.ts';
@@ -102,7 +103,7 @@ function tableSets(table: Table): TableSets {
 
 const prepareChain = (table: Table, chain: Chain, sets: TableSets): PreparedChain => ({
   rules: chain.rules.map((rule) => ({
-    steps: rule.statements.map((statement) => stepOf(statement, sets)),
+    steps: withAffinity(table, rule).map((statement) => stepOf(statement, sets)),
     reference: { table, chain: chain.name, rule },
   })),
 });
