@@ -35,6 +35,10 @@ export type Cause = { readonly host: string } & (
     }
   | { readonly kind: 'noIpv6' | 'linkDown'; readonly link: string }
   | { readonly kind: 'nobodyListens'; readonly packet: Packet }
+  /** A transparent proxy was to have it. */
+  | { readonly kind: 'proxyRouted'; readonly mark: number; readonly family: Family }
+  /** Its socket may not stand for the address it was asked at. */
+  | { readonly kind: 'notTransparent'; readonly address: Address }
   | { readonly kind: 'noEcho'; readonly family: Family }
   | { readonly kind: 'nobodyThere'; readonly link: string; readonly address: Address }
 );
@@ -75,6 +79,14 @@ export function fixOf(cause: Cause): string {
       return `on ${host}: ip link set ${cause.link} up`;
     case 'nobodyListens':
       return `start a server on ${host} at ${printDestination(cause.packet)}, or aim at a port that has one`;
+    case 'proxyRouted': {
+      const ip = cause.family === 4 ? 'ip' : 'ip -6';
+      const mark = cause.mark === 0 ? 'MARK' : `0x${cause.mark.toString(16)}`;
+      const first = cause.mark === 0 ? 'a mark set beside the proxy, and ' : '';
+      return `on ${host}: ${first}${ip} rule add fwmark ${mark} lookup 100, and ${ip} route add local default dev lo table 100`;
+    }
+    case 'notTransparent':
+      return `on ${host}: a server with IP_TRANSPARENT, or ${printAddress(cause.address)} among the addresses of ${host}`;
     case 'noEcho':
       return `on ${host}: sysctl -w net.${cause.family === 4 ? 'ipv4.icmp_echo_ignore_all' : 'ipv6.icmp.echo_ignore_all'}=0`;
     case 'nobodyThere':

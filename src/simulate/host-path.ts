@@ -57,6 +57,16 @@ function route(passage: Passage & { iif: string }, checksSource: boolean): Left 
       (checksSource ? checkSource(passage, undefined) : undefined) ?? runExit(passage, 'input') ?? delivered(passage)
     );
   }
+  if (passage.proxy !== undefined) {
+    const { port } = passage.proxy;
+    passage.record(host.name, 'route', () => ({ detail: 'dropped: what a proxy was given is not forwarded' }));
+    // ip_forward, ip6_forward: skb->sk
+    return end(
+      'dropped',
+      `${host.name} gives ${printPacket(packet)} to the transparent proxy at port ${port}, and its routes lead it on: the kernel drops that`,
+      { kind: 'proxyRouted', host: host.name, mark, family: destination.family },
+    );
+  }
   const { on, text } = forwarding(host, destination.family, iif);
   if (on !== true) {
     passage.record(host.name, 'route', () => ({

@@ -1,6 +1,7 @@
 /** Whether somebody waits on a host for a packet that was delivered there. */
-import { type Address, sameAddress } from '../net/index.ts';
+import { type Address, containsAddress, sameAddress } from '../net/index.ts';
 import type { SocketPlace, SocketSight } from '../nftables/index.ts';
+import { LOCAL_TABLE } from '../routing/index.ts';
 import type { SimulatedHost, Socket } from './network.ts';
 import { type Notice, noticeOf, printNotice } from './notice.ts';
 import { familyOf, isIcmp, type Packet, PROTOCOLS, printDestination } from './packet.ts';
@@ -42,7 +43,14 @@ export function hear(
   const found = host.sockets.find((socket) => takes(socket, packet, packet.destination, packet.destinationPort, link));
   if (found !== undefined) {
     record(host.name, 'delivered', () => ({ detail: `to the socket at ${printDestination(packet)}` }));
-    return undefined;
+    const isOwn = protocol === 'udp' || found.transparent !== false || mayAnswerFrom(host, packet.destination);
+    return isOwn
+      ? undefined
+      : end(
+          'dropped',
+          `the socket at ${printDestination(packet)} on ${host.name} may not answer from there: the address is not the host's, nor the socket transparent`,
+          { kind: 'notTransparent', host: host.name, address: packet.destination },
+        );
   }
   const family = familyOf(packet);
   const notice: Notice = protocol === 'tcp' ? { kind: 'reset' } : noticeOf('portUnreachable', family);
@@ -50,6 +58,14 @@ export function hear(
   const what = `connection refused: nobody listens on ${host.name} at ${printDestination(packet)}`;
   return end('rejected', what, { kind: 'nobodyListens', host: host.name, packet }, notice);
 }
+
+/** An address of the host, or one that its local table takes for such (__ip_dev_find). */
+const mayAnswerFrom = ({ isLocal, state: { routes } }: SimulatedHost, address: Address): boolean =>
+  isLocal(address) ||
+  routes.some(
+    ({ table, type, destination }) =>
+      table === LOCAL_TABLE && type === 'local' && containsAddress(destination, address),
+  );
 
 /** Without a link the packet was not seen to come by one, and any will do. */
 const takes = (socket: Socket, packet: Packet, address: Address, port: number, link: string | undefined): boolean =>
