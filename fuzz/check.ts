@@ -10,6 +10,7 @@ import {
   type Way,
 } from '../src/simulate/index.ts';
 import { type Kernel, type Leg, outsideOf, type Seen, type Step, startKernel } from './kernel.ts';
+import { isDrawnPort } from './rules.ts';
 import type { Flow, Scenario } from './scenario.ts';
 import { differenceOf, FREE_PORTS, kernelStory, modelStory, type Ports } from './story.ts';
 
@@ -104,7 +105,10 @@ function checkFlow({ kernel, states, network, connections }: Bench, flow: Flow, 
     packets++;
     const told = modelStory(way);
     if (told === undefined) return { packets, reached, isReset, undecided: way.reason ?? 'no reason' };
-    const text = differenceOf(told, kernelStory(onlyOf(seen, legAs(flow, leg)), states), ports);
+    const text =
+      differenceOf(told, kernelStory(onlyOf(seen, legAs(flow, leg)), states), ports) ?? keptPort(flow, ports);
+    if (metDrawnPort(flow, seen, ports))
+      return { packets, reached, isReset, undecided: 'the kernel took a port that is drawn' };
     if (text !== undefined)
       return {
         ...{ packets, reached, isReset },
@@ -118,6 +122,16 @@ function checkFlow({ kernel, states, network, connections }: Bench, flow: Flow, 
   if (ports.size > 0) reached.push('a source port that was taken');
   return { packets, reached, isReset };
 }
+
+/** A port that was taken is no port that the kernel takes instead. */
+const keptPort = ({ sourcePort }: Flow, ports: Ports): string | undefined =>
+  [...ports.values()].includes(sourcePort) ? 'the model takes another source port, the kernel keeps it' : undefined;
+
+/** Of the ports that the kernel takes at random some are drawn, too: then rules and other flows meet what the model does not know of. */
+const metDrawnPort = ({ sourcePort, protocol }: Flow, { links }: Seen, ports: Ports): boolean =>
+  (protocol === 'icmp' ? links.map((each) => each.sourcePort) : [...ports.values()]).some(
+    (port) => port !== sourcePort && isDrawnPort(port),
+  );
 
 /** Parts of the grammar, as hops tell that a packet met them. */
 const PARTS: readonly (readonly [name: string, told: RegExp])[] = [

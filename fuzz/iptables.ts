@@ -1,7 +1,7 @@
 /** Draws rulesets in the grammar of iptables(8), iptables-extensions(8) and ipset(8). */
 import { type Ground, MARKS, MASKS } from './network.ts';
 import type { Random } from './random.ts';
-import { PORTS, SOURCE_PORTS } from './rules.ts';
+import { NAT_PORTS, PORTS, SOURCE_PORTS } from './rules.ts';
 import type { Host, IptablesText } from './scenario.ts';
 
 type Name = 'raw' | 'mangle' | 'nat' | 'filter';
@@ -161,7 +161,7 @@ function drawTarget({ random, ground, host, family, table, chain }: Place, proto
   if (table === 'nat' && chain === 'POSTROUTING')
     kinds.push(
       ...['MASQUERADE', 'MASQUERADE', 'ACCEPT', `SNAT --to-source ${address}`],
-      ...(hasPorts ? [`SNAT --to-source ${at('50001')}`, 'MASQUERADE --to-ports 50000'] : []),
+      ...(hasPorts ? [`SNAT --to-source ${at(String(NAT_PORTS[1]))}`, `MASQUERADE --to-ports ${NAT_PORTS[0]}`] : []),
     );
   return `-j ${kinds[random.below(kinds.length)] ?? 'ACCEPT'}`;
 }

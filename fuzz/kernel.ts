@@ -166,6 +166,12 @@ function wordsOf(step: Step): readonly string[] {
   ];
 }
 
+/** What hosts track must not end by itself, however slowly all this goes. */
+const LASTING = [
+  ...['udp_timeout', 'udp_timeout_stream', 'icmp_timeout', 'icmpv6_timeout'],
+  ...['syn_sent', 'syn_recv', 'close', 'max_retrans', 'unacknowledged'].map((state) => `tcp_timeout_${state}`),
+];
+
 /**
  * Echoes by sockets without rights. Numbers of segments, which the model does not know, decide nothing. No redirects: those belong to the
  * connection of the packet they tell of, and a rule that sees them may change its mark.
@@ -173,6 +179,7 @@ function wordsOf(step: Step): readonly string[] {
 const quiet = (links: readonly string[]): Host['sysctls'] => [
   ['net/ipv4/ping_group_range', '0 0'],
   ['net/netfilter/nf_conntrack_tcp_be_liberal', '1'],
+  ...LASTING.map((name) => [`net/netfilter/nf_conntrack_${name}`, '3600'] as const),
   ...['all', ...links].map((link) => [`net/ipv4/conf/${link}/send_redirects`, '0'] as const),
 ];
 

@@ -7,6 +7,12 @@ import type { Flow, Scenario, TableText } from './scenario.ts';
 /** Every port is listened on, on every host. */
 export const PORTS = [53, 80, 443, 5000, 5001, 5002, 8080, 30_000, 30_001] as const;
 export const SOURCE_PORTS = [40_000, 40_001, 41_000, 42_000] as const;
+/** Which a source is translated to; 40,000 besides. */
+export const NAT_PORTS = [50_000, 50_001] as const;
+
+/** Of all ports that are drawn, whatever for. */
+export const isDrawnPort = (port: number): boolean =>
+  [...PORTS, ...SOURCE_PORTS, ...NAT_PORTS].some((each) => each === port);
 
 type Hook = 'prerouting' | 'input' | 'forward' | 'output' | 'postrouting';
 const HOOKS: readonly [Hook, ...Hook[]] = ['prerouting', 'input', 'forward', 'output', 'postrouting'];
@@ -229,10 +235,10 @@ function drawAction(place: Place, version: 4 | 6): string {
     }
     const kinds = [
       ...(hook === 'postrouting'
-        ? ['masquerade', 'masquerade', `${ports} masquerade to :${random.pick([50_000, 40_000])}`]
+        ? ['masquerade', 'masquerade', `${ports} masquerade to :${random.pick([NAT_PORTS[0], SOURCE_PORTS[0]])}`]
         : []),
       `snat ${ip} to ${at(own)}`,
-      `${ports} snat ${ip} to ${at(own, random.pick(['40000', '50001']))}`,
+      `${ports} snat ${ip} to ${at(own, String(random.pick([SOURCE_PORTS[0], NAT_PORTS[1]])))}`,
       `meta mark set ${random.pick(MARKS)}`,
       'accept',
     ];
