@@ -213,6 +213,8 @@ function runConntrack(passage: Passage): End | undefined {
   if (passage.untracked === true || passage.tracked !== undefined) return undefined;
   const { connections, packet, host, record } = passage;
   const zone = zoneOf(passage.zone);
+  // Whatever comes of it: the template is off the packet now (nf_conntrack_in).
+  delete passage.zone;
   if (packet.inner !== undefined) {
     const tracked = trackError(connections, packet.inner, packet.destination, zone);
     if (tracked !== undefined) passage.tracked = tracked;
