@@ -58,6 +58,8 @@ export async function carryOut(
   const concerned = options.command === 'destroy' ? hosts : hosts.filter(({ name }) => working.has(name));
   if (concerned.length === 0) return shown;
   options.signal.throwIfAborted();
+  for (const { name, readOnly } of concerned)
+    if (readOnly !== undefined) throw new ApplyFailure(`${name}: ${readOnly}; nothing was changed`);
   const lock = await lockAll(
     concerned.map(({ transport }) => transport),
     options.command,

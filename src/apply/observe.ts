@@ -8,6 +8,8 @@ export interface ManagedHost {
   readonly name: string;
   readonly driver: Driver;
   readonly transport: Transport;
+  /** Why nothing may be changed there; absent where it may. */
+  readonly readOnly?: string;
 }
 
 export type Observation =

@@ -1,18 +1,23 @@
 /** From a Host resource to what can look at it and program it. */
+import { dirname, resolve } from 'node:path';
 import type { ManagedHost, SetPlan } from '../apply/index.ts';
 import { linuxDriver, type SharedKernel } from '../drivers/index.ts';
 import type { Access, HostResource, ResourceSet } from '../resources/index.ts';
-import { localTransport, namespaceTransport, type Transport } from '../transport/index.ts';
+import { localTransport, namespaceTransport, sshTransport, type Transport } from '../transport/index.ts';
 import { UsageError } from './exit.ts';
 
 /** The way to a host by its `access`. Throws UsageError for a kind that is not yet supported. */
-function openTransport(host: string, access: Access): Transport {
+function openTransport(host: string, access: Access, file: string): Transport {
   switch (access.kind) {
     case 'local':
       return localTransport(host, access.become === undefined ? {} : { become: access.become });
     case 'netns':
       return namespaceTransport(host, access.name);
-    case 'ssh':
+    case 'ssh': {
+      const { kind: _, identityFile, ...options } = access;
+      const key = identityFile === undefined ? {} : { identityFile: resolve(dirname(file), identityFile) };
+      return sshTransport(host, { ...options, ...key });
+    }
     case 'http':
     case 'agent':
       throw new UsageError(`not yet supported: ${access.kind} access (${host})`);
@@ -22,11 +27,18 @@ function openTransport(host: string, access: Access): Transport {
 /** This machine and its network namespaces have one. */
 const ownKernel: SharedKernel = {};
 
-/** Transport and driver of one host. */
-export function manage({ name, access }: Pick<HostResource, 'name' | 'access'>): ManagedHost {
-  const transport = openTransport(name, access);
+/** Until a change there is armed to undo itself, one that cuts the connection would stand. */
+const NO_CHANGES =
+  'not yet supported: changes over ssh, for nothing there would take them back; plan, status, trace, verify and doctor look at it';
+
+/** Transport and driver of one host. `file`: where it was written, for paths beside it. */
+export function manage({ name, access }: Pick<HostResource, 'name' | 'access'>, file = '.'): ManagedHost {
+  const transport = openTransport(name, access, file);
   const isHere = access.kind === 'local' || access.kind === 'netns';
-  return { name, transport, driver: linuxDriver(transport, isHere ? ownKernel : undefined) };
+  return {
+    ...{ name, transport, driver: linuxDriver(transport, isHere ? ownKernel : undefined) },
+    ...(access.kind === 'ssh' && { readOnly: NO_CHANGES }),
+  };
 }
 
 /** All hosts of the set. Throws UsageError where two of them are one machine: each would take back what the other made. */
@@ -39,7 +51,7 @@ export function manageAll(set: ResourceSet): readonly ManagedHost[] {
       throw new UsageError(`Hosts ${other} and ${name} are one and the same (${place}): write one Host`);
     places.set(place, name);
   }
-  return [...set.hosts.values()].map(manage);
+  return [...set.hosts.values()].map((host) => manage(host, host.at.file));
 }
 
 /** `netns edge`, `this machine`: how a host is reached, for people. */
@@ -50,7 +62,7 @@ function printAccess(access: Access): string {
     case 'netns':
       return `netns ${access.name}`;
     case 'ssh':
-      return `ssh ${access.user === undefined ? '' : `${access.user}@`}${access.address}`;
+      return `ssh ${access.user === undefined ? '' : `${access.user}@`}${access.address}${access.port === 22 ? '' : ` port ${access.port}`}`;
     case 'http':
       return access.url;
     case 'agent':
@@ -69,3 +81,21 @@ export const aboutHosts = (
       return [name, { access: printAccess(access), notes }];
     }),
   );
+
+/** `ssh://USER@HOST:PORT`, user and port left out where the client knows them. Throws UsageError. */
+export function readSshUrl(
+  flag: string,
+  text: string,
+): { readonly address: string; readonly user?: string; readonly port?: number } {
+  if (/^ssh:\/\/[^/@]*:[^/@]*@/.test(text))
+    throw new UsageError(`${flag}: no password belongs in a URL; use a key, by an agent or the client's configuration`);
+  const parts =
+    /^ssh:\/\/(?:([A-Za-z0-9._][A-Za-z0-9._-]*)@)?(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._][A-Za-z0-9._-]*))(?::(\d{1,5}))?\/?$/.exec(
+      text,
+    );
+  const [, user, bracketed, name, port] = parts ?? [];
+  const address = bracketed ?? name;
+  if (address === undefined || Number(port ?? 22) < 1 || Number(port ?? 22) > 65_535)
+    throw new UsageError(`${flag} "${text}" is not ssh://USER@HOST:PORT`);
+  return { address, ...(user !== undefined && { user }), ...(port !== undefined && { port: Number(port) }) };
+}

@@ -153,7 +153,7 @@ function doctor(program: Command, running: Running): void {
       .option('--netns <name>', 'look at this network namespace')
       .option('--bundle <[name=]file>', BUNDLE, collect)
       .option('--collect', 'print a shell script that writes the bundle of a host on which nothing can be installed')
-      .option('--host <ssh://…>', 'look at another machine (not yet supported)')
+      .option('--host <ssh://…>', 'look at another machine, by ssh')
       .option(
         '--fix <code>',
         'carry the fix of one finding out; it undoes itself unless the finding is gone and it is confirmed',
@@ -173,8 +173,8 @@ function init(program: Command, running: Running): void {
   const slimEdge = story
     .command('slim-edge')
     .description('a small public edge that hands traffic to a strong node')
-    .option('--edge <access>', 'the edge: local, netns:NAME', 'netns:edge')
-    .option('--node <access>', 'the node: local, netns:NAME', 'netns:node')
+    .option('--edge <access>', 'the edge: local, netns:NAME, ssh://USER@HOST', 'netns:edge')
+    .option('--node <access>', 'the node: local, netns:NAME, ssh://USER@HOST', 'netns:node')
     .option('-o, --out <file>', 'write it there instead of stdout')
     .option('--force', 'overwrite the file');
   slimEdge.action(running(async (output, flags) => (await import('./commands/init.ts')).initSlimEdge(output, flags)));

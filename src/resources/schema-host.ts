@@ -32,8 +32,9 @@ const access = z
           .describe("The host's public key, as in known_hosts. Left out: the client's known_hosts decide."),
       })
       .exactOptional()
-      .describe('By the OpenSSH client.')
-      .register(notes, { later: true }),
+      .describe(
+        'By the OpenSSH client, with its own configuration, agent and known_hosts. To look at; changes over it are refused until they undo themselves there.',
+      ),
     netns: z
       .strictObject({ name: netnsName().describe('As `ip netns list` shows it.') })
       .exactOptional()

@@ -185,14 +185,6 @@ for (const [says, text] of [
     ),
   ],
   ['driver routeros', host('x', ', driver: routeros')],
-  [
-    'access.ssh',
-    document(
-      'Host',
-      'x',
-      '{ access: { ssh: { address: x.example, port: 2222, user: root, identityFile: id, hostKey: "ssh-ed25519 AAAA" }, become: sudo } }',
-    ),
-  ],
   ['access.http', document('Host', 'x', '{ access: { http: { url: "https://192.168.88.1/rest" } } }')],
   ['access.agent', document('Host', 'x', '{ access: { agent: {} } }')],
   [

@@ -1,4 +1,4 @@
-import { ProcessError, type ProcessOutput, runProcess } from './process.ts';
+import { ProcessError, type ProcessOptions, type ProcessOutput, runProcess } from './process.ts';
 import { missingProgram } from './programs.ts';
 import { CHANGE_FILE, READ_FILE, SEVERAL, script, WITH_WHOLE_STDIN, WRITE_FILE } from './scripts.ts';
 import { spliceOf } from './splice.ts';
@@ -10,7 +10,14 @@ export interface Reach {
   enter(argv: readonly string[], signal: AbortSignal | undefined): Promise<readonly string[]>;
   /** Says of a failed command whether getting there is what failed, and how. */
   explain(output: Output, signal: AbortSignal | undefined): Promise<string | undefined>;
-  readonly killWith?: (signal: 'TERM' | 'KILL', group: number) => readonly string[];
+  readonly killWith?: ProcessOptions['killWith'];
+  /** Where its work is done elsewhere: what also ends it there. */
+  readonly killThere?: ProcessOptions['killThere'];
+  /** Takes the command's own output out of what came back, or says why there is none. */
+  readonly read?: (output: ProcessOutput) => ProcessOutput | string;
+  readonly environment?: ProcessOptions['environment'];
+  /** Up to so many bytes stdin comes whole or not at all. Absent: what one write puts into a pipe. */
+  readonly oneWrite?: number;
 }
 
 const DEFAULT_TIMEOUT_MS = 30_000;
@@ -38,15 +45,20 @@ export function commandTransport(host: string, reach: Reach): CommandTransport {
   ): Promise<ProcessOutput> => {
     const { argv, stdin = '' } = command;
     const length = Buffer.byteLength(stdin);
-    const guarded = length > ONE_WRITE ? script(WITH_WHOLE_STDIN, String(length), ...argv) : argv;
+    const guarded = length > (reach.oneWrite ?? ONE_WRITE) ? script(WITH_WHOLE_STDIN, String(length), ...argv) : argv;
     const entered = await reach.enter(guarded, signal);
     try {
-      return await runProcess(entered, {
+      const output = await runProcess(entered, {
         stdin,
         timeoutMs: command.timeoutMs ?? DEFAULT_TIMEOUT_MS,
+        environment: reach.environment,
         ...(reach.killWith && { killWith: reach.killWith }),
+        ...(reach.killThere && { killThere: reach.killThere }),
         signal,
       });
+      const read = reach.read?.(output) ?? output;
+      if (typeof read === 'string') throw new TransportError(host, argv, read);
+      return read;
     } catch (error) {
       if (!(error instanceof ProcessError)) throw error;
       const [program = ''] = entered;

@@ -7,5 +7,6 @@ export type { NamespaceOptions } from './namespace.ts';
 export { namespaceTransport } from './namespace.ts';
 export { missingProgram } from './programs.ts';
 export { script } from './scripts.ts';
+export { type SshOptions, sshTransport } from './ssh.ts';
 export type { Command, Output, Transport } from './transport.ts';
 export { TransportError } from './transport.ts';

@@ -32,17 +32,23 @@ export function localTransport(host: string, options: LocalOptions = {}): Transp
   return {
     ...commands,
     ...(entry.length === 0 && isRoot() && machineFiles(host)),
-    async stateFolder(signal) {
-      // One that cannot be read belongs to somebody with more rights than we have: we stand in a container or a sandbox, and
-      // what must not outlive its kernel state goes where it does not.
-      const argv = ['stat', '-L', '-c', '%i', '/proc/self/ns/net', '/proc/1/ns/net'];
-      const { stdout, stderr } = await commands.run({ argv }, signal);
-      const [own = '', first] = stdout.trim().split('\n');
-      if (!/^\d+$/.test(own))
-        throw new TransportError(host, argv, `its network namespace is unknown: ${stderr.trim()}`);
-      return own === first ? '/etc/sallyport' : `${NAMESPACE_STATES}/${own}`;
-    },
+    stateFolder: (signal) => stateFolderOf(host, commands, signal),
   };
+}
+
+/** Of the namespace in which commands run. */
+export async function stateFolderOf(
+  host: string,
+  { run }: Pick<Transport, 'run'>,
+  signal: AbortSignal | undefined,
+): Promise<string> {
+  // One that cannot be read belongs to somebody with more rights than we have: we stand in a container or a sandbox, and
+  // what must not outlive its kernel state goes where it does not.
+  const argv = ['stat', '-L', '-c', '%i', '/proc/self/ns/net', '/proc/1/ns/net'];
+  const { stdout, stderr } = await run({ argv }, signal);
+  const [own = '', first] = stdout.trim().split('\n');
+  if (!/^\d+$/.test(own)) throw new TransportError(host, argv, `its network namespace is unknown: ${stderr.trim()}`);
+  return own === first ? '/etc/sallyport' : `${NAMESPACE_STATES}/${own}`;
 }
 
 /** Where states lie that end with their network namespace: a folder each, named by its inode number. */
@@ -57,7 +63,7 @@ export function needRoot(host: string, argv: readonly string[]): void {
 
 export const isRoot = (): boolean => process.getuid?.() === 0;
 
-function sudoRefusal({ stderr, status }: Output): string | undefined {
+export function sudoRefusal({ stderr, status }: Output): string | undefined {
   const line = stderr.split('\n').find((each) => each.startsWith('sudo: '));
   if (status !== 1 || line === undefined) return undefined;
   return `become: sudo was refused: ${line.slice('sudo: '.length)}`;

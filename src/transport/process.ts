@@ -5,6 +5,10 @@ import type { Readable } from 'node:stream';
 export interface ProcessOptions {
   readonly stdin?: string;
   readonly timeoutMs: number;
+  /** Beside ours. */
+  readonly environment?: Readonly<Record<string, string>> | undefined;
+  /** What also ends it, by what it wrote so far to stderr: where its work is done elsewhere. */
+  readonly killThere?: (signal: 'TERM' | 'KILL', stderr: Buffer) => readonly string[] | undefined;
   /** Ends the process group by this argument vector, as well as by a signal of our own: what sudo started is not ours to signal. */
   readonly killWith?: (signal: 'TERM' | 'KILL', group: number) => readonly string[];
   readonly signal?: AbortSignal | undefined;
@@ -35,6 +39,12 @@ const GRACE_MS = 1_000;
 
 /** Where Debian and its relatives keep system programs; an ordinary user's PATH has no sbin. What the caller's PATH adds comes after. */
 const SYSTEM_FOLDERS = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
+
+/** The environment of a command on another machine. */
+export const systemEnvironment = (): Readonly<Record<'PATH' | 'LC_ALL', string>> => ({
+  PATH: SYSTEM_FOLDERS.join(':'),
+  LC_ALL: 'C',
+});
 
 /** The environment of every command: messages in English, and nothing of the caller's but the end of its PATH. */
 export function commandEnvironment(): Readonly<Record<'PATH' | 'LC_ALL', string>> {
@@ -77,7 +87,7 @@ async function runNow(argv: readonly string[], options: ProcessOptions): Promise
   options.signal?.throwIfAborted();
   const [program, ...rest] = argv;
   if (program === undefined) throw new TypeError('an empty command');
-  const child = start(program, rest);
+  const child = start(program, rest, options.environment);
   return new Promise((resolve, reject) => {
     let size = 0;
     let why: unknown;
@@ -85,9 +95,9 @@ async function runNow(argv: readonly string[], options: ProcessOptions): Promise
     const kill = (reason: unknown): void => {
       if (why !== undefined) return;
       why = reason;
-      killGroup(child, options, 'TERM');
+      killGroup(child, options, 'TERM', stderr());
       last = setTimeout(() => {
-        killGroup(child, options, 'KILL');
+        killGroup(child, options, 'KILL', stderr());
         // One that no signal reaches (of another user, or stuck in the kernel) must not hold us. Not before: a shell that cannot
         // write of its ended children dies of that, and its temporary files stay.
         for (const stream of [child.stdin, child.stdout, child.stderr]) stream.destroy();
@@ -136,9 +146,14 @@ async function runNow(argv: readonly string[], options: ProcessOptions): Promise
 }
 
 /** Most failures to start are told by an event, some (arguments longer than the kernel takes) are thrown at once. */
-function start(program: string, args: readonly string[]): ChildProcessWithoutNullStreams {
+function start(
+  program: string,
+  args: readonly string[],
+  environment: ProcessOptions['environment'],
+): ChildProcessWithoutNullStreams {
   try {
-    return spawn(program, args, { stdio: 'pipe', env: commandEnvironment(), detached: true, cwd: '/' });
+    const env = { ...commandEnvironment(), ...environment };
+    return spawn(program, args, { stdio: 'pipe', env, detached: true, cwd: '/' });
   } catch (error) {
     throw new ProcessError(error instanceof Error ? error.message : String(error), false, { cause: error });
   }
@@ -153,11 +168,16 @@ function collect(stream: Readable, count: (chunk: Buffer) => void): () => Buffer
   return () => Buffer.concat(chunks);
 }
 
-function killGroup(child: ChildProcess, options: ProcessOptions, signal: 'TERM' | 'KILL'): void {
+function killGroup(child: ChildProcess, options: ProcessOptions, signal: 'TERM' | 'KILL', stderr: Buffer): void {
+  const there = options.killThere?.(signal, stderr);
+  if (there !== undefined) runKiller(there, options);
   if (child.pid === undefined || send(-child.pid, `SIG${signal}`) !== 'EPERM') return;
-  const [program, ...rest] = options.killWith?.(signal, child.pid) ?? [];
+  runKiller(options.killWith?.(signal, child.pid) ?? [], options);
+}
+
+function runKiller([program, ...rest]: readonly string[], { environment }: ProcessOptions): void {
   if (program === undefined) return;
-  const killer = spawn(program, rest, { stdio: 'ignore', env: commandEnvironment() });
+  const killer = spawn(program, rest, { stdio: 'ignore', env: { ...commandEnvironment(), ...environment } });
   killer.once('error', () => {}); // without the killer, the command's own end is what is left to hope for
 }
 

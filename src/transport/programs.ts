@@ -12,6 +12,7 @@ const PACKAGES: ReadonlyMap<string, string> = new Map([
   ['setsid', 'util-linux'],
   ['mount', 'mount'],
   ['sudo', 'sudo'],
+  ['ssh', 'openssh-client'],
   ['uname', 'coreutils'],
   ['stat', 'coreutils'],
   ['sh', 'dash'],

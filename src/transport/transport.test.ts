@@ -5,12 +5,12 @@ import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { expect, test, vi } from 'vitest';
 import { isInstalled, type Namespace, startNamespace } from '../lab/index.ts';
-import { localTransport, namespaceTransport, type Transport } from './index.ts';
+import { localTransport, namespaceTransport, sshTransport, type Transport } from './index.ts';
+import { type Sshd, startSshd } from './testdata/sshd.ts';
 
 const WEIRD = [`a 'b' "c"`, '$(touch /tmp/pwned)', '', 'back`tick`', 'new\nline', '-n', '*', 'ü€'];
 
-/** A lab with the network namespaces `edge` and `node`, and a way into it. */
-async function startPlaces() {
+async function startLabPlaces() {
   const lab = await startNamespace();
   await lab.run(['ip', 'netns', 'add', 'edge']);
   await lab.run(['ip', 'netns', 'add', 'node']);
@@ -31,15 +31,26 @@ async function until(what: () => Promise<boolean>): Promise<void> {
   }
 }
 
-const kinds: Readonly<Record<string, (entry: readonly string[]) => Transport>> = {
+const kinds: Readonly<Record<string, (entry: readonly string[], sshd: Sshd | undefined) => Transport>> = {
   local: (entry) => localTransport('edge', { entry }),
   netns: (entry) => namespaceTransport('edge', 'edge', { entry }),
+  ssh: (entry, sshd) => sshTransport('edge', { ...sshd, address: '127.0.0.1', entry }),
 };
 
-for (const [kind, make] of Object.entries(kinds)) {
+for (const [kind, openKind] of Object.entries(kinds)) {
+  /** A lab with the network namespaces `edge` and `node`, and a way into it. */
+  const startPlaces = async () => {
+    const places = await startLabPlaces();
+    const sshd = kind === 'ssh' ? await startSshd(places.lab) : undefined;
+    const dispose = async (): Promise<void> => {
+      await sshd?.[Symbol.asyncDispose]();
+      await places[Symbol.asyncDispose]();
+    };
+    return { ...places, make: () => openKind(places.entry, sshd), [Symbol.asyncDispose]: dispose };
+  };
   test(`${kind}: arguments and stdin arrive as they are, status and both outputs come back`, async () => {
     await using places = await startPlaces();
-    const transport = make(places.entry);
+    const transport = places.make();
     const argv = ['sh', '-c', 'cat; printf "%s|" "$@"; echo oops >&2; exit 7', 'sh', ...WEIRD];
     expect(await transport.run({ argv, stdin: 'text ü' })).toEqual({
       stdout: `text ü${WEIRD.join('|')}|`,
@@ -50,13 +61,15 @@ for (const [kind, make] of Object.entries(kinds)) {
 
   test(`${kind}: several at once give each its own output and status, in order`, async () => {
     await using places = await startPlaces();
-    const outputs = await make(places.entry).runAll([
-      { argv: ['printf', '%s|', ...WEIRD] },
-      { argv: ['sh', '-c', 'echo late; echo err >&2; exit 3'] },
-      { argv: ['cat'], stdin: 'told' },
-      { argv: ['no-such-program'] },
-      { argv: ['cat'] },
-    ]);
+    const outputs = await places
+      .make()
+      .runAll([
+        { argv: ['printf', '%s|', ...WEIRD] },
+        { argv: ['sh', '-c', 'echo late; echo err >&2; exit 3'] },
+        { argv: ['cat'], stdin: 'told' },
+        { argv: ['no-such-program'] },
+        { argv: ['cat'] },
+      ]);
     expect(outputs.map(({ stdout, status }) => [stdout, status])).toEqual([
       [`${WEIRD.join('|')}|`, 0],
       ['late\n', 3],
@@ -73,7 +86,7 @@ for (const [kind, make] of Object.entries(kinds)) {
     // Over /run the namespaces' own names would be hidden.
     for (const full of kind === 'local' ? ['/tmp', '/run'] : ['/tmp']) {
       await places.lab.run(['mount', '-n', '-t', 'tmpfs', '-o', 'nr_inodes=1', 'tmpfs', full]);
-      const outputs = await make(places.entry).runAll([{ argv: ['cat'], stdin: 'told' }, { argv: ['echo', 'said'] }]);
+      const outputs = await places.make().runAll([{ argv: ['cat'], stdin: 'told' }, { argv: ['echo', 'said'] }]);
       expect(outputs.map(({ stdout }) => stdout)).toEqual(['told', 'said\n']);
       await places.lab.run(['umount', '-n', full]);
     }
@@ -81,7 +94,7 @@ for (const [kind, make] of Object.entries(kinds)) {
 
   test(`${kind}: the output of a megabyte of stdin is whole, and a command may leave stdin unread`, async () => {
     await using places = await startPlaces();
-    const transport = make(places.entry);
+    const transport = places.make();
     const stdin = 'x'.repeat(1 << 20);
     expect((await transport.run({ argv: ['cat'], stdin })).stdout).toBe(stdin);
     expect((await transport.run({ argv: ['true'], stdin })).status).toBe(0);
@@ -89,7 +102,7 @@ for (const [kind, make] of Object.entries(kinds)) {
 
   test(`${kind}: a missing program is named with its Debian package`, async () => {
     await using places = await startPlaces();
-    const transport = make(places.entry);
+    const transport = places.make();
     await expect(transport.run({ argv: ['no-such', 'x'] })).rejects.toThrow(/^edge: no-such is missing$/);
     await transport.stateFolder();
     await places.lab.run(['mount', '-n', '-t', 'tmpfs', 'tmpfs', '/usr/sbin']);
@@ -100,22 +113,22 @@ for (const [kind, make] of Object.entries(kinds)) {
   test(`${kind}: over its time it is killed with all it started`, async () => {
     await using places = await startPlaces();
     const command = { argv: ['sh', '-c', 'sleep 1000 & sleep 1000'], timeoutMs: 300 };
-    await expect(make(places.entry).run(command)).rejects.toThrow(/^edge: sh -c .*: not done after 0.3 s$/);
+    await expect(places.make().run(command)).rejects.toThrow(/^edge: sh -c .*: not done after 0.3 s$/);
     await until(async () => !(await sleeps(places.lab)));
   });
 
   test(`${kind}: of several that are over their time the first is named, and no script`, async () => {
     await using places = await startPlaces();
     const late = { argv: ['sleep', '1000'], timeoutMs: 300 };
-    const both = make(places.entry).runAll([late, { argv: ['sh', '-c', 'sleep\n1000'], timeoutMs: 300 }]);
+    const both = places.make().runAll([late, { argv: ['sh', '-c', 'sleep\n1000'], timeoutMs: 300 }]);
     await expect(both).rejects.toThrow(/^edge: sleep 1000 and 1 more: not done after 0.3 s$/);
-    const file = make(places.entry).run({ argv: ['sh', '-c', '\nsleep 1000', 'sh', 'it'], timeoutMs: 300 });
+    const file = places.make().run({ argv: ['sh', '-c', '\nsleep 1000', 'sh', 'it'], timeoutMs: 300 });
     await expect(file).rejects.toThrow(/^edge: sh -c … sh it: not done after 0.3 s$/);
   });
 
   test(`${kind}: many at once are all done, also after some were over their time`, async () => {
     await using places = await startPlaces();
-    const transport = make(places.entry);
+    const transport = places.make();
     const late = Array.from({ length: 40 }, () => transport.run({ argv: ['sleep', '1000'], timeoutMs: 10 }));
     await Promise.allSettled(late);
     const said = await Promise.all(
@@ -128,7 +141,7 @@ for (const [kind, make] of Object.entries(kinds)) {
     await using places = await startPlaces();
     const stop = new AbortController();
     const sleeping = { argv: ['sleep', '1000'] };
-    const running = make(places.entry).runAll([sleeping, sleeping], stop.signal);
+    const running = places.make().runAll([sleeping, sleeping], stop.signal);
     await until(() => sleeps(places.lab));
     stop.abort(new Error('Ctrl-C'));
     await expect(running).rejects.toThrow('Ctrl-C');
@@ -139,13 +152,13 @@ for (const [kind, make] of Object.entries(kinds)) {
   test(`${kind}: over its time, one that does not listen to SIGTERM is killed`, async () => {
     await using places = await startPlaces();
     const command = { argv: ['sh', '-c', 'trap : TERM; while :; do sleep 1; done'], timeoutMs: 300 };
-    await expect(make(places.entry).run(command)).rejects.toThrow(/: not done after 0.3 s$/);
+    await expect(places.make().run(command)).rejects.toThrow(/: not done after 0.3 s$/);
     await until(async () => !(await sleeps(places.lab)));
   });
 
   test(`${kind}: a file is put whole with its mode, read back and removed; one that is not there is undefined`, async () => {
     await using places = await startPlaces();
-    const transport = make(places.entry);
+    const transport = places.make();
     const path = `/run/of ours/it's "here"`;
     expect(await transport.readFile(path)).toBeUndefined();
     await transport.removeFile(path);
@@ -161,7 +174,7 @@ for (const [kind, make] of Object.entries(kinds)) {
 
   test(`${kind}: a long file of which a little changes, whatever truly stands there`, async () => {
     await using places = await startPlaces();
-    const transport = make(places.entry);
+    const transport = places.make();
     const path = '/run/long';
     const long = Array.from({ length: 20_000 }, (_, index) => `line ${index} ü\n`);
     const before = long.join('');
@@ -187,7 +200,7 @@ for (const [kind, make] of Object.entries(kinds)) {
 
   test(`${kind}: a long file whose change is stopped at any moment is the old one or the new one`, async () => {
     await using places = await startPlaces();
-    const transport = make(places.entry);
+    const transport = places.make();
     const [before, after] = ['one', 'two'].map((word) => 'x'.repeat(1_000_000) + word + 'y'.repeat(1_000_000));
     if (before === undefined || after === undefined) expect.fail();
     const ends = new Set<unknown>();
@@ -209,12 +222,12 @@ for (const [kind, make] of Object.entries(kinds)) {
     ).ino;
     // PID 1 of the lab holds the lab's own network namespace: a local host there is a machine of its own.
     const expected = kind === 'netns' ? `/run/sallyport/netns/${inode}` : '/etc/sallyport';
-    expect(await make(places.entry).stateFolder()).toBe(expected);
+    expect(await places.make().stateFolder()).toBe(expected);
   });
 }
 
 test('a file of which not all came is not put', async () => {
-  await using places = await startPlaces();
+  await using places = await startLabPlaces();
   const { WRITE_FILE, script } = await import('./scripts.ts');
   await places.lab.run(['sh', '-c', 'echo old >/run/file']);
   const cut = await places.lab.run(script(WRITE_FILE, '/run/file', '600', '9'), { stdin: 'new', allowFailure: true });
@@ -223,7 +236,7 @@ test('a file of which not all came is not put', async () => {
 });
 
 test('stdin of which not all came starts no command', async () => {
-  await using places = await startPlaces();
+  await using places = await startLabPlaces();
   const { WITH_WHOLE_STDIN, script } = await import('./scripts.ts');
   const cut = await places.lab.run(script(WITH_WHOLE_STDIN, '9', 'touch', '/run/done'), {
     stdin: 'new',
@@ -234,7 +247,7 @@ test('stdin of which not all came starts no command', async () => {
 });
 
 test('netns: a namespace that is not there is named, with those that are', async () => {
-  await using places = await startPlaces();
+  await using places = await startLabPlaces();
   const transport = namespaceTransport('edge', 'egde', { entry: places.entry });
   await expect(transport.run({ argv: ['true'] })).rejects.toThrow(
     'edge: no network namespace "egde": there are edge, node',
@@ -244,7 +257,7 @@ test('netns: a namespace that is not there is named, with those that are', async
 });
 
 test('netns: one that went away while we worked is named, and a stale name too', async () => {
-  await using places = await startPlaces();
+  await using places = await startLabPlaces();
   const transport = namespaceTransport('edge', 'edge', { entry: places.entry });
   await transport.run({ argv: ['true'] });
   await places.lab.run(['ip', 'netns', 'delete', 'edge']);
@@ -256,7 +269,7 @@ test('netns: one that went away while we worked is named, and a stale name too',
 });
 
 test('netns: what a namespace that is gone left is not taken for the state of its successor, but for a lock just taken', async () => {
-  await using places = await startPlaces();
+  await using places = await startLabPlaces();
   const { lab, entry } = places;
   const first = namespaceTransport('edge', 'edge', { entry });
   const folder = await first.stateFolder();
@@ -276,7 +289,7 @@ test('netns: what a namespace that is gone left is not taken for the state of it
 });
 
 test('netns: /run/wireguard is a folder of this namespace alone, and no mount of it is seen outside', async () => {
-  await using places = await startPlaces();
+  await using places = await startLabPlaces();
   const { lab, entry } = places;
   const edge = namespaceTransport('edge', 'edge', { entry });
   const node = namespaceTransport('node', 'node', { entry });

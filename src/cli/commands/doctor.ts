@@ -6,7 +6,7 @@ import { printDiagnosis } from '../doctor-text.ts';
 import { examine, type ManyHosts } from '../examine.ts';
 import { DONE, FAILED, UsageError } from '../exit.ts';
 import { fix } from '../fix.ts';
-import { manageAll } from '../hosts.ts';
+import { manageAll, readSshUrl } from '../hosts.ts';
 import { listenForInterrupt } from '../interrupt.ts';
 import { loadSet } from '../load.ts';
 import type { Format, Output } from '../output.ts';
@@ -49,8 +49,8 @@ const shown = ({ findings, ...rest }: ManyHosts) => ({
 
 function refuseLater(flags: DoctorFlags): void {
   const { file, host, netns, bundle, collect, fix } = flags;
-  if (host !== undefined)
-    throw new UsageError(`not yet supported: --host ${host}; look at this machine, or by --netns`);
+  if (host !== undefined && (file ?? netns ?? bundle) !== undefined)
+    throw new UsageError('--host beside -f, --netns or --bundle: it is another host; give one of them');
   if (fix !== undefined && !isCode(fix))
     throw new UsageError(`--fix ${fix}: there is no such fault; there is ${Object.keys(FAULTS).join(', ')}`);
   if (fix === undefined && flags.yes === true) throw new UsageError('--yes is for --fix CODE: nothing else is changed');
@@ -61,7 +61,7 @@ function refuseLater(flags: DoctorFlags): void {
     throw new UsageError('--netns and -f: the hosts of -f are looked at; give one of them');
   if (bundle !== undefined && netns !== undefined)
     throw new UsageError('--netns and --bundle: a bundle is of another look; give one of them');
-  if (collect === true && (bundle ?? file ?? netns ?? fix) !== undefined)
+  if (collect === true && (bundle ?? file ?? netns ?? host ?? fix) !== undefined)
     throw new UsageError('--collect prints a script to run on the host itself: it takes no other host');
 }
 
@@ -72,14 +72,16 @@ async function openHosts(flags: DoctorFlags): Promise<Bundled> {
 }
 
 /** The hosts of the documents, or one that stands for this machine or a namespace of it. */
-async function hostsOf({ file, netns }: DoctorFlags): Promise<ResourceSet> {
+async function hostsOf({ file, netns, host }: DoctorFlags): Promise<ResourceSet> {
   if (file !== undefined) return await loadSet(file);
   if (netns !== undefined && !/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(netns))
     throw new UsageError(`--netns "${netns}" is no name of a network namespace`);
-  const name = hostName(netns ?? 'local');
-  const access = netns === undefined ? '{ local: {} }' : `{ netns: { name: ${JSON.stringify(netns)} } }`;
+  const far = host === undefined ? undefined : readSshUrl('--host', host);
+  const name = hostName(far?.address ?? netns ?? 'local');
+  const near = netns === undefined ? { local: {} } : { netns: { name: netns } };
+  const access = JSON.stringify(far === undefined ? near : { ssh: far });
   const text = `apiVersion: sallyport.dev/v1alpha1\nkind: Host\nmetadata: { name: ${JSON.stringify(name)} }\nspec: { access: ${access} }\n`;
-  const { set, problems } = loadResources([{ name: '--netns', text }]);
+  const { set, problems } = loadResources([{ name: host === undefined ? '--netns' : '--host', text }]);
   if (set === undefined) throw new UsageError(problems.map(({ what }) => what).join('; '));
   return set;
 }

@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import type { Access } from '../../resources/index.ts';
 import { CommandFailure, DONE, UsageError } from '../exit.ts';
-import { manage } from '../hosts.ts';
+import { manage, readSshUrl } from '../hosts.ts';
 import { listenForInterrupt } from '../interrupt.ts';
 import { findListeners } from '../listeners.ts';
 import type { Output } from '../output.ts';
@@ -34,20 +34,33 @@ export async function initSlimEdge(output: Output, { edge, node, out, force }: I
   return DONE;
 }
 
-/** `local`, `netns:NAME`; `ssh://…` is known and not yet supported. */
+/** `local`, `netns:NAME`, `ssh://USER@HOST:PORT`. */
 function readAccess(flag: string, text: string): Access {
   if (text === 'local') return { kind: 'local' };
   const name = /^netns:([A-Za-z0-9._-]+)$/.exec(text)?.[1];
   if (name !== undefined) return { kind: 'netns', name };
-  if (text.startsWith('ssh://')) throw new UsageError(`not yet supported: ssh access (${flag} ${text})`);
-  throw new UsageError(`${flag} "${text}" is neither local nor netns:NAME`);
+  if (text.startsWith('ssh://')) return { kind: 'ssh', port: 22, ...readSshUrl(flag, text) };
+  throw new UsageError(`${flag} "${text}" is neither local, netns:NAME nor ssh://USER@HOST:PORT`);
+}
+
+/** As it stands in a document. */
+function writtenAccess(access: Access): string {
+  if (access.kind === 'netns') return `netns: { name: ${JSON.stringify(access.name)} }`;
+  if (access.kind !== 'ssh') return 'local: {}';
+  const { address, port, user } = access;
+  const fields = [
+    `address: ${JSON.stringify(address)}`,
+    ...(port === 22 ? [] : [`port: ${port}`]),
+    ...(user === undefined ? [] : [`user: ${user}`]),
+  ];
+  return `ssh: { ${fields.join(', ')} }`;
 }
 
 async function look(name: string, access: Access, signal: AbortSignal): Promise<SeenHost> {
   const { driver, transport } = manage({ name, access });
   const [facts, listeners] = await Promise.all([driver.observe(signal), findListeners(transport, signal)]);
   return {
-    access: access.kind === 'netns' ? `netns: { name: ${JSON.stringify(access.name)} }` : 'local: {}',
+    access: writtenAccess(access),
     facts,
     listeners,
   };

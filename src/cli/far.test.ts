@@ -1,0 +1,80 @@
+/** Hosts that are reached by ssh, with a real sshd on the edge and the command line on the node. */
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { type Sshd, startSshd } from '../transport/testdata/sshd.ts';
+import { type CliLab, sallyportPath, slimEdgeDocuments, startCliLab } from './testdata/cli-lab.ts';
+
+let cli: CliLab;
+let sshd: Sshd;
+let file: string;
+
+beforeAll(async () => {
+  cli = await startCliLab();
+  sshd = await startSshd(cli.lab.host('edge'), ['ListenAddress 198.51.100.10']);
+  const access = { address: '198.51.100.10', port: sshd.port, identityFile: sshd.identityFile, hostKey: sshd.hostKey };
+  file = await cli.documents(
+    'far.yaml',
+    slimEdgeDocuments()
+      .replace('{ netns: { name: edge } }', `{ ssh: ${JSON.stringify(access)} }`)
+      .replace('{ netns: { name: node } }', '{ local: {} }'),
+  );
+});
+
+afterAll(async () => {
+  await sshd[Symbol.asyncDispose]();
+  await cli[Symbol.asyncDispose]();
+});
+
+const onNode = (...argv: readonly string[]) =>
+  cli.lab.host('node').run([process.execPath, sallyportPath, ...argv], { allowFailure: true, timeoutMs: 60_000 });
+
+test('plan over ssh says the same as beside the hosts, after one login', async () => {
+  const beside = await cli.documents('beside.yaml', slimEdgeDocuments());
+  // The undo names its namespace where it is entered by name.
+  const changes = (stdout: string): unknown =>
+    JSON.parse(stdout).hosts.map(
+      ({ changes }: { changes: readonly { readonly name: string; readonly object: string }[] }) =>
+        changes.filter(({ name }) => !name.endsWith('/undo.sh')),
+    );
+  const before = sshd.logins();
+  const far = await onNode('plan', '-f', file, '-o', 'json');
+  expect(far).toMatchObject({ status: 0, stderr: '' });
+  expect(sshd.logins()).toBe(before + 1);
+  const near = await cli.sallyport('plan', '-f', beside, '-o', 'json');
+  expect(JSON.stringify(changes(far.stdout))).toContain('sallyport');
+  expect(changes(far.stdout)).toEqual(changes(near.stdout));
+});
+
+test('trace and doctor look at a far host', async () => {
+  const trace = await onNode(
+    'trace',
+    '--live',
+    '-f',
+    file,
+    '--from',
+    '192.0.2.7',
+    '--to',
+    '198.51.100.10:2222/tcp',
+    '-o',
+    'json',
+  );
+  expect(trace.stderr).toBe('');
+  expect(JSON.parse(trace.stdout)).toMatchObject({ traces: [{ verdict: 'delivered', works: true }] });
+  const doctor = await onNode('doctor', '-f', file, '-o', 'json');
+  expect(doctor.stderr).toBe('');
+  expect(JSON.parse(doctor.stdout)).toEqual({ findings: [] });
+});
+
+test('nothing is changed over ssh, and it is said before anything is', async () => {
+  const before = await cli.dumps();
+  const { status, stderr } = await onNode('apply', '--yes', '-f', file);
+  expect(stderr).toMatch(/edge: not yet supported: changes over ssh, .*; nothing was changed/);
+  expect(status).toBe(1);
+  expect(await cli.dumps()).toBe(before);
+});
+
+test('a host that does not answer is named, and the others are still looked at', async () => {
+  await sshd.stop();
+  const { status, stdout, stderr } = await onNode('status', '-f', file);
+  expect(stdout + stderr).toMatch(/edge.*SSH: ssh: connect to host 198\.51\.100\.10 port 2222: Connection refused/);
+  expect(status).toBe(1);
+});

@@ -1,0 +1,56 @@
+/** The one connection to a host, by which all commands go. */
+import { spawn } from 'node:child_process';
+import { missingProgram } from './programs.ts';
+import { sshReason } from './ssh-line.ts';
+import { TransportError } from './transport.ts';
+
+export interface SshMaster {
+  readonly user: string;
+  readonly isRoot: boolean;
+}
+
+/** It holds the connection for as long as its stdin is open: with us it ends, however we end. */
+const HOLD = `exec sh -c 'echo sallyport-ready "$(id -u)" "$(id -un)"; exec cat >/dev/null'`;
+const READY = /^sallyport-ready (\d+) (\S+)$/m;
+
+/** Started with `client`, the vector of a master without its address. Throws a TransportError where it cannot connect; `onEnd` when it ends later. */
+export function startMaster(
+  host: string,
+  client: readonly string[],
+  address: string,
+  environment: Readonly<Record<string, string>>,
+  onEnd: () => void,
+): Promise<SshMaster> {
+  const [program = '', ...rest] = client;
+  // In a group of its own: Ctrl-C is for us, who then end what is under way.
+  const child = spawn(program, [...rest, '-T', '--', address, HOLD], {
+    ...{ stdio: 'pipe', detached: true, cwd: '/' },
+    env: environment,
+  });
+  return new Promise((resolve, reject) => {
+    let [told, complained] = ['', ''];
+    const fail = (what: string): void => reject(new TransportError(host, ['ssh', address], `SSH: ${what}`));
+    child.stdin.on('error', () => {}); // it ended: said below
+    child.stderr.on('data', (chunk: Buffer) => {
+      complained = (complained + chunk.toString('utf8')).slice(-4_000);
+    });
+    child.stdout.on('data', (chunk: Buffer) => {
+      told = (told + chunk.toString('utf8')).slice(-4_000);
+      const ready = READY.exec(told);
+      if (ready === null) return;
+      // It must not keep this process alive.
+      child.unref();
+      for (const stream of [child.stdin, child.stdout, child.stderr])
+        if ('unref' in stream && typeof stream.unref === 'function') stream.unref();
+      resolve({ isRoot: ready[1] === '0', user: ready[2] ?? '' });
+    });
+    child.once('error', (error) => {
+      onEnd();
+      fail('code' in error && error.code === 'ENOENT' ? missingProgram('ssh') : error.message);
+    });
+    child.once('close', () => {
+      onEnd();
+      fail(sshReason(complained));
+    });
+  });
+}

@@ -1,0 +1,56 @@
+/** A real sshd, and what a client of it needs. */
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Runner, RunningCommand } from '../../lab/index.ts';
+
+export interface Sshd extends AsyncDisposable {
+  readonly port: number;
+  /** Shown to the client as `access.ssh.hostKey`. */
+  readonly hostKey: string;
+  readonly identityFile: string;
+  /** For the client's socket; seen from inside the lab too. */
+  readonly folder: string;
+  /** The logins it has seen so far. */
+  logins(): number;
+  stop(): Promise<void>;
+}
+
+/** Started where `lab` stands; `more` are lines of sshd_config(5). */
+export async function startSshd(lab: Runner, more: readonly string[] = []): Promise<Sshd> {
+  // Not /tmp or /run: a lab has its own.
+  const folder = await mkdtemp('/var/tmp/sp-sshd-');
+  const port = 2222;
+  const at = (name: string): string => join(folder, name);
+  for (const key of ['host', 'client'])
+    await lab.run(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-C', key, '-f', at(key)]);
+  const config = [
+    ...[`Port ${port}`, 'ListenAddress 127.0.0.1', `HostKey ${at('host')}`, `AuthorizedKeysFile ${at('client.pub')}`],
+    ...['PidFile none', 'StrictModes no', 'UsePAM no', 'PermitRootLogin yes', 'PasswordAuthentication no', 'KbdInteractiveAuthentication no'],
+    ...more,
+  ];
+  await lab.run(['mkdir', '-p', '/run/sshd']);
+  await lab.run(['tee', at('config')], { stdin: `${config.join('\n')}\n` });
+  let log = '';
+  const program: RunningCommand = await lab.spawn(['/usr/sbin/sshd', '-D', '-e', '-f', at('config')]);
+  program.stdout.resume();
+  await new Promise<void>((ready, fail) => {
+    program.stderr.on('data', (chunk: Buffer) => {
+      log += chunk.toString('utf8');
+      if (log.includes('Server listening')) ready();
+    });
+    void program.exited.then((status) => fail(new Error(`sshd ended with status ${status}: ${log}`)));
+  });
+  const stop = async (): Promise<void> => {
+    program.kill('SIGTERM');
+    await program.exited;
+  };
+  return {
+    ...{ port, folder, stop, identityFile: at('client') },
+    hostKey: (await readFile(at('host.pub'), 'utf8')).trim(),
+    logins: () => log.match(/^Accepted publickey/gm)?.length ?? 0,
+    async [Symbol.asyncDispose]() {
+      await program[Symbol.asyncDispose]();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
