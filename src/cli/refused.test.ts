@@ -32,8 +32,12 @@ describe('exit status 2, before any host is looked at', () => {
     ['a bad set name', ['plan', '-f', 'x', '--set', 'A B'], /a set is named by lower-case letters/],
     ['a bad time', ['apply', '-f', 'x', '--confirm-timeout', 'soon'], /a time is written 30s, 500ms or 2m/],
     ['a URL that is none', ['doctor', '--host', 'ssh://a b'], /--host "ssh:\/\/a b" is not ssh:\/\/USER@HOST:PORT/],
-    ['a secret in a URL', ['doctor', '--host', 'ssh://root:secret@192.0.2.1'], /^--host: no password belongs/],
-    ['a far host beside a file', ['doctor', '--host', 'ssh://192.0.2.1', '-f', 'x'], /^--host beside -f/],
+    [
+      'a secret in a URL',
+      ['doctor', '--host', 'ssh://root:secret@192.0.2.1'],
+      /^sallyport: --host: no password belongs/,
+    ],
+    ['a far host beside a file', ['doctor', '--host', 'ssh://192.0.2.1', '-f', 'x'], /^sallyport: --host beside -f/],
     [
       'one host twice in init',
       ['init', 'slim-edge', '--edge', 'local', '--node', 'local'],

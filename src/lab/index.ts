@@ -24,6 +24,7 @@ export { labDown, labExec, labUp, storyNames, storyTopology } from './persistent
 export type { Service } from './service.ts';
 export { showNetwork } from './show-network.ts';
 export { type SlimEdgeOptions, slimEdge } from './slim-edge.ts';
+export { type Sshd, startSshd } from './sshd.ts';
 export { hasFlowtables, isInstalled, needTools } from './tools.ts';
 export type { Cable, HostSpec, LeasedAddress, Plug, RouteSpec, SwitchSpec, Topology } from './topology.ts';
 export type {

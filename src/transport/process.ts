@@ -118,8 +118,9 @@ async function runNow(argv: readonly string[], options: ProcessOptions): Promise
     options.signal?.addEventListener('abort', abort, { once: true });
     const settle = (): void => {
       clearTimeout(timer);
-      // Its leader may end before the rest of the group does.
-      if (child.pid === undefined || !isThere(-child.pid)) clearTimeout(last);
+      // Its leader may end before the rest of the group does, and what is elsewhere after both.
+      const isGone = child.pid === undefined || !isThere(-child.pid);
+      if (isGone && options.killThere === undefined) clearTimeout(last);
       options.signal?.removeEventListener('abort', abort);
     };
     child.once('error', (error) => {

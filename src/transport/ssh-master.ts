@@ -9,6 +9,9 @@ export interface SshMaster {
   readonly isRoot: boolean;
 }
 
+/** From the start to the first word of its shell. */
+const READY_WITHIN_MS = 30_000;
+
 /** It holds the connection for as long as its stdin is open: with us it ends, however we end. */
 const HOLD = `exec sh -c 'echo sallyport-ready "$(id -u)" "$(id -un)"; exec cat >/dev/null'`;
 const READY = /^sallyport-ready (\d+) (\S+)$/m;
@@ -20,6 +23,7 @@ export function startMaster(
   address: string,
   environment: Readonly<Record<string, string>>,
   onEnd: () => void,
+  readyWithinMs = READY_WITHIN_MS,
 ): Promise<SshMaster> {
   const [program = '', ...rest] = client;
   // In a group of its own: Ctrl-C is for us, who then end what is under way.
@@ -30,6 +34,12 @@ export function startMaster(
   return new Promise((resolve, reject) => {
     let [told, complained] = ['', ''];
     const fail = (what: string): void => reject(new TransportError(host, ['ssh', address], `SSH: ${what}`));
+    const late = setTimeout(() => {
+      child.kill();
+      const where =
+        complained.trim() === '' ? 'look at what its login shell does first (.bashrc)' : sshReason(complained);
+      fail(`no shell answered within ${readyWithinMs / 1000} s: ${where}`);
+    }, readyWithinMs);
     child.stdin.on('error', () => {}); // it ended: said below
     child.stderr.on('data', (chunk: Buffer) => {
       complained = (complained + chunk.toString('utf8')).slice(-4_000);
@@ -38,6 +48,7 @@ export function startMaster(
       told = (told + chunk.toString('utf8')).slice(-4_000);
       const ready = READY.exec(told);
       if (ready === null) return;
+      clearTimeout(late);
       // It must not keep this process alive.
       child.unref();
       for (const stream of [child.stdin, child.stdout, child.stderr])
@@ -45,10 +56,12 @@ export function startMaster(
       resolve({ isRoot: ready[1] === '0', user: ready[2] ?? '' });
     });
     child.once('error', (error) => {
+      clearTimeout(late);
       onEnd();
       fail('code' in error && error.code === 'ENOENT' ? missingProgram('ssh') : error.message);
     });
     child.once('close', () => {
+      clearTimeout(late);
       onEnd();
       fail(sshReason(complained));
     });

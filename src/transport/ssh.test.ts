@@ -2,10 +2,9 @@
 import { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test, vi } from 'vitest';
-import { startNamespace } from '../lab/index.ts';
+import { startNamespace, startSshd } from '../lab/index.ts';
 import { type SshOptions, sshTransport } from './index.ts';
 import { remoteLine } from './ssh-line.ts';
-import { startSshd } from './testdata/sshd.ts';
 
 async function startPlace(config?: readonly string[]) {
   const lab = await startNamespace();
@@ -38,11 +37,13 @@ test('a connection that is lost in the middle of a command says so, and never is
   await using place = await startPlace();
   const transport = place.open();
   await transport.run(echo);
-  const running = transport.run({ argv: ['sh', '-c', 'echo begun; sleep 1000'] });
+  const lost = expect(transport.run({ argv: ['sh', '-c', 'echo begun; sleep 1000'] })).rejects.toThrow(
+    /^edge: the connection was lost before the command had ended/,
+  );
   const sleeps = async () => (await place.lab.run(['pgrep', '-x', 'sleep'], { allowFailure: true })).status === 0;
   await vi.waitUntil(sleeps, 10_000);
   await place.lab.run(['pkill', '-f', 'sshd: root@notty']);
-  await expect(running).rejects.toThrow(/^edge: the connection was lost before the command had ended/);
+  await lost;
   expect((await transport.run({ argv: ['sh', '-c', 'exit 255'] })).status).toBe(255);
 });
 
@@ -113,6 +114,13 @@ test('what a login shell says of itself is no part of a command', async () => {
   const transport = place.open();
   const output = await transport.run({ argv: ['sh', '-c', 'echo out; echo err >&2; exit 3'] });
   expect(output).toEqual({ stdout: 'out\n', stderr: 'err\n', status: 3 });
+});
+
+test('a login shell that never comes to an end is named', async () => {
+  await using place = await startPlace(['ForceCommand sleep 1000']);
+  await expect(place.open({ readyWithinMs: 2_000 }).run(echo)).rejects.toThrow(
+    'edge: SSH: no shell answered within 2 s: look at what its login shell does first (.bashrc)',
+  );
 });
 
 for (const [name, shell] of [

@@ -22,6 +22,8 @@ export interface SshOptions {
   readonly become?: 'sudo';
   /** An argument vector that goes before every ssh: `nsenter …` into a lab's namespaces. */
   readonly entry?: readonly string[];
+  /** From the start of the client to the first word of the shell there, in milliseconds; 30,000 unless given. */
+  readonly readyWithinMs?: number;
   /** Where the socket of the connection lies: a folder of its own below the temporary one unless named. */
   readonly folder?: string;
 }
@@ -47,9 +49,11 @@ export function sshTransport(host: string, options: SshOptions): Transport {
   const connect = async (): Promise<Prepared> => {
     prepared ??= prepare();
     const { client, socket } = await prepared;
-    master ??= startMaster(host, [...client, '-M', '-S', socket], options.address, environment, () => {
+    const vector = [...client, '-M', '-S', socket];
+    const onEnd = (): void => {
       master = undefined;
-    });
+    };
+    master ??= startMaster(host, vector, options.address, environment, onEnd, options.readyWithinMs);
     const standing = await master.catch((error: unknown) => {
       master = undefined;
       throw error;

@@ -4,9 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { expect, test, vi } from 'vitest';
-import { isInstalled, type Namespace, startNamespace } from '../lab/index.ts';
+import { isInstalled, type Namespace, type Sshd, startNamespace, startSshd } from '../lab/index.ts';
 import { localTransport, namespaceTransport, sshTransport, type Transport } from './index.ts';
-import { type Sshd, startSshd } from './testdata/sshd.ts';
 
 const WEIRD = [`a 'b' "c"`, '$(touch /tmp/pwned)', '', 'back`tick`', 'new\nline', '-n', '*', 'ü€'];
 

@@ -1,7 +1,7 @@
 /** A real sshd, and what a client of it needs. */
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Runner, RunningCommand } from '../../lab/index.ts';
+import type { Runner, RunningCommand } from './command.ts';
 
 export interface Sshd extends AsyncDisposable {
   readonly port: number;
@@ -25,10 +25,19 @@ export async function startSshd(lab: Runner, more: readonly string[] = []): Prom
     await lab.run(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-C', key, '-f', at(key)]);
   const config = [
     ...[`Port ${port}`, 'ListenAddress 127.0.0.1', `HostKey ${at('host')}`, `AuthorizedKeysFile ${at('client.pub')}`],
-    ...['PidFile none', 'StrictModes no', 'UsePAM no', 'PermitRootLogin yes', 'PasswordAuthentication no', 'KbdInteractiveAuthentication no'],
+    ...[
+      'PidFile none',
+      'StrictModes no',
+      'UsePAM no',
+      'PermitRootLogin yes',
+      'PasswordAuthentication no',
+      'KbdInteractiveAuthentication no',
+    ],
     ...more,
   ];
   await lab.run(['mkdir', '-p', '/run/sshd']);
+  // What this machine's own .bashrc does is no part of a test.
+  await lab.run(['mount', '-n', '-t', 'tmpfs', 'tmpfs', '/root']);
   await lab.run(['tee', at('config')], { stdin: `${config.join('\n')}\n` });
   let log = '';
   const program: RunningCommand = await lab.spawn(['/usr/sbin/sshd', '-D', '-e', '-f', at('config')]);
