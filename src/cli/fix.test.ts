@@ -185,3 +185,16 @@ test('what only a person can say is printed, and nothing is changed', async () =
   expect(stdout).toContain('fix   # narrow it to what comes from inside');
   expect(await dumpWithTunnels(lab, fault.host)).toBe(before);
 });
+
+test('lab fault: anybody can run it, and sees it from the symptom to its end', async () => {
+  await using lab = await startLab(faultOf('forwardingOff').topology);
+  const { stdout } = await lab.run([process.execPath, sallyportPath, 'lab', 'fault', 'forwardingOff'], {
+    timeoutMs: 120_000,
+  });
+  expect(stdout.split('\n').map((line) => line.split(' ')[0])).toEqual(
+    expect.arrayContaining(['──', 'seen', 'doctor', 'fix', 'by', 'gone']),
+  );
+  expect(stdout).toMatch(/^seen +TCP from client to 198\.51\.100\.2 port 8080: timeout$/m);
+  expect(stdout).toMatch(/^doctor +error forwardingOff: IPv4 forwarding is off/m);
+  expect(stdout).toMatch(/^fix +sysctl -w net\.ipv4\.ip_forward=1$/m);
+});

@@ -24,7 +24,7 @@ export interface LabFault {
   readonly first?: ByHand;
   /** In place of them, where they are for another machine or are no commands. */
   readonly instead?: ByHand;
-  /** What DOCUMENTS in a command of the finding stands for. */
+  /** The documents by which it is mended: `doctor -f DOCUMENTS --fix`. */
   readonly documents?: string;
   /** Before an argument vector: how the program that looks is started. */
   readonly within?: readonly string[];

@@ -96,12 +96,16 @@ export async function showNearMiss(fault: LabFault, miss: NearMiss, options: Sho
 
 /** By `doctor --fix` where it can, else by hand what the finding says, or what stands in its place. */
 async function mend(lab: Lab, fault: LabFault, options: ShowOptions, doctor: LabDoctor): Promise<readonly string[]> {
-  const { first, instead, documents = 'DOCUMENTS' } = fault;
+  const { first, instead, documents, code } = fault;
+  if (documents !== undefined) {
+    const argv = ['doctor', '-f', documents, '--fix', code, '--yes'];
+    options.out(`fix      sallyport ${argv.join(' ')}\n`);
+    await lab.run([...options.sallyport, ...argv], { timeoutMs: 60_000 });
+    return argv;
+  }
   const byHand = async (line: string): Promise<void> => {
     options.out(`by hand  ${line}\n`);
-    const [program, ...rest] = line.replace('DOCUMENTS', documents).split(' ');
-    if (program === 'sallyport') await lab.run([...options.sallyport, ...rest], { timeoutMs: 60_000 });
-    else await runMend(lab, fault, line);
+    await runMend(lab, fault, line);
   };
   for (const line of first?.commands ?? []) await byHand(line);
   const { done, left } = instead === undefined ? await doctor.fix(lab, fault) : { done: [], left: instead.commands };

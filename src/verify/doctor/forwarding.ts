@@ -3,7 +3,7 @@ import type { Family } from '../../net/index.ts';
 import { type Asked, printAsked } from './asked.ts';
 import type { Examined } from './finding.ts';
 import { byHand, dotted, type FixStep, setSysctl, writeFile } from './fix.ts';
-import { causeOf, once, setting } from './paths.ts';
+import { causeOf, once, settings as shown } from './paths.ts';
 import type { Patient } from './patient.ts';
 
 /** 20: what the host translates it does not forward. */
@@ -23,7 +23,7 @@ export function forwardingOff(patient: Patient, asked: readonly Asked[]): Examin
           key: String(cause.family),
           severity: 'error' as const,
           summary: `IPv${cause.family} forwarding is off, and ${printAsked(each)} is meant to be forwarded`,
-          evidence: [setting(patient, path), each.meant.rule, ...said],
+          evidence: [...shown(patient, path), each.meant.rule, ...said],
           why: 'Rules that translate do nothing for a host that does not forward. A restart of the network, sysctl --system or a hardening file switches it off behind everybody.',
           fix: switchOn(patient, cause.family, said),
         },

@@ -18,9 +18,12 @@ export function once(found: readonly (Found & { readonly key: string })[]): read
 export const causeOf = ({ trace, answer }: Asked): Cause | undefined =>
   trace.request.cause ?? trace.reply?.cause ?? answer?.cause;
 
-/** `net.ipv4.conf.eth0.rp_filter = 1`. */
-export const setting = ({ facts }: Patient, path: string): string =>
-  `${dotted(path)} = ${facts.state.sysctls.get(path) ?? '?'}`;
+/** `net.ipv4.conf.eth0.rp_filter = 1`, of each that could be read. */
+export const settings = ({ facts }: Patient, ...paths: readonly string[]): readonly string[] =>
+  paths.flatMap((path) => {
+    const value = facts.state.sysctls.get(path);
+    return value === undefined ? [] : [`${dotted(path)} = ${value}`];
+  });
 
 /** 1: the kernel refuses what came in, for it would not answer by that link. */
 export function reversePathFilter(patient: Patient, asked: readonly Asked[]): Examined {
@@ -38,8 +41,7 @@ export function reversePathFilter(patient: Patient, asked: readonly Asked[]): Ex
           severity: isSeen ? ('error' as const) : ('info' as const),
           summary: `${printAsked(each)} is dropped: the way back to ${printAddress(cause.source)} is not by ${cause.link}`,
           evidence: [
-            setting(patient, own),
-            setting(patient, 'net/ipv4/conf/all/rp_filter'),
+            ...settings(patient, own, 'net/ipv4/conf/all/rp_filter'),
             ...(back.kind === 'route' ? [printRule(back.rule), printRoute(back.route)] : ['no route back']),
             ...(reversePathDrops === undefined ? [] : [`TcpExtIPReversePathFilter ${reversePathDrops}`]),
           ],

@@ -1,10 +1,10 @@
 /** Faults that stand in what the kernel holds: tunnels, tables, settings. */
 import type { Rule, Statement, Table } from '../../nftables/index.ts';
-import { printRoute, printRule } from '../../routing/index.ts';
+import { printRoute, printRule, type Route } from '../../routing/index.ts';
 import { isOverlay } from '../../simulate/index.ts';
 import type { Examined, Found } from './finding.ts';
 import { addTable, byHand, command, type FixStep, setSysctl, writeFile } from './fix.ts';
-import { setting } from './paths.ts';
+import { settings } from './paths.ts';
 import type { Patient } from './patient.ts';
 
 /** 4: SYNs have their segment size set in one direction, or for forwarded traffic alone. */
@@ -194,15 +194,20 @@ export function ipv6DefaultRouteLost(patient: Patient): Examined {
             ? `${name} has an IPv6 address from a router, and no default route: it forwards, and so it no longer listens to routers`
             : `the IPv6 default route by ${name} will expire: the host forwards, and so it no longer listens to routers`,
         evidence: [
-          setting(patient, `${at}/accept_ra`),
-          setting(patient, `${at}/forwarding`),
-          ...(byRa === undefined ? ['ip -6 route show default: nothing'] : [printRoute(byRa)]),
+          ...settings(patient, `${at}/accept_ra`, `${at}/forwarding`),
+          ...(byRa === undefined ? shownDefaults(routes) : [printRoute(byRa)]),
         ],
         why: 'accept_ra at 1 means: listen, unless this host forwards. Forwarding drops the routes that were learnt, and takes no new ones; 2 listens always.',
         fix: [setSysctl(patient, `${at}/accept_ra`, '2')],
       },
     ];
   });
+}
+
+/** Those that lead nowhere are no way out, and stand there all the same. */
+function shownDefaults(routes: readonly Route[]): readonly string[] {
+  const all = routes.filter(({ destination }) => destination.address.family === 6 && destination.length === 0);
+  return all.length === 0 ? ['ip -6 route show default: nothing'] : all.map(printRoute);
 }
 
 /** 29: networkd takes away rules and routes that it did not make. */

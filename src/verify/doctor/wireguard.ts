@@ -12,6 +12,7 @@ import { lookupRoute } from '../../routing/index.ts';
 import { isPendingKey, tunnelUp, type WireGuardPeer } from '../../wireguard/index.ts';
 import type { Examined, Found } from './finding.ts';
 import { byHand, command, type FixStep } from './fix.ts';
+import { settings } from './paths.ts';
 import type { Patient } from './patient.ts';
 
 const keyOf = ({ publicKey }: WireGuardPeer): string => (isPendingKey(publicKey) ? '' : publicKey);
@@ -180,10 +181,9 @@ export function allowedIpsOverlap(patient: Patient): Examined {
 }
 
 /** 19: wg-quick wants a setting that it may not write. */
-export function sysctlReadOnly({
-  facts,
-  looks: { sysctlsWritable, wireguardFiles, wgQuickAsksFirst = false },
-}: Patient): Examined {
+export function sysctlReadOnly(patient: Patient): Examined {
+  const { facts, looks } = patient;
+  const { sysctlsWritable, wireguardFiles, wgQuickAsksFirst = false } = looks;
   if (sysctlsWritable === undefined || wireguardFiles === undefined)
     return { unknown: '/proc/sys cannot be looked at' };
   const path = 'net/ipv4/conf/all/src_valid_mark';
@@ -197,11 +197,7 @@ export function sysctlReadOnly({
       {
         severity: 'error',
         summary: `wg-quick up ${link} cannot write net.ipv4.conf.all.src_valid_mark, and takes ${link} away again`,
-        evidence: [
-          '/proc/sys is read-only',
-          `net.ipv4.conf.all.src_valid_mark = ${facts.state.sysctls.get(path) ?? '?'}`,
-          `${file}: AllowedIPs = 0.0.0.0/0`,
-        ],
+        evidence: ['/proc/sys is read-only', ...settings(patient, path), `${file}: AllowedIPs = 0.0.0.0/0`],
         why: 'For a full tunnel wg-quick sets it to 1 unless it is. In a container /proc/sys is not its to write, and the whole tunnel is undone.',
         fix: [
           byHand(
