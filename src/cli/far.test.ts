@@ -1,5 +1,5 @@
 /** Hosts that are reached by ssh, with a real sshd on the edge and the command line on the node. */
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { type Sshd, startSshd } from '../lab/index.ts';
 import { type CliLab, sallyportPath, slimEdgeDocuments, startCliLab } from './testdata/cli-lab.ts';
 
@@ -62,6 +62,16 @@ test('trace and doctor look at a far host', async () => {
   const doctor = await onNode('doctor', '-f', file, '-o', 'json');
   expect(doctor.stderr).toBe('');
   expect(JSON.parse(doctor.stdout)).toMatchObject({ findings: [], unreachable: [] });
+});
+
+test('of the connection nothing is left, here or there', async () => {
+  const folder = (await cli.lab.run(['mktemp', '-d'])).stdout.trim();
+  const argv = ['env', `TMPDIR=${folder}`, process.execPath, sallyportPath, 'status', '-f', file];
+  const { status } = await cli.lab.host('node').run(argv, { allowFailure: true });
+  expect(status).toBe(1); // nothing was applied
+  const left = async (): Promise<string> =>
+    (await cli.lab.run(['sh', '-c', 'ls "$1"; pgrep -x ssh', 'sh', folder], { allowFailure: true })).stdout;
+  await vi.waitFor(async () => expect(await left()).toBe(''), 10_000);
 });
 
 test('nothing is changed over ssh, and it is said before anything is', async () => {

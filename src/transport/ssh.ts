@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs';
 import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -39,7 +40,7 @@ const CONNECT_SECONDS = 15;
 export function sshTransport(host: string, options: SshOptions): Transport {
   const { entry = [], become } = options;
   const prepare = async (): Promise<Prepared> => {
-    const folder = options.folder ?? (await mkdtemp(join(tmpdir(), 'sallyport-ssh-')));
+    const folder = options.folder ?? (await makeFolder());
     const socket = join(folder, 'master');
     return { socket, client: [...entry, 'ssh', ...(await clientOptions(folder, options))] };
   };
@@ -96,6 +97,20 @@ export function sshTransport(host: string, options: SshOptions): Transport {
     },
   });
   return { ...commands, stateFolder: (signal) => stateFolderOf(host, commands, signal) };
+}
+
+/** Gone with this process. */
+async function makeFolder(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'sallyport-ssh-'));
+  if (folders.size === 0) process.once('exit', removeFolders);
+  folders.add(folder);
+  return folder;
+}
+
+const folders = new Set<string>();
+
+function removeFolders(): void {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
 }
 
 interface Prepared {
