@@ -53,9 +53,17 @@ const expected = (far: boolean, near: boolean) =>
     ...{ host: PROBERS[index]?.host, answered, traced: answered, intoTunnel: !answered },
   }));
 
+const say = (answered: boolean): string => (answered ? 'answered' : 'answered into wg0');
+
 test('each advice of the web: the packets and the trace agree', async () => {
   await using lab = await startLab(podNetwork);
   await wgQuick(lab);
+  // What doctor says of each is what each does.
+  const [named] = await labDoctor.look(lab, { code: 'tunnelTakesReplies', host: 'pod' }, []);
+  expect(named?.tried?.map((line) => line.split(': from ')[1])).toEqual([
+    ...ADVICE.map(({ far, near }) => `off the subnet ${say(far)}; from its own subnet ${say(near)}`),
+    'off the subnet answered into wg0; from its own subnet answered',
+  ]);
   for (const { title, script, undo, far, near } of ADVICE) {
     await onTunnel(lab, 'pod', script);
     expect([title, await ask(lab, POD, HEALTH)]).toEqual([title, expected(far, near)]);

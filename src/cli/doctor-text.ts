@@ -26,9 +26,10 @@ export function printFinding(finding: Finding, color: boolean): readonly string[
   return [`${tint[severity](severity)} ${colors.strong(code)} on ${host}: ${summary}`, ...printDetails(finding)];
 }
 
-const printDetails = ({ code, evidence, why, fix }: Finding): readonly string[] => [
+const printDetails = ({ code, evidence, why, tried = [], fix }: Finding): readonly string[] => [
   ...evidence.map((line) => `    ${line}`),
   `  why   ${why}`,
+  ...tried.map((line, index) => `  ${index === 0 ? 'tried' : '     '} ${line}`),
   ...fix.map((line, index) => `  ${index === 0 ? 'fix  ' : '     '} ${line}`),
   `  more  docs/faults/${code}.md`,
 ];

@@ -45,6 +45,7 @@ async function comesBack(lab: Lab, fault: LabFault, named: Named): Promise<void>
   });
   await letTimePass(lab);
   expect(await dumpFault(lab, fault)).toBe(before);
+  if (steps.length === half.length) return;
   const whole = carryOutArmed(host.transport, steps, {
     title: code,
     windowMs: 30_000,

@@ -9,6 +9,7 @@ export interface Named {
   readonly severity: string;
   readonly summary: string;
   readonly evidence: readonly string[];
+  readonly tried?: readonly string[];
   readonly fix: readonly string[];
   /** Of a doctor in this process: the commands as they are carried out. */
   readonly steps?: readonly (Pick<ArmedStep, 'text'> & Partial<ArmedStep>)[];

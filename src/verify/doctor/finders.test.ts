@@ -328,6 +328,16 @@ const CASES: Readonly<Record<FaultCode, Row>> = {
   tunnelTakesReplies: {
     found: [
       [
+        'somebody waits, at another port than the first',
+        'error',
+        {
+          sketch: CLOUD,
+          sockets: [...LISTENS, { protocol: 'tcp', families: [4], port: 9000 }],
+          state: together(fullTunnel, withWays([], QUICK)),
+          looks: { halfOpen: [{ local: at('198.51.100.2'), port: 9000, remote: at('203.0.113.9') }] },
+        },
+      ],
+      [
         "wg-quick's two rules",
         'warning',
         { sketch: CLOUD, sockets: LISTENS, state: together(fullTunnel, withWays([], QUICK)) },

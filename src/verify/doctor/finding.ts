@@ -38,6 +38,8 @@ export interface Finding {
   /** The very lines: a rule, a route, a setting, a connection. */
   readonly evidence: readonly string[];
   readonly why: string;
+  /** What is advised against it elsewhere, and what that would do on this host. */
+  readonly tried?: readonly string[];
   /** Commands, in order, on that host. */
   readonly fix: readonly string[];
   /** The same, as they are carried out. */
@@ -57,7 +59,8 @@ export interface NotLooked {
 /** What one look for one fault gives: what was found, or why nobody could look. */
 export type Examined = readonly Found[] | { readonly unknown: string };
 
-const RANK: Readonly<Record<Severity, number>> = { error: 0, warning: 1, info: 2 };
+/** The worst first. */
+export const RANK: Readonly<Record<Severity, number>> = { error: 0, warning: 1, info: 2 };
 
 /** The worst first, then by the number of the fault. */
 export const bySeverity = (left: Finding, right: Finding): number =>

@@ -3,15 +3,19 @@ import { type Address, printAddress, sameAddress } from '../../net/index.ts';
 import { printReference } from '../../nftables/index.ts';
 import { lookupRoute, printRoute, printRule } from '../../routing/index.ts';
 import { type Cause, isOverlay, type Way } from '../../simulate/index.ts';
+import { tryAdvice } from './advice.ts';
 import { type Asked, printAsked } from './asked.ts';
-import type { Examined, Found } from './finding.ts';
+import { type Examined, type Found, RANK } from './finding.ts';
 import { addRoute, addRule, addTable, byHand, command, dotted, type FixStep, insertRule, setSysctl } from './fix.ts';
 import type { Patient } from './patient.ts';
 
-/** One finding for each `key`. */
+/** One finding for each `key`: the worst, as of many ports somebody may wait at the last alone. */
 export function once(found: readonly (Found & { readonly key: string })[]): readonly Found[] {
   const kept = new Map<string, Found>();
-  for (const { key, ...each } of found) if (!kept.has(key)) kept.set(key, each);
+  for (const { key, ...each } of found) {
+    const before = kept.get(key);
+    if (before === undefined || RANK[each.severity] < RANK[before.severity]) kept.set(key, each);
+  }
   return [...kept.values()];
 }
 
@@ -129,6 +133,7 @@ function strays(patient: Patient, asked: readonly Asked[], byTunnel: boolean): E
           why: byTunnel
             ? `Whatever bears no mark of the tunnel goes into it, answers to others too: ${stray.link} sends them nowhere that could give them back.${nearWords}`
             : `Answers are routed by where they go, not by where the question came from: they leave by ${stray.link} with an address of ${from.link}, and the network there, or the client, drops them.`,
+          ...(byTunnel && { tried: tryAdvice(patient, stray.link, each, near) }),
           fix: returnBy(patient, each),
         },
       ];
