@@ -80,6 +80,27 @@ test('nothing is changed over ssh, and it is said before anything is', async () 
   expect(stderr).toMatch(/edge: not yet supported: changes over ssh, .*; nothing was changed/);
   expect(status).toBe(1);
   expect(await cli.dumps()).toBe(before);
+  const edge = cli.lab.host('edge');
+  const rules =
+    'table ip theirs { chain c { type nat hook prerouting priority -100; tcp dport 8081 dnat to 192.0.2.10; }; }';
+  await edge.run(['nft', '-f', '-'], { stdin: rules });
+  await edge.run(['sysctl', '-w', 'net.ipv4.ip_forward=0']);
+  const url = `ssh://root@198.51.100.10:${sshd.port}`;
+  // The client's own configuration, as at home.
+  const lines = [
+    'Host *',
+    `IdentityFile ${sshd.identityFile}`,
+    'StrictHostKeyChecking no',
+    'UserKnownHostsFile /dev/null',
+  ];
+  await cli.lab.run(['mkdir', '-p', '-m', '700', '/root/.ssh']);
+  await cli.lab.run(['tee', '/root/.ssh/config'], { stdin: `${lines.join('\n')}\n` });
+  const looked = await onNode('doctor', '--host', url, '-o', 'json');
+  expect(JSON.parse(looked.stdout)).toMatchObject({ findings: [{ code: 'forwardingOff' }], unreachable: [] });
+  const fixed = await onNode('doctor', '--host', url, '--fix', 'forwardingOff', '--yes');
+  expect(fixed.stderr).toMatch(/not yet supported: changes over ssh, .*; nothing was changed/);
+  expect(fixed.status).toBe(1);
+  expect((await edge.run(['cat', '/proc/sys/net/ipv4/ip_forward'])).stdout).toBe('0\n');
 });
 
 test('a host that does not answer is named, and the others are still looked at', async () => {

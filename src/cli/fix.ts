@@ -35,6 +35,8 @@ export async function fix(output: Output, flags: DoctorFlags, code: FaultCode, h
       : undefined;
   try {
     const chosen = await choose(output, code, hosts, signal);
+    const { name, readOnly } = chosen.host;
+    if (readOnly !== undefined) throw new CommandFailure(`${name}: ${readOnly}; nothing was changed`);
     if (code === 'reloadFlushedRules' && flags.file !== undefined) {
       await early?.release();
       return await applyAgain(output, flags);
