@@ -16,7 +16,7 @@ import { measureReapply } from './reapply.ts';
 import { printGrid, printTable } from './report.ts';
 import { measureStartup } from './startup.ts';
 import { measureStory } from './story.ts';
-import { measureTrace } from './trace.ts';
+import { measureLive, measureTrace } from './trace.ts';
 import { measureValidate } from './validate.ts';
 
 const sallyport = fileURLToPath(new URL('../bin/sallyport', import.meta.url));
@@ -31,7 +31,11 @@ const alone = async (lines: Promise<readonly Line[]>): Promise<Part> => ({ lines
 const parts: Readonly<Record<string, () => Promise<Part>>> = {
   startup: () => alone(measureStartup(sallyport, quick ? 3 : 15)),
   validate: () => alone(measureValidate(sallyport, 10_000, quick ? 1 : 5)),
-  trace: async () => ({ lines: measureTrace(10_000, quick ? 3 : 21), grids: [], notes: [] }),
+  trace: async () => ({
+    lines: [...measureTrace(10_000, quick ? 3 : 21), ...(await measureLive(sallyport, quick ? 3 : 9))],
+    grids: [],
+    notes: [],
+  }),
   readers: () => alone(measureReaders(50_000, quick ? 3 : 9)),
   forwards: () => alone(measureForwards(sallyport, 10_000, quick ? 1 : 5)),
   many: () => alone(measureForwards(sallyport, 50_000, quick ? 1 : 3)),

@@ -6,18 +6,21 @@ import type { Chain, Rule, Statement, Table } from './ruleset.ts';
  * as well (kube-proxy's sessionAffinity); a set by which a rule drops or accepts is not.
  */
 export function withAffinity(table: Table, rule: Rule): readonly Statement[] {
+  // Few rules ask so: the chains, of which there may be ten thousand, are looked through for those alone.
+  if (!rule.statements.some((statement) => setAsked(table, statement) !== undefined)) return rule.statements;
   const target = targetOf(table, rule);
   if (target === undefined) return rule.statements;
-  return rule.statements.map((statement) =>
-    statement.kind === 'match' &&
-    statement.op === '==' &&
-    statement.right.kind === 'setReference' &&
-    writes(target, statement.right.name) &&
-    isDynamic(table, statement.right.name)
-      ? SEEN_BEFORE
-      : statement,
-  );
+  return rule.statements.map((statement) => {
+    const set = setAsked(table, statement);
+    return set !== undefined && writes(target, set) ? SEEN_BEFORE : statement;
+  });
 }
+
+/** The set that rules write to, where the statement asks whether the packet is in one. */
+const setAsked = ({ sets }: Table, statement: Statement): string | undefined =>
+  statement.kind === 'match' && statement.op === '==' && statement.right.kind === 'setReference'
+    ? dynamicNamed(sets, statement.right.name)
+    : undefined;
 
 /** One of two ways: it is in the set, or not. */
 export const SEEN_BEFORE: Extract<Statement, { readonly kind: 'match' }> = {
@@ -38,5 +41,5 @@ function targetOf({ chains }: Table, { statements }: Rule): Chain | undefined {
 const writes = ({ rules }: Chain, set: string): boolean =>
   rules.some(({ statements }) => statements.some((each) => each.kind === 'update' && each.set === set));
 
-const isDynamic = ({ sets }: Table, name: string): boolean =>
-  sets.some((set) => set.name === name && set.flags.includes('dynamic'));
+const dynamicNamed = (sets: Table['sets'], name: string): string | undefined =>
+  sets.find((set) => set.name === name && set.flags.includes('dynamic'))?.name;

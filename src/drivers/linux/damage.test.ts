@@ -4,7 +4,14 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { readIpsets, readIptablesSave } from '../../iptables/index.ts';
 import { type Address, type Family, parseAddress } from '../../net/index.ts';
-import { evaluate, type PacketContext, prepareRuleset, readRuleset, type Table } from '../../nftables/index.ts';
+import {
+  evaluate,
+  type PacketContext,
+  prepareRuleset,
+  readConntrack,
+  readRuleset,
+  type Table,
+} from '../../nftables/index.ts';
 import {
   indexRoutes,
   lookupRoute,
@@ -64,6 +71,9 @@ const KEY = `${'A'.repeat(42)}8=`;
 const DUMP = `wg0\t${KEY}\t${KEY}\t51820\toff\nwg0\t${KEY}\t(none)\t198.51.100.1:51820\t10.0.0.0/8,fd00::/8\t1\t2\t3\t25\n`;
 const IPSETS = `create a hash:ip family inet hashsize 1024 maxelem 65536\nadd a 10.0.0.1\ncreate b hash:ip,port,net family inet\nadd b 10.0.0.1,tcp:80,10.0.0.0/8\n`;
 const FLOWS = `udp      17 29 src=192.0.2.7 dst=198.51.100.1 sport=4000 dport=80 [UNREPLIED] src=10.0.0.1 dst=192.0.2.7 sport=80 dport=4000 mark=255 use=1\n`;
+const ENTRIES = `ipv4     2 udp      17 29 src=192.0.2.7 dst=198.51.100.1 sport=4000 dport=80 [UNREPLIED] src=10.0.0.1 dst=192.0.2.7 sport=80 dport=4000 mark=255 zone-orig=3 use=1
+ipv4     2 tcp      6 431999 ESTABLISHED src=192.0.2.7 dst=198.51.100.1 sport=4001 dport=80 src=10.0.0.1 dst=192.0.2.7 sport=80 dport=4001 [ASSURED] mark=0 use=1
+ipv6     10 icmpv6   58 29 src=fd00::1 dst=fd00::2 type=128 code=0 id=9 src=fd00::2 dst=fd00::1 type=129 code=0 id=9 mark=0 use=1\n`;
 
 /** As nft 1.0.6 lists what has no type of ours, a rule each. */
 const OBJECTS = JSON.stringify({
@@ -200,6 +210,7 @@ const readers: readonly {
   },
   { name: 'ipset save', text: IPSETS, read: readIpsets, said: /^never: it leaves out$/ },
   { name: 'conntrack -L', text: FLOWS, read: readFlows, said: /^never: it leaves out$/ },
+  { name: 'conntrack -L, whole', text: ENTRIES, read: readConntrack, said: /^conntrack -L: a line of another form: / },
   { name: 'wg show all dump', text: DUMP, read: readDump, said: /^output of "wg / },
   { name: 'ip link', text: sample('testdata/link.json'), read: readLinks, said: /^output of "ip / },
   { name: 'ip address', text: sample('testdata/addresses.json'), read: readAddresses, said: /^output of "ip / },
