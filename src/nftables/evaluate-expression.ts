@@ -2,6 +2,7 @@
 import { type Address, addressBits } from '../net/index.ts';
 import { typeOf } from './datatype.ts';
 import { chancesIn, drawWay } from './evaluate-chance.ts';
+import { asksFragmentOffset, fragmentOffset } from './evaluate-fragment.ts';
 import { jhash, reciprocalScale, registerBytes } from './evaluate-hash.ts';
 import type { ConnectionContext, PacketContext, Registers, Tuple } from './evaluate-packet.ts';
 import { type Find, indexElements } from './evaluate-set.ts';
@@ -294,6 +295,7 @@ function reversePathReader(flags: readonly string[]): Read {
 type Binary = Extract<Expression, { readonly kind: 'binary' }>;
 
 function binaryReader({ operator, left, right }: Binary, tables: TableSets, type: DataType | undefined): Read {
+  if (asksFragmentOffset({ operator, left, right })) return fragmentOffset;
   const isShift = operator === '<<' || operator === '>>';
   const leftType = typeOf(left) ?? type;
   const readLeft = readerOf(left, tables, leftType);

@@ -1,5 +1,6 @@
 /** What crosses the bridge of a host on its way between two others, filtered as IP where br_netfilter is told to. */
 import { printAddress, sameAddress } from '../net/index.ts';
+import { joinTracked } from './fragments.ts';
 import type { BridgeCrossed, SimulatedHost } from './network.ts';
 import { familyOf, type Packet } from './packet.ts';
 import { type Passage, runEntry, runExit, runForward } from './passage.ts';
@@ -18,6 +19,8 @@ export function crossBridge(passage: Passage, { host, bridge, from, to }: Bridge
   const { destination } = passage.packet;
   passage.record(host, 'link', () => ({ detail: `crosses ${bridge} from ${from} to ${to}, filtered (br_netfilter)` }));
   passage.iif = bridge;
+  const { fragment } = passage.packet;
+  joinTracked(passage);
   const entered = runEntry(passage, 'prerouting', () => undefined);
   if (entered !== undefined) return entered;
   if (!sameAddress(passage.packet.destination, destination)) {
@@ -29,5 +32,8 @@ export function crossBridge(passage: Passage, { host, bridge, from, to }: Bridge
     );
   }
   passage.oif = bridge;
-  return runForward(passage) ?? runExit(passage, 'postrouting') ?? passage.packet;
+  return (
+    runForward(passage) ??
+    runExit(passage, 'postrouting') ?? { ...passage.packet, ...(fragment !== undefined && { fragment }) }
+  );
 }

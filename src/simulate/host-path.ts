@@ -3,6 +3,7 @@ import { type Address, printAddress, sameAddress } from '../net/index.ts';
 import type { SocketPlace } from '../nftables/index.ts';
 import { lookupRoute, type Nexthop, printRoute, printRule, type RouteResult } from '../routing/index.ts';
 import type { Tracked } from './connections.ts';
+import { join, joinTracked } from './fragments.ts';
 import type { SimulatedHost } from './network.ts';
 import { noticeOf, printNotice } from './notice.ts';
 import { familyOf, inverseOf, type Packet, printPacket, transportOf } from './packet.ts';
@@ -40,7 +41,10 @@ export function receive(passage: Passage & { iif: string }): Left {
   const wide = fitsInto(passage, iif);
   if (wide !== undefined) return wide;
   const { destination } = passage.packet;
-  const ended = runIngress(passage) ?? runEntry(passage, 'prerouting', () => undefined);
+  const early = runIngress(passage);
+  if (early !== undefined) return early;
+  joinTracked(passage);
+  const ended = runEntry(passage, 'prerouting', () => undefined);
   // What comes by lo has its way already, unless it is translated there (nf_nat_ipv4_pre_routing: skb_dst_drop).
   const isRouted = link.kind === 'loopback' && sameAddress(passage.packet.destination, destination);
   return ended ?? route(passage, !isRouted);
@@ -53,9 +57,10 @@ function route(passage: Passage & { iif: string }, checksSource: boolean): Left 
   recordRoute(passage, result);
   if (result.kind !== 'route' && result.kind !== 'local') return withRefusal(passage, result);
   if (result.kind === 'local') {
-    return (
-      (checksSource ? checkSource(passage, undefined) : undefined) ?? runExit(passage, 'input') ?? delivered(passage)
-    );
+    const martian = checksSource ? checkSource(passage, undefined) : undefined;
+    if (martian !== undefined) return martian;
+    join(passage);
+    return runExit(passage, 'input') ?? delivered(passage);
   }
   if (passage.proxy !== undefined) {
     const { port } = passage.proxy;
@@ -225,7 +230,10 @@ const sameNexthop = (one: Nexthop, other: Nexthop): boolean =>
     : sameAddress(one.gateway, other.gateway));
 
 function leave(passage: Passage): Left {
-  const ended = runExit(passage, 'postrouting') ?? runEgress(passage);
+  const late = runExit(passage, 'postrouting');
+  if (late !== undefined) return late;
+  if (passage.cut !== undefined) passage.packet = { ...passage.packet, fragment: passage.cut };
+  const ended = runEgress(passage);
   if (ended !== undefined) return ended;
   const { oif, nexthop, packet, tracked, untracked } = passage;
   if (oif === undefined || nexthop === undefined) return end('undecided', `no way was chosen on ${passage.host.name}`);

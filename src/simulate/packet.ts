@@ -36,6 +36,8 @@ export interface Packet {
   readonly inner?: Tuple;
   /** The whole IP packet, in bytes; absent: small enough for every link. */
   readonly size?: number;
+  /** It travels in parts, of which the largest has this many bytes. */
+  readonly fragment?: number;
   /** Routers may not fragment it: IPv4's DF. Those of IPv6 never do. */
   readonly df?: true;
   readonly mark: number;

@@ -28,6 +28,7 @@ import {
   type Zone,
 } from './connections.ts';
 import { contextOf } from './context.ts';
+import { evaluateWhole } from './fragments.ts';
 import type { SimulatedHost } from './network.ts';
 import { rejectionOf } from './notice.ts';
 import { familyOf, isIcmp, type Packet, printEnd, printPacket } from './packet.ts';
@@ -45,6 +46,10 @@ export interface Passage {
   hardware?: string;
   oif?: string;
   nexthop?: Address;
+  /** The largest of the fragments it was put together from, in bytes. */
+  joined?: number;
+  /** It leaves in fragments of this size. */
+  cut?: number;
   /** How many routers may still take it on, and one; DEFAULT_TTL unless given. */
   ttl?: number;
   /** Of a packet made here: its source is the one that the routes gave. */
@@ -114,7 +119,7 @@ function runFilter(passage: Passage, selection: FilterSelection, reroute?: () =>
   const { ruleset } = passage.host;
   const chains = { ...selection, type: 'filter' } as const;
   if (!standsAt(ruleset, chains, familyOf(passage.packet))) return undefined;
-  const evaluation = evaluate(ruleset, chains, contextOf(passage));
+  const evaluation = evaluateWhole(passage, chains);
   const ended = judge(passage, selection.hook, evaluation);
   if (ended !== undefined || evaluation.verdict === 'undecided') return ended;
   const { mark, connectionMark, zone, notrack, maxseg, rewritten, proxy, reroute: again } = evaluation.changes;
