@@ -1,12 +1,11 @@
 /** One packet inside one host: the hooks it runs through, conntrack and translation between them. */
-import { type Address, containsAddress, type Family, networkOf, printAddress } from '../net/index.ts';
+import { type Address, containsAddress, type Family, networkOf } from '../net/index.ts';
 import {
   type ChainSelection,
   type Evaluation,
   evaluate,
   type Hook,
   printReference,
-  type RuleReference,
   type SocketPlace,
   standsAt,
   type Translation,
@@ -32,6 +31,7 @@ import { evaluateWhole } from './fragments.ts';
 import type { SimulatedHost } from './network.ts';
 import { rejectionOf } from './notice.ts';
 import { familyOf, isIcmp, type Packet, printEnd, printPacket } from './packet.ts';
+import { printChanges, printPlace } from './print-changes.ts';
 import { takesUpTcp } from './setting.ts';
 import { type End, end, type Recorder } from './trace.ts';
 
@@ -173,43 +173,6 @@ function judge(passage: Passage, hook: Hook, evaluation: Evaluation): End | unde
     },
     verdict === 'reject' && decidedBy !== undefined ? rejectionOf(decidedBy, familyOf(passage.packet)) : undefined,
   );
-}
-
-/** With its handle, as `nft -a` shows it, where it was read from a kernel. */
-const printPlace = (at: RuleReference): string =>
-  `${printReference(at)}${at.rule?.handle === undefined ? '' : ` # handle ${at.rule.handle}`}`;
-
-function printChanges(changes: Extract<Evaluation, { readonly changes: unknown }>['changes']): string {
-  const { mark, connectionMark, translation, notrack, rewritten, zone, maxseg, proxy } = changes;
-  const hex = (value: number): string => `0x${value.toString(16)}`;
-  return [
-    ...(mark === undefined ? [] : [`mark ${hex(mark)}`]),
-    ...(connectionMark === undefined ? [] : [`connection mark ${hex(connectionMark)}`]),
-    ...(zone === undefined ? [] : [`conntrack zone ${zone.id}`]),
-    ...(maxseg === undefined ? [] : [`MSS ${maxseg}`]),
-    ...(notrack === true ? ['untracked'] : []),
-    ...(proxy === undefined ? [] : [`for the transparent proxy at port ${proxy.port}`]),
-    ...(rewritten === undefined ? [] : [printRewritten(rewritten)]),
-    ...(translation === undefined ? [] : [printTranslation(translation)]),
-  ].join(', ');
-}
-
-/** `destination 192.168.1.20 port 8080`. */
-function printRewritten({ source, destination, sourcePort, destinationPort }: Partial<Packet>): string {
-  const half = (name: string, address: Address | undefined, port: number | undefined): readonly string[] =>
-    address === undefined && port === undefined
-      ? []
-      : [
-          [name, ...(address === undefined ? [] : [printAddress(address)])].join(' ') +
-            (port === undefined ? '' : ` port ${port}`),
-        ];
-  return [...half('source', source, sourcePort), ...half('destination', destination, destinationPort)].join(', ');
-}
-
-function printTranslation(translation: Translation): string {
-  const address =
-    'address' in translation && translation.address !== undefined ? ` to ${printAddress(translation.address)}` : '';
-  return `${translation.kind}${address}${translation.port === undefined ? '' : ` port ${translation.port}`}`;
 }
 
 /** A packet that comes back by `lo` keeps the connection it had on its way out. */
