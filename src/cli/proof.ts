@@ -1,19 +1,28 @@
 /** What a plan promises, simulated before anything is changed: shown by plan, held against by apply. */
+import type { ManagedHost } from '../apply/index.ts';
 import type { Compiled } from '../compile/index.ts';
 import type { HostFacts } from '../host/index.ts';
 import type { ResourceSet } from '../resources/index.ts';
-import { verifyPlan } from '../verify/index.ts';
+import { type Seen, verifyPlan } from '../verify/index.ts';
 import type { Paint } from './color.ts';
 import { CommandFailure } from './exit.ts';
 import type { PromiseReport } from './plan-report.ts';
+import { sightAll, socketsOf } from './sightings.ts';
+import { listEntries } from './standing.ts';
 
 /** Every promise of the set under this plan; `traces`: with the trace of the packet that breaks it or leaves it undecided. */
 export const provePlan = (
   set: ResourceSet,
   compiled: Compiled,
   facts: ReadonlyMap<string, HostFacts>,
-  traces: boolean,
-): readonly PromiseReport[] => verifyPlan({ set, compiled, facts, traces });
+  { traces, seen }: { readonly traces: boolean; readonly seen: Seen },
+): readonly PromiseReport[] => verifyPlan({ set, compiled, facts, traces, seen });
+
+/** Who listens on the hosts, and which connections they track: what the plan must not break. */
+export async function lookForUsers(managed: readonly ManagedHost[], signal: AbortSignal): Promise<Seen> {
+  const [sighted, entries] = await Promise.all([sightAll(managed, signal), listEntries(managed, signal)]);
+  return { sockets: socketsOf(sighted), entries };
+}
 
 export interface ProofFlags {
   /** Undecided refuses too. */

@@ -75,8 +75,10 @@ export function sightingsOf(seen: ReadonlyMap<string, Sighting>, facts: Readonly
   });
   return {
     wires: wireHosts(wired),
-    sockets: new Map(
-      [...seen].flatMap(([name, { sockets }]) => (sockets === undefined ? [] : [[name, sockets] as const])),
-    ),
+    sockets: socketsOf(seen),
   };
 }
+
+/** Of the hosts whose sockets could be read. */
+export const socketsOf = (seen: ReadonlyMap<string, Sighting>): Sightings['sockets'] =>
+  new Map([...seen].flatMap(([name, { sockets }]) => (sockets === undefined ? [] : [[name, sockets] as const])));

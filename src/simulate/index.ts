@@ -16,7 +16,7 @@ export type {
   TunnelPlug,
   Wires,
 } from './network.ts';
-export { buildNetwork, isOverlay, openAt } from './network.ts';
+export { buildNetwork, isOverlay, openAt, withEntries } from './network.ts';
 export type { Notice } from './notice.ts';
 export type { Packet } from './packet.ts';
 export { printEnd, printPacket } from './packet.ts';

@@ -132,6 +132,17 @@ export function buildNetwork(
   return { hosts: new Map(hosts.map((host) => [host.name, prepareHost(host)])), farEnds, wires };
 }
 
+/** The network with connections that hosts track, in place of those it had. */
+export const withEntries = (network: Network, entries: ReadonlyMap<string, readonly ConntrackEntry[]>): Network => ({
+  ...network,
+  hosts: new Map(
+    [...network.hosts].map(([name, host]) => {
+      const own = entries.get(name);
+      return [name, own === undefined ? host : { ...host, entries: own, standing: indexEntries(own) }];
+    }),
+  ),
+});
+
 export const plugKey = ({ host, link }: TunnelPlug): string => `${host} ${link}`;
 
 function prepareHost(input: HostInput): SimulatedHost {

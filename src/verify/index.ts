@@ -10,5 +10,5 @@ export { futureNetwork, liveNetwork } from './future.ts';
 export type { Prediction, Probe } from './probe.ts';
 export { predict, probesOf } from './probe.ts';
 export type { Holds, Promised } from './promise.ts';
-export type { Planned } from './verify.ts';
+export type { Planned, Seen } from './verify.ts';
 export { tunnelsStopped, verifyPlan } from './verify.ts';

@@ -11,22 +11,30 @@ import {
   sameAddress,
 } from '../net/index.ts';
 import { type Flow, hidesRouter, type Network, printEnd, printFlow, simulate, type Trace } from '../simulate/index.ts';
+import { listenerFindings } from './listeners.ts';
 import { clientOn, neighbourOn } from './outsider.ts';
 import { concluded, type Finding, fulfilled, type Ground, type Promised } from './promise.ts';
+import { standingFindings } from './standing.ts';
 import { LIKELY } from './tunnel.ts';
+import type { Seen } from './verify.ts';
 
-/** One promise a host; `now` is the network as it stands. Of what did not work before nothing is said. */
-export const keptPromises = (ground: Ground, now: Network, compiled: Compiled): readonly Promised[] =>
-  [...compiled.hosts.values()].flatMap((host) => {
-    const findings = [
-      ...flowsTo(now, ground, host).flatMap((flow) => stillWorks(now, ground, flow)),
-      ...([4, 6] as const).flatMap((family) => stillLeaves(now, ground, host.name, family)),
-    ];
-    if (findings.length === 0) return [];
+/** At most three promises a host; `now` is the network as it stands. Of what did not work before nothing is said. */
+export function keptPromises(ground: Ground, now: Network, compiled: Compiled, seen?: Seen): readonly Promised[] {
+  const standing = seen === undefined ? new Map() : standingFindings(now, ground, compiled, seen.entries);
+  return [...compiled.hosts.values()].flatMap((host) => {
+    const promise = (what: string, findings: readonly Finding[]): readonly Promised[] =>
+      findings.length === 0 ? [] : [concluded(ground, `Host/${host.name}`, what, findings)];
+    const sockets = seen?.sockets.get(host.name) ?? [];
     return [
-      concluded(ground, `Host/${host.name}`, 'what reached it before reaches it still, and it the Internet', findings),
+      ...promise('what reached it before reaches it still, and it the Internet', [
+        ...flowsTo(now, ground, host).flatMap((flow) => stillWorks(now, ground, flow)),
+        ...([4, 6] as const).flatMap((family) => stillLeaves(now, ground, host.name, family)),
+      ]),
+      ...promise('who listens on it is reached as before', listenerFindings(now, ground, host, sockets)),
+      ...promise('the connections that it tracks go on', standing.get(host.name) ?? []),
     ];
   });
+}
 
 /**
  * To a port of each of its addresses that nobody forwards: from strangers or neighbours on its link, from itself, and from the hosts at the

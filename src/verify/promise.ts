@@ -53,6 +53,8 @@ export interface Finding {
   readonly flow?: Flow;
   /** What was there before the flow. */
   readonly after?: readonly Flow[];
+  /** Where it was traced, if not on the ground's own network. */
+  readonly network?: Network;
   /** What chance decided on its way (ChanceTrace). */
   readonly ways?: readonly number[];
 }
@@ -77,7 +79,7 @@ export function concluded(ground: Ground, resource: string, promise: string, fin
   };
 }
 
-function tell({ network }: Ground, flow: Flow, { after = [], ways }: Finding): Trace {
+function tell(ground: Ground, flow: Flow, { after = [], ways, network = ground.network }: Finding): Trace {
   const connections: Connections = new Map();
   for (const each of after) simulate(network, each, { connections });
   return simulate(network, flow, { connections, hops: true, ...(ways && { draws: startDraws(ways) }) });

@@ -4,11 +4,12 @@ import { type HostFacts, ownState } from '../host/index.ts';
 import type { ResourceSet } from '../resources/index.ts';
 import type { Network } from '../simulate/index.ts';
 import { forwardPromises } from './forward.ts';
-import { futureNetwork, liveNetwork } from './future.ts';
+import { futureNetwork, liveNetwork, type Sightings } from './future.ts';
 import { hostPromises } from './host.ts';
 import { keptPromises } from './kept.ts';
 import { chooseOutsiders } from './outsider.ts';
 import type { Ground, Promised } from './promise.ts';
+import type { Entries } from './standing.ts';
 import { stoppedPackets, tunnelPromises } from './tunnel.ts';
 
 export interface Planned {
@@ -18,8 +19,15 @@ export interface Planned {
   readonly facts: ReadonlyMap<string, HostFacts>;
   /** What to judge on; absent: the hosts as the plan will leave them. */
   readonly network?: Network;
+  /** Who listens on the hosts, and what they track, where somebody looked. */
+  readonly seen?: Seen;
   /** false: promises come without their traces. Of ten thousand forwards to a machine that is no host, those are 40 MB and half a second. */
   readonly traces?: boolean;
+}
+
+export interface Seen {
+  readonly sockets: Sightings['sockets'];
+  readonly entries: Entries;
 }
 
 /**
@@ -27,7 +35,7 @@ export interface Planned {
  * server listens where a forward aims, is assumed. Empty where the set does not compile.
  */
 export function verifyPlan(planned: Planned): readonly Promised[] {
-  const { set, compiled, facts, network } = planned;
+  const { set, compiled, facts, network, seen } = planned;
   if (compiled.problems.length > 0) return [];
   const ground = groundOf(planned);
   // On a network as it stands nothing is to come.
@@ -36,7 +44,7 @@ export function verifyPlan(planned: Planned): readonly Promised[] {
     ...forwardPromises(ground, set, compiled),
     ...tunnelPromises(ground, set, compiled),
     ...hostPromises(ground, compiled),
-    ...(now === undefined ? [] : keptPromises(ground, now, compiled)),
+    ...(now === undefined ? [] : keptPromises(ground, now, compiled, seen)),
   ];
 }
 

@@ -1,18 +1,19 @@
 import { prepare, type SetPlan } from '../../apply/index.ts';
 import type { Compiled } from '../../compile/index.ts';
 import type { ResourceSet } from '../../resources/index.ts';
+import type { Seen } from '../../verify/index.ts';
 import { aimOfSet, requireNobodyLeft } from '../aims.ts';
 import { type CarryFlags, carry, requireConsent } from '../carry.ts';
 import { DONE, FAILED, InputProblems } from '../exit.ts';
-import { aboutHosts } from '../hosts.ts';
+import { aboutHosts, manageAll } from '../hosts.ts';
 import { listenForInterrupt } from '../interrupt.ts';
 import { loadSet } from '../load.ts';
 import type { Output } from '../output.ts';
 import { type PromiseReport, reportPlan } from '../plan-report.ts';
 import { printPlan, printSummary } from '../plan-text.ts';
-import { type ProofFlags, provePlan, requirePromises } from '../proof.ts';
+import { lookForUsers, type ProofFlags, provePlan, requirePromises } from '../proof.ts';
 import { tellSilence } from '../silent-tunnels.ts';
-import { requireWritable, type Survey, surveyHosts } from '../survey.ts';
+import { requireWritable, type Survey, surveyManaged } from '../survey.ts';
 
 export interface ApplyFlags extends CarryFlags, ProofFlags {
   readonly set: string;
@@ -25,14 +26,18 @@ export async function apply(output: Output, flags: ApplyFlags): Promise<number> 
   requireConsent('apply', flags);
   const set = await loadSet(flags.file);
   using interrupt = listenForInterrupt(true);
-  const survey = await surveyHosts(set, interrupt.signal, output);
+  const managed = manageAll(set);
+  const [survey, seen] = await Promise.all([
+    surveyManaged(set, managed, interrupt.signal, output),
+    lookForUsers(managed, interrupt.signal),
+  ]);
   requireWritable(survey);
   requireNobodyLeft(set, flags.set, survey.facts, flags.forget ?? []);
   const aimFor = aimOfSet(set, flags.set);
   const compiled = aimFor(survey.facts);
   const plan = prepare(survey.facts, () => compiled, 'add');
   if (plan.problems.length > 0) throw new InputProblems(plan.problems);
-  const promises = await show(output, flags, { set, survey, compiled, plan });
+  const promises = await show(output, flags, { set, survey, seen, compiled, plan });
   const done = await carry(output, flags, interrupt, { managed: survey.managed, plan, aimFor, command: 'apply' });
   if (done === undefined) return FAILED;
   const report = reportPlan(set.hosts.keys(), done, survey.unreachable, promises);
@@ -46,6 +51,7 @@ export async function apply(output: Output, flags: ApplyFlags): Promise<number> 
 interface Shown {
   readonly set: ResourceSet;
   readonly survey: Survey;
+  readonly seen: Seen;
   readonly compiled: Compiled;
   readonly plan: SetPlan;
 }
@@ -57,11 +63,11 @@ interface Shown {
 async function show(
   output: Output,
   flags: ApplyFlags,
-  { set, survey, compiled, plan }: Shown,
+  { set, survey, seen, compiled, plan }: Shown,
 ): Promise<readonly PromiseReport[]> {
   const { facts, unreachable } = survey;
   const isText = output.format === 'text';
-  const promises = provePlan(set, compiled, facts, !isText);
+  const promises = provePlan(set, compiled, facts, { traces: !isText, seen });
   if (isText) {
     const report = reportPlan(set.hosts.keys(), plan, unreachable, promises);
     const about = aboutHosts(set, plan);

@@ -2,14 +2,14 @@ import { prepare, type SetPlan } from '../../apply/index.ts';
 import { aimOfSet, requireNobodyLeft } from '../aims.ts';
 import { DONE, FAILED, InputProblems, PENDING } from '../exit.ts';
 import { reportFailure } from '../failure.ts';
-import { aboutHosts } from '../hosts.ts';
+import { aboutHosts, manageAll } from '../hosts.ts';
 import { listenForInterrupt } from '../interrupt.ts';
 import { loadSet } from '../load.ts';
 import type { Output } from '../output.ts';
 import { reportPlan } from '../plan-report.ts';
 import { printPlan } from '../plan-text.ts';
-import { type ProofFlags, provePlan, requirePromises } from '../proof.ts';
-import { declaredSurvey, notUsable, surveyHosts } from '../survey.ts';
+import { lookForUsers, type ProofFlags, provePlan, requirePromises } from '../proof.ts';
+import { declaredSurvey, notUsable, surveyManaged } from '../survey.ts';
 
 export interface PlanFlags extends ProofFlags {
   readonly file: readonly string[];
@@ -37,14 +37,19 @@ const NOTHING_PLANNED: SetPlan = { problems: [], hosts: [] };
 async function show(output: Output, flags: PlanFlags): Promise<{ readonly status: number; readonly pending: boolean }> {
   const set = await loadSet(flags.file);
   using interrupt = listenForInterrupt(false);
-  const survey = flags.offline === true ? declaredSurvey(set) : await surveyHosts(set, interrupt.signal, output);
+  const managed = flags.offline === true ? [] : manageAll(set);
+  const [survey, seen] = await Promise.all([
+    flags.offline === true ? declaredSurvey(set) : surveyManaged(set, managed, interrupt.signal, output),
+    lookForUsers(managed, interrupt.signal),
+  ]);
   requireNobodyLeft(set, flags.set, survey.facts, flags.forget ?? []);
   // What a host is to become depends on its peers and its own record: with one of them unknown, a plan would be a guess.
   const whole = notUsable(survey).length === 0;
   const compiled = whole ? aimOfSet(set, flags.set)(survey.facts) : undefined;
   const planned = compiled === undefined ? NOTHING_PLANNED : prepare(survey.facts, () => compiled, 'add');
   if (planned.problems.length > 0) throw new InputProblems(planned.problems);
-  const promises = compiled === undefined ? [] : provePlan(set, compiled, survey.facts, output.format !== 'text');
+  const promises =
+    compiled === undefined ? [] : provePlan(set, compiled, survey.facts, { traces: output.format !== 'text', seen });
   const report = reportPlan(set.hosts.keys(), planned, survey.unreachable, promises);
   await output.result(report, () =>
     printPlan(report, {

@@ -6,7 +6,7 @@ import { listenForInterrupt } from '../interrupt.ts';
 import { loadSet } from '../load.ts';
 import type { Output } from '../output.ts';
 import { sendProbes } from '../probing.ts';
-import type { ProofFlags } from '../proof.ts';
+import { lookForUsers, type ProofFlags } from '../proof.ts';
 import { sightAll, sightingsOf } from '../sightings.ts';
 import { declaredSurvey, notUsable, surveyManaged } from '../survey.ts';
 import { printVerified } from '../verify-text.ts';
@@ -25,9 +25,10 @@ export async function verify(output: Output, flags: VerifyFlags): Promise<number
   const set = await loadSet(flags.file);
   using interrupt = listenForInterrupt(false);
   const managed = flags.offline === true ? [] : manageAll(set);
-  const [survey, seen] = await Promise.all([
+  const [survey, seen, users] = await Promise.all([
     flags.offline === true ? declaredSurvey(set) : surveyManaged(set, managed, interrupt.signal, output),
     isLive ? sightAll(managed, interrupt.signal) : new Map(),
+    isLive ? undefined : lookForUsers(managed, interrupt.signal),
   ]);
   const compiled = aimOfSet(set, flags.set)(survey.facts);
   if (compiled.problems.length > 0) throw new InputProblems(compiled.problems);
@@ -36,6 +37,7 @@ export async function verify(output: Output, flags: VerifyFlags): Promise<number
   const way: Sightings = { ...(known.wires && { wires: known.wires }), sockets: new Map() };
   const promises = verifyPlan({
     ...{ set, compiled, facts: survey.facts },
+    ...(users !== undefined && { seen: users }),
     ...(isLive && { network: liveNetwork(set, survey.facts, survey.unreachable, way) }),
   });
   const probes = flags.probe === true ? probesOf(compiled) : [];
