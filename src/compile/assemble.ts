@@ -7,7 +7,14 @@ import {
   type HostState,
   isOwnLink,
 } from '../host/index.ts';
-import { type Address, type Family, printInterfaceAddress, wholeFamily } from '../net/index.ts';
+import {
+  type Address,
+  type Family,
+  type Prefix,
+  printInterfaceAddress,
+  sameAddress,
+  wholeFamily,
+} from '../net/index.ts';
 import {
   type Link,
   type LinkAddress,
@@ -181,7 +188,13 @@ function routesOf(tunnels: readonly TunnelInTable[], record: HostRecord, facts: 
   for (const tunnel of tunnels) {
     for (const destination of tunnel.routes) {
       const family = destination.address.family;
-      routes.push({ ...ours, table: MAIN_TABLE, destination, ...through(tunnel, family), metric: usualMetric(family) });
+      routes.push({
+        ...ours,
+        table: MAIN_TABLE,
+        destination,
+        ...towards(tunnel, destination),
+        metric: usualMetric(family),
+      });
     }
     const numbers = record.numbers.tunnels.get(tunnel.key);
     if (numbers === undefined) continue;
@@ -200,6 +213,12 @@ function routesOf(tunnels: readonly TunnelInTable[], record: HostRecord, facts: 
   for (const [family, way] of unanswered)
     routes.push({ ...ours, table: MAIN_TABLE, destination: wholeFamily(family), ...way, metric: WORST_METRIC });
   return routes;
+}
+
+/** The far end itself is on the link: by a route by way of itself no other could go (fib6_nh_init: EHOSTUNREACH). */
+function towards(tunnel: TunnelInTable, { address }: Prefix): Pick<Route, 'link' | 'gateway'> {
+  const { gateway, ...way } = through(tunnel, address.family);
+  return gateway === undefined || sameAddress(gateway, address) ? way : { ...way, gateway };
 }
 
 /** By `lo`, which takes no packet anywhere; where that is down, as in a new namespace, by the tunnel, whose far end drops strangers. */
