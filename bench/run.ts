@@ -1,7 +1,7 @@
 /**
  * `make bench`: measures what docs/benchmarks.md tells, each beside what it is to be held against, in one run on one machine.
  * The table goes to stdout and, with every number, to dist/bench.json. Arguments: names of parts (startup validate forwards
- * trace readers many story moving reapply planes; all unless given), `--quick` for a few small rounds, `--seed` for the order of turns. Status 1 where a goal was missed.
+ * trace verify readers many story moving reapply planes; all unless given), `--quick` for a few small rounds, `--seed` for the order of turns. Status 1 where a goal was missed.
  */
 import { chownSync, statSync, writeFileSync } from 'node:fs';
 import { cpus, release } from 'node:os';
@@ -18,6 +18,7 @@ import { measureStartup } from './startup.ts';
 import { measureStory } from './story.ts';
 import { measureLive, measureTrace } from './trace.ts';
 import { measureValidate } from './validate.ts';
+import { measureVerify } from './verify.ts';
 
 const sallyport = fileURLToPath(new URL('../bin/sallyport', import.meta.url));
 const { values, positionals } = parseArgs({
@@ -36,6 +37,7 @@ const parts: Readonly<Record<string, () => Promise<Part>>> = {
     grids: [],
     notes: [],
   }),
+  verify: async () => ({ lines: measureVerify(quick ? 1 : 9), grids: [], notes: [] }),
   readers: () => alone(measureReaders(50_000, quick ? 3 : 9)),
   forwards: () => alone(measureForwards(sallyport, 10_000, quick ? 1 : 5)),
   many: () => alone(measureForwards(sallyport, 50_000, quick ? 1 : 3)),

@@ -1,12 +1,13 @@
 /** The connections that hosts track go on after the plan as before: from both of their ends. */
 import type { Compiled, CompiledHost } from '../compile/index.ts';
 import { isOwnLink } from '../host/index.ts';
-import { type Address, addressScope, containsPort } from '../net/index.ts';
+import { type Address, addressScope } from '../net/index.ts';
 import type { ConntrackEntry, Tuple } from '../nftables/index.ts';
 import { lookupRoute } from '../routing/index.ts';
 import {
   amongStanding,
   type Flow,
+  hidesRouter,
   type Network,
   printPacket,
   simulate,
@@ -57,13 +58,7 @@ export function standingFindings(
   const samples = new Map([...found].map(([host, kinds]) => [host, kinds.map(({ entry }) => entry)]));
   const [before, after] = [now, ground.network].map((network) => withEntries(network, samples));
   if (before === undefined || after === undefined) return findings;
-  // What two hosts track is traced by the first.
-  const seen = new Set<string>();
-  for (const [host, kinds] of found) {
-    const fresh = kinds.filter(({ entry }) => !seen.has(printPacket(entry.original)));
-    for (const { entry } of fresh) seen.add(printPacket(entry.original));
-    findings.get(host)?.push(...ofHost(before, after, host, fresh));
-  }
+  for (const [host, kinds] of found) findings.get(host)?.push(...ofHost(before, after, host, kinds));
   return findings;
 }
 
@@ -110,16 +105,10 @@ function othersOf(broken: readonly Kind[]): string {
   return all.length === 0 ? '' : `; so would ${all.join(', ')}`;
 }
 
-/** Of a tunnel of ours the edge tracks it too; of a forward that the documents have no more it ends as they say. */
-function isTakenBack(
-  { facts }: Ground,
-  { name, share }: CompiledHost,
-  { original, zone, mark }: ConntrackEntry,
-): boolean {
-  if (zone.original !== 0) return true;
-  const ours = facts.get(name)?.record?.numbers.mark;
-  if (ours === undefined || (mark & ours.mask) === 0) return false;
-  return !share.forwards.some(({ ports }) => containsPort(ports, original.destinationPort));
+/** Of a tunnel of ours the edge tracks it too; what our own forwards brought goes where the documents say. */
+function isTakenBack({ facts }: Ground, { name }: CompiledHost, { zone, mark }: ConntrackEntry): boolean {
+  const ours = facts.get(name)?.record?.numbers.mark.mask ?? 0;
+  return zone.original !== 0 || (mark & ours) !== 0;
 }
 
 const TRANSPORTS: Readonly<Record<number, Flow['protocol']>> = { 1: 'icmp', 6: 'tcp', 17: 'udp', 58: 'icmpv6' };
@@ -136,13 +125,15 @@ function ofEnd(now: Network, future: Network, host: string, tuple: Tuple): Findi
   if (asked === undefined) return undefined;
   const { flow, standing } = amongStanding(now, asked);
   if (standing === undefined) return undefined;
-  const before = simulate(now, flow);
+  const before = simulate(now, flow, { hops: true });
+  // The far end answers to another address then.
+  const counts = before.works === true && !before.request.crossings.some(hidesRouter);
   if (before.works !== true && before.request.verdict !== 'exits' && before.request.verdict !== 'delivered')
     return undefined;
   const after = simulate(future, flow);
   if (after.request.verdict === 'undecided')
     return { holds: 'undecided', flow, reason: `${printPacket(tuple)}, which stands now: ${after.request.reason}` };
-  if (isSame(before.request, after.request) && (before.works !== true || after.works === true)) return { holds: true };
+  if (isSame(before.request, after.request) && (!counts || after.works === true)) return { holds: true };
   const why =
     (after.next ?? after.reply)?.reason ??
     after.request.reason ??
@@ -157,7 +148,10 @@ const isSame = (before: Way, after: Way): boolean =>
   (before.verdict !== 'exits' || before.link === after.link) &&
   printPacket(before.packet) === printPacket(after.packet);
 
-/** As its sender makes it: a host of ours, or who is beyond the link by which the host knows it. Undefined for what never leaves the host. */
+/**
+ * As it leaves the host, or comes in by the link where its sender is, be that another host of ours: what it sends is its own to tell.
+ * Undefined for what never leaves the host.
+ */
 function flowOf(now: Network, host: string, tuple: Tuple): Flow | undefined {
   const { source, destination, sourcePort, destinationPort } = tuple;
   const protocol = TRANSPORTS[tuple.protocol];
@@ -170,8 +164,7 @@ function flowOf(now: Network, host: string, tuple: Tuple): Flow | undefined {
 function originOf(now: Network, host: string, source: Address): Flow['from'] | undefined {
   const own = now.hosts.get(host);
   if (own === undefined) return undefined;
-  const sender = own.isLocal(source) ? own : [...now.hosts.values()].find(({ isLocal }) => isLocal(source));
-  if (sender !== undefined) return { kind: 'host', host: sender.name, address: source };
+  if (own.isLocal(source)) return { kind: 'host', host, address: source };
   const way = lookupRoute(own.routes, { destination: source });
   if (way.kind !== 'route' || isOwnLink(way.link)) return undefined;
   return { kind: 'beyond', host, link: way.link, address: source };
