@@ -85,12 +85,13 @@ function checkFlow({ kernel, states, network, connections }: Bench, flow: Flow, 
     ...{ to: at(flow.to), port: flow.port, sourcePort: flow.sourcePort },
     protocol: flow.protocol === 'icmp' && flow.to.includes(':') ? 'icmpv6' : flow.protocol,
   };
-  const { request, reply, next } = simulate(network, modelFlow, { connections, hops: true, freePort });
+  const { request, reply, next, again } = simulate(network, modelFlow, { connections, hops: true, freePort });
   const ports: Ports = new Map();
-  const ways: readonly (readonly [Leg, Way])[] = [
+  const ways: Ways = [
     ['request', request],
     ...(reply === undefined ? [] : [['reply', reply] as const]),
     ...(next === undefined ? [] : [['next', next] as const]),
+    ...(again === undefined ? [] : [['again', again] as const]),
   ];
   const reached = [`${flow.protocol} ${request.verdict}`];
   let packets = 0;
@@ -160,17 +161,25 @@ const partsOf = ({ hops }: Way): readonly string[] =>
   );
 
 /** After an echo comes another, which looks as the first. */
-const legAs = ({ protocol }: Flow, leg: Leg): Leg => (protocol === 'icmp' && leg === 'next' ? 'request' : leg);
+const legAs = ({ protocol }: Flow, leg: Sent): Leg =>
+  leg === 'again' ? 'reply' : protocol === 'icmp' && leg === 'next' ? 'request' : leg;
 
-type Ways = readonly (readonly [Leg, Way])[];
+/** `again`: the answer to the next echo. */
+type Sent = Leg | 'again';
+type Ways = readonly (readonly [Sent, Way])[];
+/** What each answers, or follows. */
+const BEFORE: Readonly<Record<Exclude<Sent, 'request'>, Sent>> = { reply: 'request', next: 'reply', again: 'next' };
 
 /** Whether a kernel answers so without anybody's doing: to a SYN, to the answer to its own SYN, to an echo. */
-function followsByItself({ protocol, from }: Flow, leg: Leg, ways: Ways): boolean {
-  const before = ways.find(([each]) => each === (leg === 'reply' ? 'request' : 'reply'))?.[1];
-  if (protocol === 'udp' || before?.verdict !== 'delivered') return false;
-  if (leg === 'reply') return before.host !== undefined;
-  return leg === 'next' && protocol === 'tcp' && !('link' in from);
+function followsByItself({ protocol, from }: Flow, leg: Sent, ways: Ways): boolean {
+  if (protocol === 'udp' || leg === 'request') return false;
+  const before = wayOf(ways, BEFORE[leg]);
+  if (before?.verdict !== 'delivered') return false;
+  if (leg === 'next') return protocol === 'tcp' && !('link' in from);
+  return before.host !== undefined;
 }
+
+const wayOf = (ways: Ways, leg: Sent): Way | undefined => ways.find(([each]) => each === leg)?.[1];
 
 const onlyOf = (seen: Seen, leg: Leg): Seen => {
   const of = (each: { readonly leg?: Leg | 'reset' }): boolean => each.leg === undefined || each.leg === leg;
@@ -202,9 +211,9 @@ const [SYN, ACK] = [2, 16];
 const SEQ = 1000;
 
 /** What is sent for a packet of the flow. `before` is what was seen of the last one. */
-function stepOf(flow: Flow, leg: Leg, number: number, ways: Ways, before: Seen | undefined): Step {
-  const request = ways[0]?.[1];
-  if (leg === 'reply' && request !== undefined) return replyTo(flow, request, number, before);
+function stepOf(flow: Flow, leg: Sent, number: number, ways: Ways, before: Seen | undefined): Step {
+  const answered = leg === 'reply' || leg === 'again' ? wayOf(ways, BEFORE[leg]) : undefined;
+  if (answered !== undefined) return replyTo(flow, answered, number, before);
   const { from, to, sourcePort, port } = flow;
   const protocol = numberOf(flow);
   const destinationPort = flow.protocol === 'icmp' ? sourcePort : port;

@@ -282,9 +282,11 @@ function choose4(index: RouteIndex, routes: readonly Route[], flow: Flow): Found
 /** find_rr_leaf for the routes of one prefix: the least metric with a usable route, there the best score. */
 function choose6(index: RouteIndex, routes: readonly Route[], flow: Flow): Found | Undecided | undefined {
   const link = flow.iif ?? flow.oif;
-  // Strict: a link-local destination, or a bound socket without a source (ip6_route_output_flags). Else the link is preferred only.
+  // Strict: a link-local destination or ::1 (rt6_need_strict), or a bound socket without a source (ip6_route_output_flags). Else the link
+  // is preferred only.
   const strict =
     addressScope(flow.destination) === 'linkLocal' ||
+    flow.destination.value === 1n ||
     (flow.iif === undefined && flow.oif !== undefined && flow.source === undefined);
   const candidates: (Found & { readonly score: number })[] = [];
   for (const route of routes) {

@@ -121,12 +121,13 @@ function runFilter(passage: Passage, selection: FilterSelection, reroute?: () =>
   if (!standsAt(ruleset, chains, familyOf(passage.packet))) return undefined;
   const evaluation = evaluateWhole(passage, chains);
   const ended = judge(passage, selection.hook, evaluation);
-  if (ended !== undefined || evaluation.verdict === 'undecided') return ended;
-  const { mark, connectionMark, zone, notrack, maxseg, rewritten, proxy, reroute: again } = evaluation.changes;
+  if (evaluation.verdict === 'undecided') return ended;
+  markConnection(passage, evaluation);
+  if (ended !== undefined) return ended;
+  const { mark, zone, notrack, maxseg, rewritten, proxy, reroute: again } = evaluation.changes;
   if (rewritten !== undefined) passage.packet = { ...passage.packet, ...rewritten };
   if (mark !== undefined) passage.packet = { ...passage.packet, mark };
   if (maxseg !== undefined) passage.packet = { ...passage.packet, maxseg };
-  if (connectionMark !== undefined && passage.tracked !== undefined) passage.tracked.connection.mark = connectionMark;
   if (zone !== undefined) {
     passage.zone = zone;
     // What came untracked by lo is tracked again: it bears a template now (nft_ct_set_zone_eval).
@@ -137,6 +138,14 @@ function runFilter(passage: Passage, selection: FilterSelection, reroute?: () =>
   const lost = again === true ? reroute?.() : undefined;
   if (lost !== undefined || evaluation.ran === undefined) return lost;
   return runFilter(passage, { ...selection, skip: (selection.skip ?? 0) + evaluation.ran }, reroute);
+}
+
+/** The connection keeps its mark, though the packet that brought it be dropped. */
+function markConnection(
+  { tracked }: Passage,
+  { changes: { connectionMark } }: Exclude<Evaluation, { verdict: 'undecided' }>,
+): void {
+  if (connectionMark !== undefined && tracked !== undefined) tracked.connection.mark = connectionMark;
 }
 
 /** Tells what the rules did, and ends the way where they do. */
@@ -240,9 +249,10 @@ function runTranslation(passage: Passage, hook: Hook, half: Half, reroute?: () =
   if (tracked.state === 'new' && !tracked.connection.settled.has(half)) {
     const evaluation = evaluate(host.ruleset, { hook, type: 'nat' }, contextOf(passage));
     const ended = judge(passage, hook, evaluation);
-    if (ended !== undefined || evaluation.verdict === 'undecided') return ended;
-    const { connectionMark, mark, translation } = evaluation.changes;
-    if (connectionMark !== undefined) tracked.connection.mark = connectionMark;
+    if (evaluation.verdict === 'undecided') return ended;
+    markConnection(passage, evaluation);
+    if (ended !== undefined) return ended;
+    const { mark, translation } = evaluation.changes;
     if (mark !== undefined) passage.packet = { ...passage.packet, mark };
     chosen = translation;
     const to = translation === undefined ? {} : targetOf(passage, translation);

@@ -11,7 +11,7 @@ import { mtuBy, packetOf, TCP_FLAGS } from './flow-packet.ts';
 import { DEFAULT_TTL, type Left, receive, send } from './host-path.ts';
 import { isOverlay, type Network, type SimulatedHost, type TunnelPlug } from './network.ts';
 import { misunderstood, noticePacket, printNotice } from './notice.ts';
-import { familyOf, type Packet, printPacket, transportOf } from './packet.ts';
+import { familyOf, isIcmp, type Packet, printPacket, transportOf } from './packet.ts';
 import { noWay, type Passage } from './passage.ts';
 import { hear } from './sockets.ts';
 import { startTable } from './standing.ts';
@@ -83,7 +83,9 @@ function traceOf(network: Network, flow: Flow, walk: (start: Start) => Way): Omi
   }
   const next = walk({ ...(startOf(network, flow, TCP_FLAGS.ack) ?? begin), answers: true });
   const isSame = next.verdict === request.verdict;
-  return { works: isSame ? true : next.verdict === 'undecided' ? 'undecided' : false, request, reply, next };
+  const works = isSame ? true : next.verdict === 'undecided' ? 'undecided' : false;
+  const answerAgain = isIcmp(asked) ? answerTo(network, next) : undefined;
+  return { works, request, reply, next, ...(answerAgain && { again: walk(answerAgain) }) };
 }
 
 /** How the sender of a request that died is told; undefined where nobody tells. */

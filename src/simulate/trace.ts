@@ -69,6 +69,8 @@ export interface Trace {
   readonly notice?: Heard;
   /** The next packet of the connection, which meets what an established one meets. Absent where there was no answer. */
   readonly next?: Way;
+  /** Of an echo: the answer to the next, which its host gives as well. */
+  readonly again?: Way;
   /** The hosts that hold a connection after it; those of flows before it count too. */
   readonly trackedBy: readonly string[];
 }
