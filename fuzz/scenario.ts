@@ -72,9 +72,14 @@ export const printTables = (tables: readonly TableText[]): string =>
     })
     .join('');
 
+const NO_ERRORS = [
+  'icmp type { destination-unreachable, time-exceeded, parameter-problem } drop',
+  'icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem } drop',
+];
+
 /**
- * Stands on every host, is read and simulated like all else, and has nft tell which rules a packet meets. Errors are tracked by nobody: they
- * would belong to the connection of the packet they tell of, and a rule that sees them might change its mark.
+ * Stands on every host, is read and simulated like all else, and has nft tell which rules a packet meets. No errors are sent: they belong
+ * to the connection of the packet they tell of, from when they are made (icmp_glue_bits), and a rule that sees them may change its mark.
  */
 export const PROBE: TableText = {
   ...{ family: 'inet', name: 'probe', sets: [] },
@@ -87,8 +92,7 @@ export const PROBE: TableText = {
           'meta l4proto { tcp, udp } meta nftrace set 1',
           'icmp type { echo-request, echo-reply } meta nftrace set 1',
           'icmpv6 type { echo-request, echo-reply } meta nftrace set 1',
-          'icmp type { destination-unreachable, time-exceeded, parameter-problem } notrack',
-          'icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem } notrack',
+          ...(hook === 'output' ? NO_ERRORS : []),
         ],
       },
     })),

@@ -21,6 +21,8 @@ export interface Connection {
   readonly settled: Set<Half>;
   /** The one entered before it of the same source (nf_nat's bysource). */
   earlier?: Connection;
+  /** The link that its source was masqueraded for (nf_conn_nat's masq_index). */
+  masqueradedFor?: string;
   /** It stood before the first packet of the trace. */
   readonly entry?: ConntrackEntry;
 }
@@ -124,9 +126,21 @@ function mayBegin(packet: TrackedPacket, tcp: TcpTrack | undefined): boolean {
   return tcp === undefined || packet.tcpFlags === undefined || advance(tcp, 'original', packet.tcpFlags) === 'taken';
 }
 
-function forget(table: ConnectionTable, { original, reply, zone }: Connection): void {
+export function forget(table: ConnectionTable, connection: Connection): void {
+  const { original, reply, zone, earlier } = connection;
   table.delete(keyOf('original', zone, original));
   table.delete(keyOf('reply', zone, reply));
+  const key = sourceKey(connection);
+  let later = table.get(key)?.connection;
+  if (later === connection) {
+    if (earlier === undefined) table.delete(key);
+    else table.set(key, { connection: earlier, direction: 'original' });
+    return;
+  }
+  while (later !== undefined && later.earlier !== connection) later = later.earlier;
+  if (later === undefined) return;
+  if (earlier === undefined) delete later.earlier;
+  else later.earlier = earlier;
 }
 
 /** Enters a new connection into the table; false where another has one of its tuples, and the kernel drops the packet. */

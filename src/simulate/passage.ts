@@ -17,6 +17,7 @@ import {
   type ConnectionTable,
   confirm,
   type FreePort,
+  forget,
   type Half,
   settle,
   type Tracked,
@@ -245,6 +246,14 @@ function runTranslation(passage: Passage, hook: Hook, half: Half, reroute?: () =
     recordTranslated(passage, hook, half, packet, undefined);
     return passage.packet.destination.value === packet.destination.value ? undefined : reroute?.();
   }
+  const { connection, direction } = tracked;
+  const link = connection.masqueradedFor;
+  // nf_nat_oif_changed
+  if (hook === 'postrouting' && direction === 'original' && link !== undefined && link !== passage.oif) {
+    forget(passage.connections, connection);
+    const what = `${printPacket(packet)} was masqueraded for ${link}, and leaves by ${passage.oif ?? 'no link'} now`;
+    return end('dropped', `${host.name} ends the connection: ${what}`);
+  }
   let chosen: Translation | undefined;
   if (tracked.state === 'new' && !tracked.connection.settled.has(half)) {
     const evaluation = evaluate(host.ruleset, { hook, type: 'nat' }, contextOf(passage));
@@ -257,7 +266,8 @@ function runTranslation(passage: Passage, hook: Hook, half: Half, reroute?: () =
     chosen = translation;
     const to = translation === undefined ? {} : targetOf(passage, translation);
     if ('kind' in to) return to;
-    settle(passage.connections, tracked.connection, half, to, passage.freePort);
+    if (translation?.kind === 'masquerade' && passage.oif !== undefined) connection.masqueradedFor = passage.oif;
+    settle(passage.connections, connection, half, to, passage.freePort);
   }
   passage.packet = translated(passage.packet, tracked, half);
   // A rule that names the new address was told already.
