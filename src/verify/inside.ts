@@ -9,6 +9,7 @@ import { type Aims, type Expected, judgeOnce } from './judge.ts';
 import { neighbourOn } from './outsider.ts';
 import { placesOf } from './places.ts';
 import { type Finding, fulfilled, type Ground, type Judged, worstOf } from './promise.ts';
+import { isStrictCheck } from './strict-check.ts';
 
 export interface AskedInside {
   readonly edge: CompiledHost;
@@ -68,7 +69,9 @@ export function askedInside(
       }
       const expected = expectedOf(targetOf(ground, forward, flow, expectedOf));
       const judged = judgeOnce(ground, edge.name, flow, expected, forward.targetPorts.first);
-      if (reaches) inside.push(worstOf([judged.reaches, judged.answers, judged.fits]) ?? fulfilled);
+      const worst = worstOf([judged.reaches, judged.answers, judged.fits]) ?? fulfilled;
+      if (isStrictCheck(flow, edge.name, worst.holds === false ? worst.reason : undefined)) continue;
+      if (reaches) inside.push(worst);
       else outside.push(judged);
     }
   }

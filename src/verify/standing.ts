@@ -105,9 +105,12 @@ function othersOf(broken: readonly Kind[]): string {
   return all.length === 0 ? '' : `; so would ${all.join(', ')}`;
 }
 
-/** Of a tunnel of ours the edge tracks it too; what our own forwards brought goes where the documents say. */
-function isTakenBack({ facts }: Ground, { name }: CompiledHost, { zone, mark }: ConntrackEntry): boolean {
-  const ours = facts.get(name)?.record?.numbers.mark.mask ?? 0;
+/**
+ * Of a tunnel of ours the edge tracks it too; what our own forwards brought goes where the documents say: also where they were taken away
+ * meanwhile, and their connections are left, which nobody translates any more.
+ */
+function isTakenBack({ facts }: Ground, { name, record }: CompiledHost, { zone, mark }: ConntrackEntry): boolean {
+  const ours = (facts.get(name)?.record ?? record)?.numbers.mark.mask ?? 0;
   return zone.original !== 0 || (mark & ours) !== 0;
 }
 
