@@ -50,6 +50,7 @@ export function commandTransport(host: string, reach: Reach): CommandTransport {
     try {
       const output = await runProcess(entered, {
         stdin,
+        after: command.after,
         timeoutMs: command.timeoutMs ?? DEFAULT_TIMEOUT_MS,
         environment: reach.environment,
         ...(reach.killWith && { killWith: reach.killWith }),

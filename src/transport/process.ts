@@ -4,6 +4,8 @@ import type { Readable } from 'node:stream';
 
 export interface ProcessOptions {
   readonly stdin?: string;
+  /** See Command. */
+  readonly after?: Promise<unknown> | undefined;
   readonly timeoutMs: number;
   /** Beside ours. */
   readonly environment?: Readonly<Record<string, string>> | undefined;
@@ -142,7 +144,9 @@ async function runNow(argv: readonly string[], options: ProcessOptions): Promise
     child.stdin.on('error', (error) => {
       if (!('code' in error) || (error.code !== 'EPIPE' && error.code !== 'ECONNRESET')) kill(error);
     });
-    child.stdin.end(options.stdin ?? '');
+    const speak = (): unknown => child.stdin.end(options.stdin ?? '');
+    if (options.after === undefined) speak();
+    else options.after.then(speak, kill);
   });
 }
 

@@ -4,6 +4,8 @@ export interface Command {
   readonly stdin?: string;
   /** The whole command, in milliseconds; it and its children are killed then. Default 30,000. */
   readonly timeoutMs?: number;
+  /** For `run`: the command is started at once and gets stdin when this has come true; where it does not, it gets none and is ended, and the error thrown. */
+  readonly after?: Promise<unknown>;
 }
 
 export interface Output {

@@ -111,7 +111,7 @@ async function carryOut(place: Place, step: Step, moving: Moving | undefined): P
     case 'sysctl':
       return writeSysctls(transport, step.items);
     case 'nft':
-      return changeTable(transport, step.transaction, moving);
+      return changeTable(transport, step, moving);
     case 'wg':
       return setWireGuard(transport, step.link, step.items);
     case 'accept': {
@@ -148,18 +148,34 @@ async function run(transport: Transport, argv: readonly string[], stdin?: string
   return output.status === 0 ? undefined : { stands: [], error: failure(transport.host, argv, output) };
 }
 
+/** The file is written while nft starts: it reads what it is to do when the file stands, and nothing where that fails. */
 async function changeTable(
   transport: Transport,
-  transaction: string,
+  { transaction, file }: Extract<Step, { readonly kind: 'nft' }>,
   moving: Moving | undefined,
 ): Promise<Refusal | undefined> {
   const nft = ['nft', '-f', '-'];
-  const together = await moving?.found();
-  if (moving === undefined || together === undefined) return run(transport, nft, transaction);
-  const output = await transport.run({ argv: together, timeoutMs: TRANSACTION_TIMEOUT_MS, stdin: transaction });
-  if (output.status !== 0) return { stands: [], error: failure(transport.host, nft, output) };
-  moving.seen = output.stdout;
-  return undefined;
+  let stands: readonly HostChange[] = [];
+  const writing =
+    file &&
+    transport.writeFile(file.path, file.content, file.mode, { standing: file.standing }).then(() => {
+      stands = [file.change];
+    });
+  writing?.catch(() => {}); // thrown by who waits for it
+  try {
+    const together = await moving?.found();
+    const output = await transport.run({
+      ...{ argv: together ?? nft, stdin: transaction, timeoutMs: TRANSACTION_TIMEOUT_MS },
+      ...(writing && { after: writing }),
+    });
+    if (output.status !== 0) return { stands, error: failure(transport.host, nft, output) };
+    if (moving !== undefined && together !== undefined) moving.seen = output.stdout;
+    return undefined;
+  } catch (error) {
+    await writing?.catch(() => {});
+    if (!(error instanceof Error)) throw error;
+    return { stands, error };
+  }
 }
 
 async function changeDaemonFiles({ transport, stateFolder }: Place, step: DaemonStep): Promise<Refusal | undefined> {

@@ -60,6 +60,7 @@ export function watchFlows(transport: Transport, moved: MovedFlows): FlowWatch {
   };
   return {
     async foresee() {
+      if (few?.length === 0) return undefined;
       if (few !== undefined) return script(CHANGE_AND_END_EACH, linesOf(few.map((flows) => byPortsOf(flows, moved))));
       // What is written meanwhile is to be on its way first: to look through fifty thousand forwards takes its time too.
       await setImmediate();

@@ -24,8 +24,13 @@ import { keyFile } from './keys.ts';
 export type Step =
   /** Lines for `ip -batch -`. */
   | { readonly kind: 'ip'; readonly items: readonly IpItem[] }
-  /** One transaction for all. */
-  | { readonly kind: 'nft'; readonly changes: readonly HostChange[]; readonly transaction: string }
+  /** One transaction for all; before it a file of which a little changes. */
+  | {
+      readonly kind: 'nft';
+      readonly changes: readonly HostChange[];
+      readonly transaction: string;
+      readonly file?: FileStep;
+    }
   | { readonly kind: 'sysctl'; readonly items: readonly SysctlItem[] }
   /** Arguments for `wg set LINK`, one list after the other. */
   | { readonly kind: 'wg'; readonly link: string; readonly items: readonly WgItem[] }
@@ -42,15 +47,7 @@ export type Step =
   /** A WireGuard link by the kernel's driver or by wireguard-go, whichever the host has. */
   | { readonly kind: 'addWireGuard'; readonly change: HostChange; readonly link: Link }
   | { readonly kind: 'removeWireGuard'; readonly change: HostChange; readonly link: Link }
-  | {
-      readonly kind: 'writeFile';
-      readonly change: HostChange;
-      readonly path: string;
-      readonly mode: number;
-      readonly content: string;
-      /** What stands there before. */
-      readonly standing?: string;
-    }
+  | FileStep
   /** Files of one network daemon, which is told then. */
   | {
       readonly kind: 'daemonFiles';
@@ -58,6 +55,16 @@ export type Step =
       readonly items: readonly (DaemonFileItem & { readonly change: HostChange })[];
     }
   | { readonly kind: 'removeFile'; readonly change: HostChange; readonly path: string };
+
+interface FileStep {
+  readonly kind: 'writeFile';
+  readonly change: HostChange;
+  readonly path: string;
+  readonly mode: number;
+  readonly content: string;
+  /** What stands there before. */
+  readonly standing?: string;
+}
 
 /** A change and the `ip` commands that make it; each with the one that takes it back, should the next one of the change fail. */
 export interface IpItem {
@@ -85,8 +92,12 @@ export function makeSteps(changes: readonly HostChange[], stateFolder: string): 
   const steps: Step[] = [];
   let nft: HostChange[] = [];
   const endTransaction = (): void => {
-    if (nft.length > 0)
-      steps.push({ kind: 'nft', changes: nft, transaction: printTransaction(nft.map(rulesetChange)) });
+    if (nft.length === 0) return;
+    const last = steps.at(-1);
+    const file = last?.kind === 'writeFile' && last.standing !== undefined ? last : undefined;
+    if (file !== undefined) steps.pop();
+    const transaction = printTransaction(nft.map(rulesetChange));
+    steps.push({ kind: 'nft', changes: nft, transaction, ...(file !== undefined && { file }) });
     nft = [];
   };
   for (const change of changes) {
@@ -120,7 +131,7 @@ export function changesOf(step: Step): readonly HostChange[] {
     case 'daemonFiles':
       return step.items.map(({ change }) => change);
     case 'nft':
-      return step.changes;
+      return step.file === undefined ? step.changes : [step.file.change, ...step.changes];
     case 'accept':
     case 'flows':
     case 'goesWithLink':
@@ -139,8 +150,10 @@ export function nameOf(step: Step): string {
       return `ip: ${count(step.items.map(({ change }) => objectOf(change).kind))}`;
     case 'sysctl':
       return `sysctl: ${count(step.items.map(() => 'sysctl'))}`;
-    case 'nft':
-      return `nft: ${count(step.changes.map(() => 'change'))}`;
+    case 'nft': {
+      const transaction = `nft: ${count(step.changes.map(() => 'change'))}`;
+      return step.file === undefined ? transaction : `${nameOf(step.file)}, ${transaction}`;
+    }
     case 'wg':
       return `wg: ${count(step.items.map(({ change }) => objectOf(change).kind))} of ${step.link}`;
     case 'accept':
