@@ -9,8 +9,8 @@ export interface ProcessOptions {
   readonly timeoutMs: number;
   /** Beside ours. */
   readonly environment?: Readonly<Record<string, string>> | undefined;
-  /** What also ends it, by what it wrote so far to stderr: where its work is done elsewhere. */
-  readonly killThere?: (signal: 'TERM' | 'KILL', stderr: Buffer) => readonly string[] | undefined;
+  /** Where its work is done elsewhere: what ends that for good, by what it wrote so far to stderr. */
+  readonly killThere?: (stderr: Buffer) => readonly string[] | undefined;
   /** Ends the process group by this argument vector, as well as by a signal of our own: what sudo started is not ours to signal. */
   readonly killWith?: (signal: 'TERM' | 'KILL', group: number) => readonly string[];
   readonly signal?: AbortSignal | undefined;
@@ -38,6 +38,8 @@ const OUTPUT_LIMIT = 256 * 1024 * 1024;
 
 /** Between asking a process group to end, when our scripts take their temporary files away, and ending it. */
 const GRACE_MS = 1_000;
+/** The same where the asking itself goes a long way. */
+const GRACE_THERE_MS = 5_000;
 
 /** Where Debian and its relatives keep system programs; an ordinary user's PATH has no sbin. What the caller's PATH adds comes after. */
 const SYSTEM_FOLDERS = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
@@ -97,14 +99,20 @@ async function runNow(argv: readonly string[], options: ProcessOptions): Promise
     const kill = (reason: unknown): void => {
       if (why !== undefined) return;
       why = reason;
-      killGroup(child, options, 'TERM', stderr());
-      last = setTimeout(() => {
-        killGroup(child, options, 'KILL', stderr());
-        // One that no signal reaches (of another user, or stuck in the kernel) must not hold us. Not before: a shell that cannot
-        // write of its ended children dies of that, and its temporary files stay.
-        for (const stream of [child.stdin, child.stdout, child.stderr]) stream.destroy();
-        reject(why);
-      }, GRACE_MS);
+      const there = options.killThere?.(stderr());
+      // While it ends elsewhere the way back must stand, or its scripts die of their last word; then the child here ends too.
+      if (there === undefined) killGroup(child, options, 'TERM');
+      else runKiller(there, options);
+      last = setTimeout(
+        () => {
+          killGroup(child, options, 'KILL');
+          // One that no signal reaches (of another user, or stuck in the kernel) must not hold us. Not before: a shell that cannot
+          // write of its ended children dies of that, and its temporary files stay.
+          for (const stream of [child.stdin, child.stdout, child.stderr]) stream.destroy();
+          reject(why);
+        },
+        there === undefined ? GRACE_MS : GRACE_THERE_MS,
+      );
     };
     const count = (chunk: Buffer): void => {
       size += chunk.length;
@@ -120,9 +128,8 @@ async function runNow(argv: readonly string[], options: ProcessOptions): Promise
     options.signal?.addEventListener('abort', abort, { once: true });
     const settle = (): void => {
       clearTimeout(timer);
-      // Its leader may end before the rest of the group does, and what is elsewhere after both.
-      const isGone = child.pid === undefined || !isThere(-child.pid);
-      if (isGone && options.killThere === undefined) clearTimeout(last);
+      // Its leader may end before the rest of the group does.
+      if (child.pid === undefined || !isThere(-child.pid)) clearTimeout(last);
       options.signal?.removeEventListener('abort', abort);
     };
     child.once('error', (error) => {
@@ -173,9 +180,7 @@ function collect(stream: Readable, count: (chunk: Buffer) => void): () => Buffer
   return () => Buffer.concat(chunks);
 }
 
-function killGroup(child: ChildProcess, options: ProcessOptions, signal: 'TERM' | 'KILL', stderr: Buffer): void {
-  const there = options.killThere?.(signal, stderr);
-  if (there !== undefined) runKiller(there, options);
+function killGroup(child: ChildProcess, options: ProcessOptions, signal: 'TERM' | 'KILL'): void {
   if (child.pid === undefined || send(-child.pid, `SIG${signal}`) !== 'EPERM') return;
   runKiller(options.killWith?.(signal, child.pid) ?? [], options);
 }

@@ -6,6 +6,7 @@ import { commandTransport } from './commands.ts';
 import { stateFolderOf, sudoRefusal } from './local.ts';
 import { commandEnvironment, systemEnvironment } from './process.ts';
 import { missingProgram } from './programs.ts';
+import { script } from './scripts.ts';
 import { groupIn, readSshOutput, remoteLine } from './ssh-line.ts';
 import { type SshMaster, startMaster } from './ssh-master.ts';
 import { type Transport, TransportError } from './transport.ts';
@@ -89,11 +90,11 @@ export function sshTransport(host: string, options: SshOptions): Transport {
     environment,
     // Of what comes over a line, the first part may be all that comes.
     oneWrite: 0,
-    killThere(signal, stderr) {
+    killThere(stderr) {
       const group = groupIn(stderr);
       return group === undefined || reached === undefined
         ? undefined
-        : through(reached, words(['kill', `-${signal}`, '--', `-${group}`]));
+        : through(reached, words(script(END_GROUP, String(group))));
     },
   });
   return { ...commands, stateFolder: (signal) => stateFolderOf(host, commands, signal) };
@@ -112,6 +113,12 @@ const folders = new Set<string>();
 function removeFolders(): void {
   for (const folder of folders) rmSync(folder, { recursive: true, force: true });
 }
+
+/** GROUP: asks it to end, when our scripts take their temporary files away, and a second later ends what is left of it. */
+const END_GROUP = `
+kill -TERM "-$1"
+sleep 1
+kill -KILL "-$1" 2>/dev/null`;
 
 interface Prepared {
   /** The client with all its options, without the address. */
