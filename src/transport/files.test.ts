@@ -28,6 +28,15 @@ test('a file is put whole with its mode in a folder for its owner alone, read ba
   expect(await files.readFile(path)).toBeUndefined();
 });
 
+test('the folders of several hosts are made at once', async () => {
+  for (let round = 0; round < 20; round++) {
+    const room = await makeRoom();
+    const paths = Array.from({ length: 8 }, (_, host) => join(room, 'run', 'netns', String(host), 'record.json'));
+    await Promise.all(paths.map((path) => files.writeFile(path, 'x', 0o600)));
+    expect(await readdir(join(room, 'run', 'netns'))).toHaveLength(8);
+  }
+});
+
 test('what a killed run left is overwritten, with its mode', async () => {
   const path = join(await makeRoom(), 'record.json');
   await writeFile(`${path}.new`, 'longer than what comes', { mode: 0o666 });

@@ -66,7 +66,8 @@ async function makeFolder(path: string): Promise<void> {
     if (codeOf(error) === 'EEXIST') return;
     if (codeOf(error) !== 'ENOENT') throw error;
     await makeFolder(dirname(path));
-    await mkdir(path, 0o700);
+    // Once more, as another host's may have been made meanwhile.
+    await makeFolder(path);
   }
 }
 
