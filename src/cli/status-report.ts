@@ -79,10 +79,11 @@ export function reportStatus(input: StatusInput): StatusReport {
   for (const host of input.set.hosts.keys()) {
     for (const tunnel of tunnelsOf(input, host)) ends.set(`${host} ${tunnel.name}`, endStatus(input, host, tunnel));
   }
+  const placed = placedForwards(input);
   const resources: readonly ResourceStatus[] = [
     ...hosts.map((host) => hostReady(input, host)),
     ...[...input.set.tunnels.values()].map((tunnel) => tunnelReady(input, ends, tunnel)),
-    ...[...input.set.forwards.values()].map((forward) => forwardReady(input, hosts, ends, forward)),
+    ...[...input.set.forwards.values()].map((forward) => forwardReady(input, { hosts, ends, placed }, forward)),
   ];
   return { hosts, resources };
 }
@@ -208,10 +209,15 @@ function silentEnd(input: StatusInput, host: string, { name }: TunnelResource): 
   };
 }
 
+interface Known {
+  readonly hosts: readonly HostStatus[];
+  readonly ends: ReadonlyMap<string, End>;
+  readonly placed: ReadonlyMap<string, readonly PlacedForward[]>;
+}
+
 function forwardReady(
   input: StatusInput,
-  hosts: readonly HostStatus[],
-  ends: ReadonlyMap<string, End>,
+  { hosts, ends, placed }: Known,
   forward: PortForwardResource,
 ): ResourceStatus {
   const targets = forward.to.map((target) => ({
@@ -228,9 +234,9 @@ function forwardReady(
     if (status?.reachable !== true) reasons.push(`${name} is unreachable`);
     else if (!status.inSync) reasons.push(`${name} is not in sync`);
   }
-  const shares = forward.atHosts.flatMap((host) => forwardsOf(input, host, forward.name));
+  const shares = forward.atHosts.flatMap((host) => placed.get(`${host} ${forward.name}`) ?? []);
   for (const host of forward.atHosts) {
-    if (input.unreachable.has(host) || forwardsOf(input, host, forward.name).length > 0) continue;
+    if (input.unreachable.has(host) || placed.has(`${host} ${forward.name}`)) continue;
     reasons.push(`not applied on ${host} yet`);
   }
   if (targets.every(({ healthy }) => !healthy)) {
@@ -246,11 +252,18 @@ interface PlacedForward {
   readonly share: ForwardShare;
 }
 
-/** What stands of a forward on a host, by the host's record: asked for is not applied. */
-const forwardsOf = ({ facts, setName }: StatusInput, host: string, name: string): readonly PlacedForward[] =>
-  (facts.get(host)?.record?.sets.get(setName)?.forwards ?? [])
-    .filter((share) => share.name === name)
-    .map((share) => ({ host, share }));
+/** What stands of forwards on hosts, by the hosts' records, as `HOST FORWARD`: asked for is not applied. */
+function placedForwards({ facts, setName }: StatusInput): ReadonlyMap<string, readonly PlacedForward[]> {
+  const placed = new Map<string, PlacedForward[]>();
+  for (const [host, { record }] of facts)
+    for (const share of record?.sets.get(setName)?.forwards ?? []) {
+      const key = `${host} ${share.name}`;
+      const known = placed.get(key);
+      if (known === undefined) placed.set(key, [{ host, share }]);
+      else known.push({ host, share });
+    }
+  return placed;
+}
 
 const nameOf = (target: Target): string => (target.kind === 'host' ? target.host : printAddress(target.address));
 

@@ -184,6 +184,16 @@ function transportMatches(
   return true;
 }
 
+/** What the rules of that family that ask for ports say to these: flows with one answer meet the same of them. */
+export const portRuleAnswers = ({ rules }: RouteIndex, family: 4 | 6, transport: Transport): string =>
+  rules[family]
+    .flatMap(({ opaque }) =>
+      opaque !== undefined && Object.keys(opaque).some((name) => /^[sd]port/.test(name))
+        ? [String(transportMatches(opaque, transport))]
+        : [],
+    )
+    .join();
+
 const PROTOCOL_NUMBERS: ReadonlyMap<string, number> = new Map([
   ...([
     ['tcp', 6],

@@ -1,6 +1,7 @@
 /** Flows that differ in their ports alone and meet the same fate: one trace stands for all of them. */
 import type { Address } from '../net/index.ts';
 import { type PacketContext, portAnswers, type Tuple } from '../nftables/index.ts';
+import { portRuleAnswers } from '../routing/index.ts';
 import { SOURCE_PORT } from './flow-packet.ts';
 import type { Network, SimulatedHost } from './network.ts';
 import { inverseOf, PROTOCOLS } from './packet.ts';
@@ -17,7 +18,7 @@ export interface Expectation {
 }
 
 /**
- * A text that is the same for flows between the same addresses whose ports no rule of these hosts tells apart, in request and answer,
+ * A text that is the same for flows between the same addresses whose ports no rule of these hosts, of packets or of routing, tells apart, in request and answer,
  * before and after translation. Undefined where that cannot be told beforehand.
  */
 export function portClass(network: Network, hosts: readonly string[], flow: Expectation): string | undefined {
@@ -38,7 +39,7 @@ export function portClass(network: Network, hosts: readonly string[], flow: Expe
         const isAnswer = tuple !== original;
         const answers = portAnswers(host.ruleset, { packet, isAnswer, links, relative: [port, aimPort] });
         if (answers === undefined) return undefined;
-        all += `${answers}|`;
+        all += `${answers} ${portRuleAnswers(host.routes, tuple.destination.family, tuple)}|`;
       }
   }
   return all;

@@ -3,7 +3,7 @@ import type { CompiledHost } from '../compile/index.ts';
 import { type ForwardShare, type ForwardTarget, isOwnLink, targetsOf } from '../host/index.ts';
 import { type Address, containsAddress, isPublicAddress, printAddress, sameAddress } from '../net/index.ts';
 import { lookupRoute } from '../routing/index.ts';
-import { type Flow, hidesRouter, simulate } from '../simulate/index.ts';
+import { type Crossed, type Flow, hidesRouter, type Network, portClass, simulate } from '../simulate/index.ts';
 import { targetOf } from './balance.ts';
 import { type Aims, type Expected, judgeOnce } from './judge.ts';
 import { neighbourOn } from './outsider.ts';
@@ -78,15 +78,18 @@ export function askedInside(
   return { inside, outside };
 }
 
-const itself = ({ network }: Ground, edge: CompiledHost, asked: Omit<Flow, 'from'>): Asker => {
-  const routes = network.hosts.get(edge.name)?.routes;
-  const way = routes === undefined ? undefined : lookupRoute(routes, { destination: asked.to });
-  return {
-    flow: { from: { kind: 'host', host: edge.name }, ...asked },
-    source: way !== undefined && 'source' in way ? (way.source ?? asked.to) : asked.to,
-    ...{ who: `${edge.name} itself`, isOutside: false },
-  };
-};
+const itself = ({ network }: Ground, { name: host }: CompiledHost, asked: Omit<Flow, 'from'>): Asker => ({
+  flow: { from: { kind: 'host', host }, ...asked },
+  source: sourceTo(network, host, asked.to) ?? asked.to,
+  ...{ who: `${host} itself`, isOutside: false },
+});
+
+/** The address by which a host asks there, where it has a choice. */
+function sourceTo({ hosts }: Network, host: string, destination: Address): Address | undefined {
+  const routes = hosts.get(host)?.routes;
+  const way = routes === undefined ? undefined : lookupRoute(routes, { destination });
+  return way !== undefined && 'source' in way ? way.source : undefined;
+}
 
 /** A client in the target's own network, where that is a network of the edge: not a target itself, which would ask itself. */
 function besideTarget(
@@ -107,21 +110,36 @@ function besideTarget(
 
 /** A target's host, where what it asks of the edge comes there as it was sent. */
 function fromTarget(
-  { network }: Ground,
+  ground: Ground,
   { name: edge, publicAddresses }: CompiledHost,
   host: string,
   asked: Omit<Flow, 'from'>,
 ): readonly Asker[] {
+  const { network } = ground;
   const to = publicAddresses.find(({ inner }) => sameAddress(inner, asked.to))?.outer ?? asked.to;
   const flow: Flow = { from: { kind: 'host', host }, ...asked, to };
-  const { crossings } = simulate(network, flow, { hops: true }).request;
-  const entry = crossings.find((each) => each.to?.host === edge);
+  const entry = entryTo(ground, edge, host, flow);
   if (entry?.to === undefined || hidesRouter(entry)) return [];
   const { source } = entry.packet;
   // What two hosts bear neither has on the Internet.
   if ([...network.hosts.values()].filter(({ isLocal }) => isLocal(source)).length > 1) return [];
   const isOutside = network.hosts.get(edge)?.openLinks.has(entry.to.link) === true;
   return [{ flow, source, who: host, isOutside }];
+}
+
+/** How what a host asks comes in at the edge, if it does: once for all ports that nobody before the edge tells apart. */
+function entryTo({ network, entries }: Ground, edge: string, host: string, flow: Flow): Crossed | undefined {
+  const { to, protocol, port } = flow;
+  const from = sourceTo(network, host, to);
+  const same = from && portClass(network, [host], { from, to, protocol, port, aims: [], aimPort: port });
+  const key = same === undefined ? undefined : [edge, host, to.value, protocol, same].join(' ');
+  if (key !== undefined && entries.has(key)) return entries.get(key);
+  const { crossings, through } = simulate(network, flow, { hops: true }).request;
+  const entry = crossings.find((each) => each.to?.host === edge);
+  // Of hosts between the two the class says nothing.
+  const isDirect = entry === undefined ? through.every((each) => each === host) : entry === crossings[0];
+  if (key !== undefined && isDirect) entries.set(key, entry);
+  return entry;
 }
 
 /** That a flow is not translated. `who` is for the reason. */

@@ -2,6 +2,7 @@
 import type { HostFacts } from '../host/index.ts';
 import {
   type Connections,
+  type Crossed,
   type Flow,
   type Network,
   reportTrace,
@@ -32,6 +33,8 @@ export interface Ground {
   readonly outsiders: Outsiders;
   /** What was judged already, by everything that could make a difference. */
   readonly judged: Map<string, Judged>;
+  /** How what hosts ask comes in at an edge, known already. */
+  readonly entries: Map<string, Crossed | undefined>;
   /** Whether what does not hold, or cannot be told, comes with its trace. */
   readonly traces: boolean;
 }

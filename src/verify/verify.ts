@@ -55,7 +55,7 @@ function groundOf({
   traces = true,
   network = futureNetwork(set, compiled, facts),
 }: Planned): Ground {
-  return { network, facts, outsiders: chooseOutsiders(network), judged: new Map(), traces };
+  return { network, facts, outsiders: chooseOutsiders(network), judged: new Map(), entries: new Map(), traces };
 }
 
 /** Which hosts stop the packets of a tunnel itself as they stand now, and by what rule; as `TUNNEL HOST`. */

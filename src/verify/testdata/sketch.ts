@@ -3,7 +3,7 @@ import type { HostFacts } from '../../host/index.ts';
 import { EMPTY_STATE } from '../../host/index.ts';
 import { type Address, parseAddress, parseInterfaceAddress, parsePrefix, wholeFamily } from '../../net/index.ts';
 import type { Table } from '../../nftables/index.ts';
-import { type Link, type LinkAddress, MAIN_TABLE, type Route } from '../../routing/index.ts';
+import { type Link, type LinkAddress, MAIN_TABLE, readRules, type Route } from '../../routing/index.ts';
 import { withKernelDefaults } from '../../simulate/index.ts';
 import { parsePublicKey } from '../../wireguard/index.ts';
 
@@ -15,6 +15,8 @@ export interface HostSketch {
   /** Over the kernel's own. */
   readonly sysctls?: Readonly<Record<string, string>>;
   readonly keys?: Readonly<Record<string, string>>;
+  /** As `ip -j rule` tells them, beside the kernel's own. */
+  readonly rules?: string;
   /** Other people's. */
   readonly tables?: readonly Table[];
 }
@@ -29,7 +31,7 @@ export const at = (text: string): Address => must(parseAddress(text), text);
 const SYSCTLS = { 'ipv4 forwarding': '0', 'ipv4 rp_filter': '0', 'ipv4 src_valid_mark': '0', 'ipv6 forwarding': '0' };
 
 /** Facts of a host with these interfaces, routes and settings. */
-export function sketch({ interfaces, routes = [], sysctls = {}, keys = {}, tables = [] }: HostSketch): HostFacts {
+export function sketch({ interfaces, routes = [], sysctls = {}, keys = {}, rules = '[]', tables = [] }: HostSketch): HostFacts {
   const names = Object.keys(interfaces);
   const links: Link[] = names.map((name, index) => ({ name, kind: 'ether', mtu: 1500, up: true, mac: `02:00:00:00:00:0${index + 1}` }));
   const addresses = names.flatMap((link) =>
@@ -53,7 +55,7 @@ export function sketch({ interfaces, routes = [], sysctls = {}, keys = {}, table
   for (const [path, value] of Object.entries(sysctls)) settings.set(path, value);
   return {
     source: 'observed',
-    state: withKernelDefaults({ ...EMPTY_STATE, links, addresses, routes: ways, sysctls: settings, tables }),
+    state: withKernelDefaults({ ...EMPTY_STATE, links, addresses, routes: ways, sysctls: settings, tables, rules: readRules(rules, 4) }),
     keys: new Map(Object.entries(keys).map(([link, key]) => [link, must(parsePublicKey(key), key)])),
     wireguard: 'kernel',
     vxlan: 'kernel',
