@@ -1,5 +1,6 @@
 /** Forwards that differ in their ports alone are judged by one of them: not where a rule of routing asks for the port. */
 import { expect, test } from 'vitest';
+import { baseChain, drop, match, number, payload, rule, type Table } from '../nftables/index.ts';
 import { verifyPlan } from './index.ts';
 import { planned, unkept } from './testdata/plan.ts';
 import { edge, forwardText, node, SLIM_EDGE } from './testdata/sketch.ts';
@@ -29,11 +30,24 @@ test('a rule of the edge for one port of a target breaks the forward to it, and 
   expect(broken.filter((line) => line.startsWith('PortForward/to-80'))).toEqual([]);
 });
 
+const silent = (port: number): Table => ({
+  ...{ family: 'inet', name: 'mine', sets: [], maps: [], opaque: [] },
+  chains: [
+    {
+      ...baseChain('output', { type: 'filter', hook: 'output', priority: 0 }),
+      rules: [rule(match(payload('tcp', 'dport'), '==', number(port)), drop)],
+    },
+  ],
+});
+
 for (const port of [80, 81])
-  test(`a rule of the node that keeps it from asking for ${port} itself breaks no forward`, () => {
-    const plan = planned(SLIM_EDGE + forward(80) + forward(81), {
-      edge: edge(),
-      node: node({ ...PUBLIC, rules: blackhole(port) }),
+  for (const [what, more] of [
+    ['of routing', { rules: blackhole(port) }],
+    ['of its firewall', { tables: [silent(port)] }],
+  ] as const)
+    test(`a rule ${what} that keeps the node from asking for ${port} itself breaks no forward`, () => {
+      const plan = planned(SLIM_EDGE + forward(80) + forward(81), {
+        ...{ edge: edge(), node: node({ ...PUBLIC, ...more }) },
+      });
+      expect(unkept(verifyPlan(plan))).toEqual([]);
     });
-    expect(unkept(verifyPlan(plan))).toEqual([]);
-  });
