@@ -78,8 +78,8 @@ export function openOutput(format: Format, color: boolean): Output {
 /** Problems where they belong: with `-o json|yaml` as the result on stdout, else as lines on stderr. */
 export async function reportProblems(output: Output, problems: readonly Problem[]): Promise<void> {
   if (output.format !== 'text') return await output.result(problemsAsJson(problems), () => '');
-  const { printProblem } = await import('../resources/index.ts');
-  for (const problem of problems) output.say(printProblem(problem));
+  const { printProblems } = await import('./problems-text.ts');
+  for (const line of printProblems(problems)) output.say(line);
 }
 
 /** The shape of problems in `-o json`. */
