@@ -63,6 +63,11 @@ function modelMarks(hops: Way['hops']): readonly string[] {
   const marks: string[] = [];
   let passage: string | undefined;
   for (const { host, stage, detail } of hops) {
+    if (stage === 'link' && detail.startsWith('dropped')) {
+      // Before nft could begin to trace it.
+      marks.pop();
+      continue;
+    }
     if (stage === 'link' || passage === undefined) {
       // By lo the very same packet comes back, its mark too.
       marks.push(detail.endsWith(' comes in by lo') ? (marks.at(-1) ?? `${host} 0x0`) : `${host} 0x0`);

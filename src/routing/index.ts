@@ -12,7 +12,7 @@ export {
 export type { IpBatch } from './batch.ts';
 export { printBatches, printBatchLine } from './batch.ts';
 export type { Flow, RouteResult } from './lookup.ts';
-export { lookupRoute, portRuleAnswers } from './lookup.ts';
+export { dissects, lookupRoute, portRuleAnswers } from './lookup.ts';
 export { leastMtu, vxlanMtu } from './mtu.ts';
 export { ownRoutes, ownRules } from './own.ts';
 export { printLink, printLinkAddress, printRoute, printRule } from './print.ts';

@@ -3,6 +3,7 @@ import {
   type Address,
   addressScope,
   containsAddress,
+  type Family,
   type Prefix,
   parsePrefix,
   printAddress,
@@ -133,6 +134,13 @@ function ruleMatches(index: RouteIndex, rule: RoutingRule, flow: Flow): boolean 
 
 const PORTS = ['sport', 'dport'] as const;
 const TRANSPORT = new Set(['ipproto', ...PORTS.flatMap((name) => [name, `${name}_start`, `${name}_end`])]);
+
+/**
+ * Whether protocol and ports of what came in are known to the rules: only once one asks for them that is not for packets made here
+ * (fib_rule_requires_fldissect). Without that none has them, on its way back neither (__fib_validate_source).
+ */
+export const dissects = ({ rules }: RouteIndex, family: Family): boolean =>
+  rules[family].some(({ iif, opaque = {} }) => iif !== 'lo' && Object.keys(opaque).some((name) => TRANSPORT.has(name)));
 
 /** The rest of fib_rule_match; whatever else a rule may select by is not modelled. */
 function opaqueMatches(index: RouteIndex, opaque: Readonly<Record<string, unknown>>, flow: Flow): boolean | 'unknown' {

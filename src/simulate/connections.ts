@@ -214,8 +214,8 @@ export type FreePort = (taken: number) => number;
 const nextPort: FreePort = (taken) => taken + 1;
 
 /**
- * As get_unique_tuple goes: what the packet has already, where that will do; else what another connection of the same source got
- * (find_appropriate_src); else what the rule wants, with another port where that is taken. A rule that names the port gets no other:
+ * As get_unique_tuple goes: what the packet has already, where that will do; where it will not, what another connection of the same source
+ * got (find_appropriate_src); else what the rule wants, with another port where that is taken. A rule that names the port gets no other:
  * then the tuple stays taken, and the packet is dropped where it is confirmed.
  */
 function uniqueSource(
@@ -230,7 +230,8 @@ function uniqueSource(
     source.value === address.value && (to.port === undefined || sourcePort === to.port);
   const isFree = (tuple: Tuple): boolean => !isTaken(table, 'reply', inverseOf(tuple), connection);
   if (willDo(now) && isFree(now)) return now;
-  for (let other = table.get(sourceKey(connection))?.connection; other !== undefined; other = other.earlier) {
+  const firstOfSource = willDo(now) ? undefined : table.get(sourceKey(connection))?.connection;
+  for (let other = firstOfSource; other !== undefined; other = other.earlier) {
     const { source, sourcePort } = inverseOf(other.reply);
     const same = { ...now, source, sourcePort };
     if (!willDo(same)) continue;

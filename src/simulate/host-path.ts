@@ -1,7 +1,7 @@
 /** The ways through one host: what comes in by a link, and what the host itself sends. */
 import { type Address, printAddress, sameAddress } from '../net/index.ts';
 import type { SocketPlace } from '../nftables/index.ts';
-import { lookupRoute, type Nexthop, printRoute, printRule, type RouteResult } from '../routing/index.ts';
+import { dissects, lookupRoute, type Nexthop, printRoute, printRule, type RouteResult } from '../routing/index.ts';
 import type { Tracked } from './connections.ts';
 import { join, joinTracked } from './fragments.ts';
 import type { SimulatedHost } from './network.ts';
@@ -43,11 +43,24 @@ export function receive(passage: Passage & { iif: string }): Left {
   const { destination } = passage.packet;
   const early = runIngress(passage);
   if (early !== undefined) return early;
+  const strange = link.kind === 'loopback' ? undefined : ofLoopback6(passage, iif);
+  if (strange !== undefined) return strange;
   joinTracked(passage);
   const ended = runEntry(passage, 'prerouting', () => undefined);
   // What comes by lo has its way already, unless it is translated there (nf_nat_ipv4_pre_routing: skb_dst_drop).
   const isRouted = link.kind === 'loopback' && sameAddress(passage.packet.destination, destination);
   return ended ?? route(passage, !isRouted);
+}
+
+/** `::1` is nobody's on a link (RFC 4291, 2.5.3): what bears it is dropped before any rule (ip6_rcv_core). Of 127.0.0.0/8 the routes say so. */
+function ofLoopback6({ host, packet, record }: Passage, iif: string): End | undefined {
+  const { source, destination } = packet;
+  if (source.family === 4 || (source.value !== 1n && destination.value !== 1n)) return undefined;
+  record(host.name, 'link', () => ({ detail: 'dropped: ::1 stays inside of a host' }));
+  return end(
+    'dropped',
+    `${host.name} drops ${printPacket(packet)}, which comes in by ${iif}: ::1 stays inside of a host`,
+  );
 }
 
 function route(passage: Passage & { iif: string }, checksSource: boolean): Left {
@@ -127,6 +140,8 @@ function withRefusal(
   return { ...ended, tells: noticeOf(what, family) };
 }
 
+const NO_TRANSPORT = { protocol: 0, sourcePort: 0, destinationPort: 0 };
+
 const hasAddress = ({ state }: SimulatedHost, link: string): boolean =>
   state.addresses.some((each) => each.link === link && each.address.address.family === 4);
 
@@ -154,7 +169,7 @@ function checkSource(passage: Passage & { iif: string }, oif: string | undefined
     ...{ destination: packet.source, source: packet.destination },
     mark: usesMark ? packet.mark : 0,
     uid: 0,
-    ...transportOf(inverseOf(packet)),
+    ...(dissects(host.routes, 4) ? transportOf(inverseOf(packet)) : { transport: NO_TRANSPORT }),
     // As the kernel asks: as if the answer were made here, or came in by the way out.
     ...(oif !== undefined && { iif: oif }),
   });
