@@ -23,7 +23,7 @@ export { printEnd, printPacket } from './packet.ts';
 export type { TraceReport, WayReport } from './report.ts';
 export { reportTrace, shownRequest } from './report.ts';
 export type { WideSegments } from './segments.ts';
-export { wideSegments } from './segments.ts';
+export { largestPackets, wideSegments } from './segments.ts';
 export type { Connections, SimulateOptions } from './simulate.ts';
 export { simulate } from './simulate.ts';
 export type { StandingFlow } from './standing.ts';

@@ -98,6 +98,9 @@ function promisesAt(
     ...(forwards.some(({ protocol }) => protocol === 'tcp')
       ? [promise('TCP segments fit the tunnels on the way', ({ fits }) => fits)]
       : []),
+    ...(isStateless
+      ? []
+      : [promise('who sends packets too large for the way is told what fits', ({ sized }) => sized)]),
     ...(isStateless ? [promise(`${edge.name} tracks none of its connections`, ({ untracked }) => untracked)] : []),
     ...(inside.length === 0
       ? []
@@ -115,7 +118,10 @@ function promisesAt(
 /** Nobody who was tried came to the target: its share may be that small. */
 function unseen(id: string): Judged {
   const finding: Finding = { holds: 'undecided', reason: `none of the clients that were tried comes to ${id}` };
-  return { reaches: finding, client: fulfilled, answers: fulfilled, fits: fulfilled, untracked: fulfilled };
+  return {
+    ...{ reaches: finding, client: fulfilled, answers: fulfilled, fits: fulfilled },
+    ...{ sized: fulfilled, untracked: fulfilled },
+  };
 }
 
 /** Those just outside `allow`, at the first and last port: each must end on the edge. */

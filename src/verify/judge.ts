@@ -14,6 +14,7 @@ import {
   wideSegments,
 } from '../simulate/index.ts';
 import { type Finding, fulfilled, type Ground, type Judged, worstOf } from './promise.ts';
+import { sizeFinding } from './sizes.ts';
 
 /** Where the request should end: at which address, on which host, or beyond it by a link: on a machine that may be no host of ours. */
 export interface Expected {
@@ -72,7 +73,7 @@ function judge(
   return {
     judged: {
       ...{ reaches: worst('reaches'), client: worst('client'), answers: worst('answers') },
-      ...{ fits: worst('fits'), untracked: worst('untracked') },
+      ...{ fits: worst('fits'), sized: worst('sized'), untracked: worst('untracked') },
     },
     through: traces.flatMap(({ request, reply, next }) => [request, reply, next].flatMap((way) => way?.through ?? [])),
   };
@@ -87,7 +88,7 @@ function judgeTrace(ground: Ground, flow: Flow, trace: ChanceTrace, expected: Ex
   const reaches = reachFinding(flow, trace, expected, targetPort);
   if (reaches.holds !== true) {
     const unknown: Finding = { holds: 'undecided', reason: 'the request does not reach the target' };
-    return { reaches, client: unknown, answers: unknown, fits: unknown, untracked: unknown };
+    return { reaches, client: unknown, answers: unknown, fits: unknown, sized: unknown, untracked: unknown };
   }
   const fits = fitFinding(ground, flow, trace);
   const { host: edge } = flow.from;
@@ -95,9 +96,11 @@ function judgeTrace(ground: Ground, flow: Flow, trace: ChanceTrace, expected: Ex
     ? { holds: false, reason: `${edge} tracks the connection`, flow }
     : fulfilled;
   if (flow.from.kind === 'host')
-    return { reaches, client: fulfilled, answers: ownAnswerFinding(flow, trace), fits, untracked };
+    return { reaches, client: fulfilled, answers: ownAnswerFinding(flow, trace), fits, sized: fulfilled, untracked };
+  // Without conntrack an error speaks of packets that nobody sent so (docs/reference.md, tracking).
+  const sized = untracked.holds === true ? fulfilled : sizeFinding(ground.network, flow, trace);
   const client = clientFinding(ground, flow, trace, expected);
-  return { reaches, client, answers: answerFinding(ground, flow, trace), fits, untracked };
+  return { reaches, client, answers: answerFinding(ground, flow, trace), fits, sized, untracked };
 }
 
 function reachFinding(

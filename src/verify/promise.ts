@@ -45,6 +45,8 @@ export interface Judged {
   readonly client: Finding;
   readonly answers: Finding;
   readonly fits: Finding;
+  /** Its largest packets arrive, or their senders are told what fits. */
+  readonly sized: Finding;
   /** The edge keeps no connection of it. */
   readonly untracked: Finding;
 }
@@ -84,8 +86,9 @@ export function concluded(ground: Ground, resource: string, promise: string, fin
 
 function tell(ground: Ground, flow: Flow, { after = [], ways, network = ground.network }: Finding): Trace {
   const connections: Connections = new Map();
-  for (const each of after) simulate(network, each, { connections });
-  return simulate(network, flow, { connections, hops: true, ...(ways && { draws: startDraws(ways) }) });
+  const draws = () => ways && { draws: startDraws(ways) };
+  for (const each of after) simulate(network, each, { connections, ...draws() });
+  return simulate(network, flow, { connections, hops: true, ...draws() });
 }
 
 /** What was only declared is not all that stands on a host: a broken promise there may be a thing nobody wrote down. */
