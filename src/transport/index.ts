@@ -1,12 +1,14 @@
 export type { Bundle } from './bundle.ts';
 export { BUNDLED_STATE, BundleError, bundleTransport, readBundle } from './bundle.ts';
 export { collectScript } from './collect.ts';
+export { fingerprintOf, type LearnedKey, learnHostKey } from './host-key.ts';
 export type { LocalOptions } from './local.ts';
 export { localTransport, NAMESPACE_STATES } from './local.ts';
 export type { NamespaceOptions } from './namespace.ts';
 export { namespaceTransport } from './namespace.ts';
 export { missingProgram } from './programs.ts';
 export { script } from './scripts.ts';
-export { type SshOptions, sshTransport } from './ssh.ts';
+export { sshTransport } from './ssh.ts';
+export type { SshOptions } from './ssh-client.ts';
 export type { Command, Output, Transport } from './transport.ts';
 export { TransportError } from './transport.ts';

@@ -16,7 +16,7 @@ const READY_WITHIN_MS = 30_000;
 const HOLD = `exec sh -c 'echo sallyport-ready "$(id -u)" "$(id -un)"; exec cat >/dev/null'`;
 const READY = /^sallyport-ready (\d+) (\S+)$/m;
 
-/** Started with `client`, the vector of a master without its address. Throws a TransportError where it cannot connect; `onEnd` when it ends later. */
+/** Started with `client`, the vector of a master without its address. Throws a TransportError where it cannot connect; `onEnd` when it ends later. `explain` is asked first why it could not. */
 export function startMaster(
   host: string,
   client: readonly string[],
@@ -24,6 +24,7 @@ export function startMaster(
   environment: Readonly<Record<string, string>>,
   onEnd: () => void,
   readyWithinMs = READY_WITHIN_MS,
+  explain: (stderr: string) => Promise<string | undefined> = async () => undefined,
 ): Promise<SshMaster> {
   const [program = '', ...rest] = client;
   // In a group of its own: Ctrl-C is for us, who then end what is under way.
@@ -63,7 +64,7 @@ export function startMaster(
     child.once('close', () => {
       clearTimeout(late);
       onEnd();
-      fail(sshReason(complained));
+      explain(complained).then((what) => fail(what ?? sshReason(complained)), reject);
     });
   });
 }

@@ -64,7 +64,7 @@ for (const [what, options, said] of [
     {
       hostKey: `ssh-ed25519 ${Buffer.from('\0\0\0\x0bssh-ed25519\0\0\0 '.concat('x'.repeat(32)), 'latin1').toString('base64')}`,
     },
-    /^edge: SSH: its host key is another than the one that is known: .*access\.ssh\.hostKey/,
+    /^edge: SSH: its host key is another than the one that is known: it shows SHA256:[\w+/]{43}, and access\.ssh\.hostKey has SHA256:[\w+/]{43}; .*access\.ssh\.hostKey/,
   ],
   [
     'the user is not let in',

@@ -1,38 +1,17 @@
 import { rmSync } from 'node:fs';
-import { mkdtemp, writeFile } from 'node:fs/promises';
+import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { commandTransport } from './commands.ts';
+import { changedKey } from './host-key.ts';
 import { stateFolderOf, sudoRefusal } from './local.ts';
 import { commandEnvironment, systemEnvironment } from './process.ts';
 import { missingProgram } from './programs.ts';
 import { script } from './scripts.ts';
+import { clientEnvironment, clientOptions, type SshOptions } from './ssh-client.ts';
 import { groupIn, readSshOutput, remoteLine } from './ssh-line.ts';
 import { type SshMaster, startMaster } from './ssh-master.ts';
 import { type Transport, TransportError } from './transport.ts';
-
-export interface SshOptions {
-  /** Address, name or alias that the OpenSSH client knows. */
-  readonly address: string;
-  /** 22: the client's own configuration may say another. */
-  readonly port?: number;
-  readonly user?: string;
-  readonly identityFile?: string;
-  /** The host's public key, as in known_hosts: `ssh-ed25519 AAAA…`. Absent: the client's own known_hosts decide. */
-  readonly hostKey?: string;
-  /** Commands run by `sudo -n` there: it must not ask for a password. */
-  readonly become?: 'sudo';
-  /** An argument vector that goes before every ssh: `nsenter …` into a lab's namespaces. */
-  readonly entry?: readonly string[];
-  /** From the start of the client to the first word of the shell there, in milliseconds; 30,000 unless given. */
-  readonly readyWithinMs?: number;
-  /** Where the socket of the connection lies: a folder of its own below the temporary one unless named. */
-  readonly folder?: string;
-}
-
-/** A link that is cut is noticed after so many seconds without an answer, asked three times. */
-const SILENT_SECONDS = 15;
-const CONNECT_SECONDS = 15;
 
 /**
  * Commands on a host that the system's OpenSSH client reaches, with the user's own configuration, agent and keys; all by one connection. The far
@@ -55,12 +34,13 @@ export function sshTransport(host: string, options: SshOptions): Transport {
     const onEnd = (): void => {
       master = undefined;
     };
-    master ??= startMaster(host, vector, options.address, environment, onEnd, options.readyWithinMs);
+    const explain = (stderr: string) => changedKey(stderr, options.hostKey);
+    master ??= startMaster(host, vector, options.address, environment, onEnd, options.readyWithinMs, explain);
     const standing = await master.catch((error: unknown) => {
       master = undefined;
       throw error;
     });
-    if (!standing.isRoot && become === undefined) {
+    if (!standing.isRoot && become === undefined && options.anyUser !== true) {
       const what = `programming this host needs root, and ${standing.user} is not: log in as root, or set become: sudo beside ssh`;
       throw new TransportError(host, ['ssh'], what);
     }
@@ -125,49 +105,3 @@ interface Prepared {
   readonly client: readonly string[];
   readonly socket: string;
 }
-
-async function clientOptions(
-  folder: string,
-  { port, user, identityFile, hostKey }: SshOptions,
-): Promise<readonly string[]> {
-  const pinned: string[] = [];
-  if (hostKey !== undefined) {
-    const file = join(folder, 'known_hosts');
-    await writeFile(file, `${PINNED} ${hostKey}\n`, { mode: 0o600 });
-    pinned.push(`HostKeyAlias=${PINNED}`, `UserKnownHostsFile=${file}`, 'GlobalKnownHostsFile=/dev/null');
-    pinned.push('StrictHostKeyChecking=yes', 'UpdateHostKeys=no');
-  }
-  const set = [
-    'BatchMode=yes',
-    `ConnectTimeout=${CONNECT_SECONDS}`,
-    `ServerAliveInterval=${SILENT_SECONDS / 3}`,
-    'ServerAliveCountMax=3',
-    'ControlPersist=no',
-    'ForwardAgent=no',
-    'ForwardX11=no',
-    'ClearAllForwardings=yes',
-    'RequestTTY=no',
-    'RemoteCommand=none',
-    'PermitLocalCommand=no',
-    ...pinned,
-  ];
-  return [
-    ...set.flatMap((option) => ['-o', option]),
-    ...(port === undefined || port === 22 ? [] : ['-p', String(port)]),
-    ...(user === undefined ? [] : ['-l', user]),
-    ...(identityFile === undefined ? [] : ['-i', identityFile, '-o', 'IdentitiesOnly=yes']),
-  ];
-}
-
-/** What the pinned key is called in the file that holds it alone. */
-const PINNED = 'sallyport-pinned';
-
-/** The client finds the user's agent by it. */
-const clientEnvironment = (): Readonly<Record<string, string>> => {
-  const { SSH_AUTH_SOCK, HOME, USER } = process.env;
-  return {
-    ...(SSH_AUTH_SOCK !== undefined && { SSH_AUTH_SOCK }),
-    ...(HOME !== undefined && { HOME }),
-    ...(USER !== undefined && { USER }),
-  };
-};
