@@ -30,6 +30,8 @@ export interface PromiseReport {
   readonly holds: boolean | 'undecided';
   /** Why it does not hold, or cannot be told. */
   readonly reason?: string;
+  /** What may happen where it does not hold, as a clause. */
+  readonly risk?: string;
   readonly trace?: unknown;
 }
 

@@ -31,23 +31,49 @@ export interface ProofFlags {
   readonly accept?: readonly string[];
 }
 
-/** Throws where a promise does not hold (with --require-proof: is not proven) and was not accepted by name. */
-export function requirePromises(promises: readonly PromiseReport[], { requireProof, accept = [] }: ProofFlags): void {
-  const broken = promises.filter(
-    ({ holds, resource, promise }) =>
-      (holds === false || (requireProof === true && holds === 'undecided')) &&
-      !accept.includes(resource) &&
-      !accept.includes(`${resource}: ${promise}`),
-  );
+/**
+ * Throws where a promise does not hold (with --require-proof: is not proven) and was not accepted by name. Of those that were accepted a
+ * sentence each: what does not hold, why, and what may happen.
+ */
+export function requirePromises(
+  promises: readonly PromiseReport[],
+  { requireProof, accept = [] }: ProofFlags,
+): readonly string[] {
+  const isAccepted = ({ resource, promise }: PromiseReport): boolean =>
+    accept.includes(resource) || accept.includes(`${resource}: ${promise}`);
+  const unkept = promises.filter(({ holds }) => holds === false || (requireProof === true && holds === 'undecided'));
+  const broken = unkept.filter((each) => !isAccepted(each));
   const [first] = broken;
-  if (first === undefined) return;
-  const lines = broken.slice(0, 10).map((each) => `  ${printPromise(each)}`);
-  const more = broken.length > 10 ? [`  ... and ${broken.length - 10} more`] : [];
+  if (first === undefined) {
+    const lines = unkept.slice(0, SHOWN).map((each) => `accepted: ${printPromise(each)}${printRisk(each)}`);
+    const more = unkept.slice(SHOWN);
+    const risks = new Set(more.flatMap(({ risk }) => risk ?? []));
+    return more.length === 0 ? lines : [...lines, `accepted: ${more.length} more. The risk: ${[...risks].join('; ')}.`];
+  }
+  const lines = broken.slice(0, SHOWN).map((each) => `  ${printPromise(each)}`);
+  const more = broken.length > SHOWN ? [`  ... and ${broken.length - SHOWN} more`] : [];
   throw new CommandFailure(
-    `nothing was changed: ${broken.length === 1 ? 'a promise does' : `${broken.length} promises do`} not hold\n${[...lines, ...more].join('\n')}\n` +
-      `--accept "${first.resource}: ${first.promise}" goes on with it broken.`,
+    `nothing was changed: ${unkeptOf(broken)}\n${[...lines, ...more].join('\n')}\n` +
+      `--accept "${first.resource}: ${first.promise}" goes on with it ${first.holds === false ? 'broken' : 'open'}${first.risk === undefined ? '' : `: ${mayBe(first)}${first.risk}`}.`,
   );
 }
+
+/** `2 promises do not hold, a promise is not proven`. */
+function unkeptOf(broken: readonly PromiseReport[]): string {
+  const open = broken.filter(({ holds }) => holds === 'undecided').length;
+  const count = (number: number, one: string, many: string): readonly string[] =>
+    number === 0 ? [] : [number === 1 ? `a promise ${one}` : `${number} promises ${many}`];
+  return [
+    ...count(broken.length - open, 'does not hold', 'do not hold'),
+    ...count(open, 'is not proven', 'are not proven'),
+  ].join(', ');
+}
+
+/** What is not known may be as bad. */
+const mayBe = ({ holds }: PromiseReport): string => (holds === false ? '' : 'it may be that ');
+
+const printRisk = (each: PromiseReport): string =>
+  each.risk === undefined ? '' : `. The risk: ${mayBe(each)}${each.risk}.`;
 
 const printPromise = ({ resource, promise, holds, reason }: PromiseReport): string =>
   `${resource}: ${promise}: ${holds === 'undecided' ? 'undecided' : 'does not hold'}${reason === undefined ? '' : `: ${reason}`}`;

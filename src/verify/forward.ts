@@ -9,7 +9,8 @@ import { clientsOf } from './clients.ts';
 import { askedInside, staysShut } from './inside.ts';
 import { type Aims, type Expected, judgeOnce } from './judge.ts';
 import { boundaries, placesOf } from './places.ts';
-import { concluded, type Finding, fulfilled, type Ground, type Judged, type Promised } from './promise.ts';
+import { concluded, type Finding, fulfilled, type Ground, type Judged, type Promised, type Vow } from './promise.ts';
+import { forwardVows as vows } from './vows.ts';
 
 /** The promises of every forward at every edge: one of each kind, over all of its addresses, families and ports. */
 export function forwardPromises(ground: Ground, set: ResourceSet, compiled: Compiled): readonly Promised[] {
@@ -83,35 +84,23 @@ function promisesAt(
   });
   const judged = [...strangers, ...outside];
   const name = `PortForward/${resource.name}`;
-  const promise = (what: string, of: (each: Judged) => Finding): Promised =>
-    concluded(ground, name, what, judged.map(of));
+  const promise = (vow: Vow, of: (each: Judged) => Finding): Promised => concluded(ground, name, vow, judged.map(of));
   const isHidden = forwards.some((forward) =>
     targetsOf(forward).some((target) => aims(forward, target, edge.name).masquerade),
   );
-  const seen = isHidden ? "the client's address is hidden from the target" : "the target sees the client's own address";
   const kept = keptOut(ground, edge, forwards);
   return [
-    promise(`reachable from outside by ${edge.name} at ${places(forwards, edge)}`, ({ reaches }) => reaches),
-    ...(kept.length === 0 ? [] : [concluded(ground, name, `nobody outside allow comes in by ${edge.name}`, kept)]),
-    promise(seen, ({ client }) => client),
-    promise(`answers leave by ${edge.name}, from the address that was asked`, ({ answers }) => answers),
-    ...(forwards.some(({ protocol }) => protocol === 'tcp')
-      ? [promise('TCP segments fit the tunnels on the way', ({ fits }) => fits)]
-      : []),
+    promise(vows.reachable(edge.name, places(forwards, edge)), ({ reaches }) => reaches),
+    ...(kept.length === 0 ? [] : [concluded(ground, name, vows.allowed(edge.name), kept)]),
+    promise(isHidden ? vows.hidden : vows.seen, ({ client }) => client),
+    promise(vows.answered(edge.name), ({ answers }) => answers),
+    ...(forwards.some(({ protocol }) => protocol === 'tcp') ? [promise(vows.fits, ({ fits }) => fits)] : []),
     ...(isStateless
-      ? []
-      : [promise('who sends packets too large for the way is told what fits', ({ sized }) => sized)]),
-    ...(isStateless ? [promise(`${edge.name} tracks none of its connections`, ({ untracked }) => untracked)] : []),
+      ? [promise(vows.untracked(edge.name), ({ untracked }) => untracked)]
+      : [promise(vows.sized, ({ sized }) => sized)]),
     ...(inside.length === 0
       ? []
-      : [
-          concluded(
-            ground,
-            name,
-            `${resource.hairpin ? '' : 'not '}reachable from ${edge.name} itself and from the target's network`,
-            inside,
-          ),
-        ]),
+      : [concluded(ground, name, resource.hairpin ? vows.inside(edge.name) : vows.notInside(edge.name), inside)]),
   ];
 }
 

@@ -5,6 +5,7 @@ import { addAddress, type Family } from '../net/index.ts';
 import { type Flow, printPacket, simulate } from '../simulate/index.ts';
 import { neighbourOn } from './outsider.ts';
 import { concluded, type Finding, fulfilled, type Ground, type Promised } from './promise.ts';
+import { hostVows } from './vows.ts';
 
 /** One promise for each host with forwards whose public links carried nothing before. */
 export const hostPromises = (ground: Ground, compiled: Compiled): readonly Promised[] =>
@@ -12,9 +13,7 @@ export const hostPromises = (ground: Ground, compiled: Compiled): readonly Promi
     const facts = ground.facts.get(host.name);
     const findings = facts === undefined ? [] : strangerFindings(ground, host, facts);
     if (findings.length === 0) return [];
-    return [
-      concluded(ground, `Host/${host.name}`, 'forwards nothing of strangers that it did not forward before', findings),
-    ];
+    return [concluded(ground, `Host/${host.name}`, hostVows.noRouter(host.name), findings)];
   });
 
 function strangerFindings(ground: Ground, { name, share }: CompiledHost, facts: HostFacts): readonly Finding[] {

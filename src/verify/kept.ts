@@ -13,26 +13,27 @@ import {
 import { type Flow, hidesRouter, type Network, printEnd, printFlow, simulate, type Trace } from '../simulate/index.ts';
 import { listenerFindings } from './listeners.ts';
 import { clientOn, neighbourOn } from './outsider.ts';
-import { concluded, type Finding, fulfilled, type Ground, type Promised } from './promise.ts';
+import { concluded, type Finding, fulfilled, type Ground, type Promised, type Vow } from './promise.ts';
 import { standingFindings } from './standing.ts';
 import { isStrictCheck } from './strict-check.ts';
 import { LIKELY } from './tunnel.ts';
 import type { Seen } from './verify.ts';
+import { hostVows } from './vows.ts';
 
 /** At most three promises a host; `now` is the network as it stands. Of what did not work before nothing is said. */
 export function keptPromises(ground: Ground, now: Network, compiled: Compiled, seen?: Seen): readonly Promised[] {
   const standing = seen === undefined ? new Map() : standingFindings(now, ground, compiled, seen.entries);
   return [...compiled.hosts.values()].flatMap((host) => {
-    const promise = (what: string, findings: readonly Finding[]): readonly Promised[] =>
-      findings.length === 0 ? [] : [concluded(ground, `Host/${host.name}`, what, findings)];
+    const promise = (vow: Vow, findings: readonly Finding[]): readonly Promised[] =>
+      findings.length === 0 ? [] : [concluded(ground, `Host/${host.name}`, vow, findings)];
     const sockets = seen?.sockets.get(host.name) ?? [];
     return [
-      ...promise('what reached it before reaches it still, and it the Internet', [
+      ...promise(hostVows.reached(host.name), [
         ...flowsTo(now, ground, host).flatMap((flow) => stillWorks(now, ground, host.name, flow)),
         ...([4, 6] as const).flatMap((family) => stillLeaves(now, ground, host.name, family)),
       ]),
-      ...promise('who listens on it is reached as before', listenerFindings(now, ground, host, sockets)),
-      ...promise('the connections that it tracks go on', standing.get(host.name) ?? []),
+      ...promise(hostVows.listeners, listenerFindings(now, ground, host, sockets)),
+      ...promise(hostVows.connections, standing.get(host.name) ?? []),
     ];
   });
 }

@@ -23,6 +23,8 @@ export interface Promised {
   readonly holds: Holds;
   /** Why it does not hold, or cannot be told: of the first packet of which that is so. */
   readonly reason?: string;
+  /** What may happen where it does not hold, as a clause; absent where it holds. */
+  readonly risk?: string;
   readonly trace?: TraceReport;
 }
 
@@ -70,8 +72,19 @@ export const fulfilled: Finding = { holds: true };
 export const worstOf = (findings: readonly Finding[]): Finding | undefined =>
   findings.find(({ holds }) => holds === false) ?? findings.find(({ holds }) => holds === 'undecided');
 
+/** What is promised, and what may happen to whom where it is not kept. */
+export interface Vow {
+  readonly promise: string;
+  readonly risk: string;
+}
+
 /** The worst of the findings with the hops of its flow told. */
-export function concluded(ground: Ground, resource: string, promise: string, findings: readonly Finding[]): Promised {
+export function concluded(
+  ground: Ground,
+  resource: string,
+  { promise, risk }: Vow,
+  findings: readonly Finding[],
+): Promised {
   const worst = worstOf(findings);
   if (worst === undefined) return { resource, promise, holds: true };
   const isTold = ground.traces || worst.holds === false;
@@ -79,6 +92,7 @@ export function concluded(ground: Ground, resource: string, promise: string, fin
   const doubt = worst.holds === false ? incomplete(ground, trace) : undefined;
   return {
     ...{ resource, promise, holds: doubt === undefined ? worst.holds : 'undecided' },
+    risk,
     ...(worst.reason !== undefined && { reason: doubt === undefined ? worst.reason : `${worst.reason}; ${doubt}` }),
     ...(trace !== undefined && ground.traces && { trace: reportTrace(trace) }),
   };

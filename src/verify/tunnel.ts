@@ -15,6 +15,7 @@ import { type Connections, type Flow, type Network, printPacket, simulate } from
 import { clientOn, neighbourOn } from './outsider.ts';
 import { concluded, type Finding, fulfilled, type Ground, type Promised } from './promise.ts';
 import { strayAnswers } from './stateless.ts';
+import { tunnelVows as vows } from './vows.ts';
 
 /** The promises of every tunnel of the set. */
 export const tunnelPromises = (ground: Ground, set: ResourceSet, compiled: Compiled): readonly Promised[] =>
@@ -43,7 +44,7 @@ interface LetIn {
 
 const letInPromises = (ground: Ground, tunnel: TunnelResource, compiled: Compiled): readonly Promised[] =>
   lettingIn(ground, tunnel, compiled).map(({ host, what, finding }) =>
-    concluded(ground, `Tunnel/${tunnel.name}`, `${host} lets in its packets ${what}`, [finding]),
+    concluded(ground, `Tunnel/${tunnel.name}`, vows.letIn(host, what), [finding]),
   );
 
 /** Why a host stops the packets of a tunnel itself, or may; as `TUNNEL HOST`. */
@@ -145,14 +146,7 @@ function notIntoPromises(
       }),
   );
   if (findings.length === 0) return [];
-  return [
-    concluded(
-      ground,
-      `Tunnel/${share.name}`,
-      `a neighbour of ${end.name} does not come into it past the forwards`,
-      findings,
-    ),
-  ];
+  return [concluded(ground, `Tunnel/${share.name}`, vows.notInto(end.name), findings)];
 }
 
 /** For each protocol one port that the node would take: the one it would not take is dropped twice. */
@@ -191,12 +185,7 @@ function notOutOfPromises(
     );
   });
   const untracked = strayAnswers(ground, end, share).map((flow) => shutFinding(ground, flow, () => true));
-  return [
-    concluded(ground, `Tunnel/${share.name}`, `nothing else comes out of it at ${end.name}`, [
-      ...findings,
-      ...untracked,
-    ]),
-  ];
+  return [concluded(ground, `Tunnel/${share.name}`, vows.notOutOf(end.name), [...findings, ...untracked])];
 }
 
 /** A port that nobody declared at each address of the host and each aim, and a neighbour behind the host. Other tunnels ask for their own addresses. */
@@ -270,14 +259,7 @@ function togetherPromises(
     }),
   );
   if (findings.length === 0) return [];
-  return [
-    concluded(
-      ground,
-      `Tunnel/${share.name}`,
-      `one client may come to ${end.name} by it and by another tunnel at once`,
-      findings,
-    ),
-  ];
+  return [concluded(ground, `Tunnel/${share.name}`, vows.together(end.name), findings)];
 }
 
 /** Flows from outside that come to the node by a tunnel. */

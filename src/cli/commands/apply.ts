@@ -73,6 +73,6 @@ async function show(
     const about = aboutHosts(set, plan);
     await output.write(printPlan(report, { color: output.color, full: flags.full === true, about, unreachable }));
   }
-  requirePromises(promises, flags);
+  for (const line of requirePromises(promises, flags)) output.say(line);
   return isText ? [] : promises;
 }

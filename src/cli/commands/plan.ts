@@ -62,7 +62,7 @@ async function show(output: Output, flags: PlanFlags): Promise<{ readonly status
   );
   const problems = notUsable(survey);
   for (const line of problems) output.say(line);
-  requirePromises(promises, flags);
+  for (const line of requirePromises(promises, flags)) output.say(line);
   return {
     status: problems.length === 0 ? DONE : FAILED,
     pending: report.hosts.some(({ changes }) => changes.length > 0),
