@@ -70,6 +70,8 @@ const anyMatch = (family: Family): fc.Arbitrary<string> =>
     words('-m conntrack ', bang, '--ctstatus ', oneOf('ASSURED', 'SEEN_REPLY,CONFIRMED')),
     words('-m mark ', bang, '--mark ', masked),
     words('-m connmark ', bang, '--mark ', masked),
+    words('-m connlabel ', bang, '--label ', oneOf('5', '127'), oneOf('', ' --set')),
+    words('-m helper ', bang, '--helper ftp'),
     words(
       '-m addrtype ',
       bang,

@@ -139,7 +139,25 @@ const markIs =
 const helperIs: ReadOption = (option) => {
   const [name = ''] = option.values;
   // An empty name asks for any helper at all.
-  return name === '' ? undefined : all(nft.match(nft.ct('helper'), equality(option), nft.text(name)));
+  if (name === '') return undefined;
+  if (!option.negated) return all(nft.match(nft.ct('helper'), '==', nft.text(name)));
+  return all({
+    kind: 'opaque',
+    json: { xt: { type: 'match', name: 'helper', words: `! --helper ${name}`, negated: true } },
+  });
+};
+
+/** One of 128, by its number; a name is of a file on the host. nft cannot give a label and ask whether there is a connection at once. */
+const readLabel: ReadOptions = (options) => {
+  const asked = options.find(({ name }) => name === '--label');
+  const label = /^\d{1,3}$/.test(asked?.values[0] ?? '') ? Number(asked?.values[0]) : 128;
+  if (asked === undefined || label > 127) return undefined;
+  const sets = options.some(({ name }) => name === '--set');
+  const words = `${asked.negated ? '! ' : ''}--label ${label}${sets ? ' --set' : ''}`;
+  return all({
+    kind: 'opaque',
+    json: { xt: { type: 'match', name: 'connlabel', words, label, sets, negated: asked.negated } },
+  });
 };
 
 /** By the name after `-m`. */
@@ -155,5 +173,6 @@ export const connectionMatches: Readonly<Record<string, Match>> = {
   state: { values: { '--state': 1 }, read: readConntrack },
   mark: { values: { '--mark': 1 }, read: eachOption({ '--mark': markIs(nft.meta('mark')) }) },
   connmark: { values: { '--mark': 1 }, read: eachOption({ '--mark': markIs(nft.ct('mark')) }) },
+  connlabel: { values: { '--label': 1, '--set': 0 }, read: readLabel },
   helper: { values: { '--helper': 1 }, read: eachOption({ '--helper': helperIs }) },
 };

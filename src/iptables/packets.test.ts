@@ -80,6 +80,8 @@ function anyCondition(family: Family): fc.Arbitrary<string> {
     after('-m mac', not(`--mac-source ${MAC.client.toUpperCase()}`)),
     after('-m pkttype', not('--pkt-type unicast')),
     after('-p tcp --syn -m tcpmss', oneOf('--mss 1400:1460', '--mss 1:1000')),
+    after('-m connlabel', not('--label 5', '--label 5 --set', '--label 100')),
+    after('-m helper', not('--helper ftp')),
     fc.constant('-m comment --comment "a b"'),
     oneOf('-m recent --set --name seen', '-m recent --update --seconds 1 --hitcount 20 --name unseen'),
     oneOf(
@@ -223,8 +225,11 @@ function question(family: Family, { asked, port }: Exchange): PacketContext {
   };
 }
 
+/** What the first packet leaves on its connection. */
+type Left = Required<Pick<ConnectionContext, 'labels'>> & { readonly connectionMark: number };
+
 /** What comes back by right0: a datagram, an echo, or the reset of a closed port. */
-function answerTo(question: PacketContext, { asked }: Exchange, mark: number): PacketContext {
+function answerTo(question: PacketContext, { asked }: Exchange, left: Left): PacketContext {
   const {
     source,
     destination,
@@ -235,7 +240,7 @@ function answerTo(question: PacketContext, { asked }: Exchange, mark: number): P
     maxseg: _maxseg,
     ...rest
   } = question;
-  const connection = question.connection && { ...question.connection, mark };
+  const connection = question.connection && { ...question.connection, mark: left.connectionMark, labels: left.labels };
   return {
     ...rest,
     ...{ source: destination, destination: source, mark: 0, iif: 'right0', oif: 'left0', hardwareSource: MAC.server },
@@ -292,7 +297,6 @@ for (const family of [4, 6] as const)
           const exchange: Exchange = { asked, port: ++port };
           const isHere = asked === 'udp to the router';
           // Questions and answers would add up in one probe: each is sent by itself, past the rules of the other.
-          let connectionMark = 0;
           for (const way of isHere ? ['left0'] : ['left0', 'right0']) {
             const loaded = listing(rules.flat())
               .split('\n')
@@ -302,7 +306,7 @@ for (const family of [4, 6] as const)
             const asking = { ...exchange, port: ++port };
             const first = question(family, asking);
             const hook = isHere ? 'input' : 'forward';
-            const foretell = (packet: PacketContext): Marks => {
+            const foretell = (packet: PacketContext): Marks & Left => {
               const result = evaluate(ruleset, { hook, type: 'filter' }, packet);
               if (result.verdict !== 'accept')
                 throw new Error(
@@ -311,11 +315,11 @@ for (const family of [4, 6] as const)
               return {
                 mark: result.changes.mark ?? 0,
                 connectionMark: result.changes.connectionMark ?? packet.connection?.mark ?? 0,
+                labels: result.changes.labels ?? packet.connection?.labels ?? 0n,
               };
             };
             const there = foretell(first);
-            connectionMark = there.connectionMark;
-            const foretold = way === 'left0' ? there : foretell(answerTo(first, asking, connectionMark));
+            const { labels: _, ...foretold } = way === 'left0' ? there : foretell(answerTo(first, asking, there));
             await send(lab, family, asking);
             expect(marksOf(await read()), `${asked} by ${way}\n${rules.flat().join('\n')}`).toEqual(foretold);
             if (foretold.mark !== 0 || foretold.connectionMark !== 0) marked++;

@@ -74,6 +74,9 @@ const anyMatch = ({ family, transport }: Subject, stores: readonly Store[]): fc.
     fc.constant(nft.match(nft.ct('state'), '==', nft.anonymousSet(nft.symbol('new'), nft.symbol('related')))),
     fc.constantFrom('dnat', 'snat').map((status) => nft.match(nft.ct('status'), 'in', nft.symbol(status))),
     fc.constantFrom('original', 'reply').map((way) => nft.match(nft.ct('direction'), '==', nft.symbol(way))),
+    fc
+      .tuple(fc.constantFrom('in', '==', '!=' as const), fc.nat({ max: 127 }))
+      .map(([op, label]) => nft.match(nft.ct('label'), op, label)),
     fc.tuple(anyEquality, anyMaskedMark).map(([op, [masked, bits]]) => nft.match(masked, op, bits)),
     fc.tuple(anyEquality, anyMark).map(([op, mark]) => nft.match(nft.meta('mark'), op, mark)),
     someOf(anyMark.map(nft.number)).map((marks) => nft.match(nft.ct('mark'), '==', marks)),
@@ -154,6 +157,7 @@ const anyUpdate = ({ family }: Subject): fc.Arbitrary<Statement> =>
     });
 
 const anyMarkStatement: fc.Arbitrary<Statement> = fc.oneof(
+  fc.nat({ max: 127 }).map((label) => nft.assign(nft.ct('label'), label)),
   fc.tuple(fc.constantFrom('ct', 'meta'), anyMark).map(([of, mark]) => nft.assign(markOf(of), mark)),
   fc
     .tuple(fc.constantFrom('ct', 'meta'), fc.constantFrom('ct', 'meta'), anyMark, anyMark)

@@ -31,6 +31,30 @@ test('what stands in a line is read: ends, zones, marks, state, and what was tra
   ]);
 });
 
+// What it printed of a TFTP server's answer and of what `ct expectation set` made known.
+const EXPECTED = `ipv4     2 udp      17 29 src=127.0.0.1 dst=127.0.0.1 sport=41224 dport=69 [UNREPLIED] src=127.0.0.1 dst=127.0.0.1 sport=69 dport=41224 mark=0 helper=tftp use=1
+ipv6     10 udp      17 29 src=fd00::1 dst=fd00::1 sport=41931 dport=98 [UNREPLIED] src=fd00::1 dst=fd00::1 sport=98 dport=41931 mark=0 use=1
+299 proto=17 src=127.0.0.1 dst=127.0.0.1 sport=0 dport=41224 mask-src=255.255.255.255 mask-dst=255.255.255.255 sport=0 dport=65535 master-src=127.0.0.1 master-dst=127.0.0.1 sport=41224 dport=69 class=0 helper=tftp
+59999 proto=17 src=fd00::1 dst=fd00::1 sport=0 dport=543 mask-src=ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff mask-dst=ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff sport=0 dport=65535 master-src=fd00::1 master-dst=fd00::1 sport=41931 dport=98 class=0
+proto=6 src=0.0.0.0 dst=10.0.0.1 sport=7 dport=5432 mask-src=0.0.0.0 mask-dst=255.255.255.255 sport=65535 dport=65535 master-src=127.0.0.1 master-dst=127.0.0.1 sport=41224 dport=69 class=0
+`;
+
+test('what a connection expects stands with it', () => {
+  const told = readConntrack(EXPECTED).map(({ expects = [] }) =>
+    expects.map(({ source, sourceMask, sourcePort, destination, protocol, destinationPort }) => [
+      ...[`${printAddress(source)}/${sourceMask.toString(16)}`, sourcePort],
+      `${printAddress(destination)} ${destinationPort}/${protocol}`,
+    ]),
+  );
+  expect(told).toEqual([
+    [
+      ['127.0.0.1/ffffffff', undefined, '127.0.0.1 41224/17'],
+      ['0.0.0.0/0', 7, '10.0.0.1 5432/6'],
+    ],
+    [[`fd00::1/${'f'.repeat(32)}`, undefined, 'fd00::1 543/17']],
+  ]);
+});
+
 test('wherever the listing is cut off, its whole lines are read, or the line that is not is named', () => {
   const lines = LISTED.trim().split('\n').length;
   for (let end = 0; end < LISTED.length; end++) {
@@ -47,6 +71,8 @@ for (const [what, line] of [
   ['an address of the other family', 'ipv4 2 udp 17 29 src=fd00::1 dst=fd00::2 src=fd00::2 dst=fd00::1 use=1'],
   ['a mark that is no number', 'ipv4 2 udp 17 29 src=10.0.0.2 dst=10.0.0.1 src=10.0.0.1 dst=10.0.0.2 mark=x use=1'],
   ['a port beyond all', 'ipv4 2 udp 17 29 src=10.0.0.2 dst=10.0.0.1 sport=70000 src=10.0.0.1 dst=10.0.0.2 use=1'],
+  ['an expectation without a mask', '29 proto=17 src=10.0.0.1 dst=10.0.0.2 sport=0 dport=1 class=0'],
+  ['an expectation cut off', (EXPECTED.split('\n')[2] ?? '').slice(0, -20)],
   ['words', 'conntrack v1.4.7 (conntrack-tools): Operation failed'],
 ] as const)
   test(`a line with ${what} is refused`, () => expect(() => readConntrack(line)).toThrow('a line of another form'));

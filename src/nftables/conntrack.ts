@@ -1,5 +1,5 @@
 /** The connections that a host tracks, as `conntrack -L -o extended` prints them (conntrack-tools). */
-import { type Address, type Family, parseAddress, sameAddress } from '../net/index.ts';
+import { type Address, type Family, parseAddress, printAddress, sameAddress } from '../net/index.ts';
 import type { Tuple } from './evaluate-packet.ts';
 
 export interface ConntrackEntry {
@@ -15,6 +15,22 @@ export interface ConntrackEntry {
   readonly icmpType?: number;
   /** The fast path (a flowtable) has it: its packets pass most hooks by. */
   readonly offloaded?: true;
+  /** Connections that it made known beforehand, and that are still to come. Absent: none. */
+  readonly expects?: readonly Expectation[];
+  /** Its line. */
+  readonly text: string;
+}
+
+/** What another connection's first packet looks like that a helper, or `ct expectation set`, waits for (nf_conntrack_expect). */
+export interface Expectation {
+  readonly source: Address;
+  /** Bits of the source that count. */
+  readonly sourceMask: bigint;
+  /** Absent: any. */
+  readonly sourcePort?: number;
+  readonly destination: Address;
+  readonly protocol: number;
+  readonly destinationPort: number;
   /** Its line. */
   readonly text: string;
 }
@@ -27,22 +43,35 @@ const FAMILIES: Readonly<Record<string, Family>> = { ipv4: 4, ipv6: 6 };
 const FEW_ENOUGH = '[ "$(cat /proc/sys/net/netfilter/nf_conntrack_count)" -le 100000 ] || exit 3';
 
 const listing = (family: Family): readonly string[] => [
-  ...['sh', '-c', `${FEW_ENOUGH}; exec conntrack -L -f ipv${family} -o extended`],
+  ...[
+    'sh',
+    '-c',
+    `${FEW_ENOUGH}; conntrack -L -f ipv${family} -o extended && exec conntrack -L expect -f ipv${family}`,
+  ],
 ];
 
-/** What lists them, by family: readConntrack reads the outputs. Status 3: there are too many; 127: no conntrack. */
+/** What lists them and then what they expect, by family: readConntrack reads the outputs. Status 3: there are too many; 127: no conntrack. */
 export const CONNTRACK_COMMANDS: Readonly<Record<Family, readonly string[]>> = { 4: listing(4), 6: listing(6) };
 
 /** `ipv4 2 udp 17 29 src=… dst=… sport=… dport=… [UNREPLIED] src=… … mark=18 zone-orig=3 use=1`. Throws on a line of another form. */
-export const readConntrack = (text: string): readonly ConntrackEntry[] =>
-  text.split('\n').flatMap((line) => (line.trim() === '' ? [] : [readEntry(line.trim())]));
+export function readConntrack(text: string): readonly ConntrackEntry[] {
+  const lines = text.split('\n').map((line) => line.trim());
+  const expected = lines.filter(isExpectation).map(readExpectation);
+  const entries = lines.filter((line) => line !== '' && !isExpectation(line)).map(readEntry);
+  if (expected.length === 0) return entries;
+  return entries.map((entry) => {
+    const expects = expected.filter(({ master }) => endsOf(master) === endsOf(entry.original));
+    return expects.length === 0 ? entry : { ...entry, expects: expects.map(({ master: _, ...rest }) => rest) };
+  });
+}
 
-function readEntry(line: string): ConntrackEntry {
-  const words = line.split(/\s+/);
-  const [layer = '', , , protocol = ''] = words;
-  const family = FAMILIES[layer];
+const endsOf = ({ source, destination, sourcePort, destinationPort }: Omit<Tuple, 'protocol'>): string =>
+  `${printAddress(source)} ${printAddress(destination)} ${sourcePort} ${destinationPort}`;
+
+/** The words of a line with `=`, in order; what is asked for and is of another form throws. */
+function fieldsOf(line: string) {
   const values = new Map<string, string[]>();
-  for (const word of words.slice(4)) {
+  for (const word of line.split(/\s+/)) {
     const at = word.indexOf('=');
     if (at > 0) values.set(word.slice(0, at), [...(values.get(word.slice(0, at)) ?? []), word.slice(at + 1)]);
   }
@@ -53,13 +82,54 @@ function readEntry(line: string): ConntrackEntry {
     if (!/^(?:[0-9]+|0x[0-9a-f]+)$/.test(value)) throw wrong();
     return Number(value);
   };
-  // The last word of each: a line without it was cut off.
-  if (family === undefined || number('use', 0) === undefined) throw wrong();
-  const address = (name: string, index: number): Address => {
+  const address = (name: string, index: number, family?: Family): Address => {
     const read = parseAddress(values.get(name)?.[index] ?? '');
-    if (read?.family !== family) throw wrong();
+    if (read === undefined || (family !== undefined && read.family !== family)) throw wrong();
     return read;
   };
+  return { wrong, number, address };
+}
+
+/** They begin with the seconds that are left, or with `proto` where no time was set. */
+const isExpectation = (line: string): boolean => /^(?:[0-9]+ )?proto=/.test(line);
+
+/**
+ * `299 proto=6 src=… dst=… sport=0 dport=5432 mask-src=… mask-dst=… sport=0 dport=65535 master-src=… master-dst=… sport=… dport=… class=0`:
+ * of
+ * ports the first is the one that is expected, the second its mask, the third that of the connection which made it known.
+ */
+function readExpectation(line: string): Expectation & { readonly master: Omit<Tuple, 'protocol'> } {
+  const { wrong, number, address } = fieldsOf(line);
+  const port = (name: string, index: number): number => {
+    const value = number(name, index);
+    if (value === undefined || value > 0xffff) throw wrong();
+    return value;
+  };
+  const protocol = number('proto', 0);
+  // The last word of each: a line without it was cut off.
+  if (protocol === undefined || number('class', 0) === undefined) throw wrong();
+  const source = address('src', 0);
+  const { family } = source;
+  const destination = address('dst', 0, family);
+  return {
+    ...{ source, sourceMask: address('mask-src', 0, family).value, destination, protocol },
+    ...(port('sport', 1) !== 0 && { sourcePort: port('sport', 0) }),
+    ...{ destinationPort: port('dport', 0), text: line },
+    master: {
+      ...{ source: address('master-src', 0), destination: address('master-dst', 0) },
+      ...{ sourcePort: port('sport', 2), destinationPort: port('dport', 2) },
+    },
+  };
+}
+
+function readEntry(line: string): ConntrackEntry {
+  const words = line.split(/\s+/);
+  const [layer = '', , , protocol = ''] = words;
+  const family = FAMILIES[layer];
+  const { wrong, number, address: addressIn } = fieldsOf(line);
+  // The last word of each: a line without it was cut off.
+  if (family === undefined || number('use', 0) === undefined) throw wrong();
+  const address = (name: string, index: number): Address => addressIn(name, index, family);
   /** An echo's id stands for both ports. */
   const port = (name: string, index: number): number => {
     const value = number(name, index) ?? number('id', index) ?? 0;

@@ -52,6 +52,7 @@ const ctTypes: Readonly<Record<string, string>> = {
   status: 'ct_status',
   direction: 'ct_dir',
   mark: 'mark',
+  label: 'ct_label',
   helper: 'string',
   protocol: 'inet_proto',
   l3proto: 'nf_proto',
@@ -124,6 +125,9 @@ export function isBitmask(expression: Expression): boolean {
   const type = typeOf(expression);
   return type?.length === 1 && type[0] !== undefined && bitmaskTypes.has(type[0]);
 }
+
+/** Labels of connections, each a bit that is written by its number. */
+export const isLabel = (expression: Expression): boolean => typeOf(expression)?.[0] === 'ct_label';
 
 /** Types whose values are free text, printed in quotes. */
 export const textTypes: ReadonlySet<string> = new Set(['ifname', 'iface_index', 'string', 'ifkind']);

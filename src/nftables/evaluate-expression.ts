@@ -224,6 +224,11 @@ function connectionReader(key: string, direction: 'original' | 'reply' | undefin
       return of((connection) => (connection.direction === 'original' ? 0 : 1));
     case 'mark':
       return of((_, { connectionMark }) => connectionMark ?? 0);
+    case 'label':
+      return of(({ labels = 0n }, { labels: now = labels }) => (now === 'unknown' ? UNKNOWN : now));
+    // That of the connection by which this one was expected (nft_ct_get_eval: ct->master).
+    case 'helper':
+      return of(({ mayBeExpected }) => (mayBeExpected === true ? UNKNOWN : null));
     case 'status':
       return of(({ status }) => status);
     case 'zone':

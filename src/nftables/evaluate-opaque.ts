@@ -1,9 +1,19 @@
 /** What no type of ours says, as steps: exactly where its JSON tells enough, else both ways, else undecided with its name. */
 import { type Address, parseAddress } from '../net/index.ts';
 import type { TableSets } from './evaluate-expression.ts';
-import { readerOf } from './evaluate-expression.ts';
+import { ported, readerOf } from './evaluate-expression.ts';
 import type { Registers, SocketSight } from './evaluate-packet.ts';
-import { giveUp, guess, limitStep, type Outcome, type Step, stepOf, translate } from './evaluate-statement.ts';
+import {
+  addLabels,
+  giveUp,
+  guess,
+  limitStep,
+  type Outcome,
+  type Step,
+  stepOf,
+  translate,
+} from './evaluate-statement.ts';
+import { labelBit } from './evaluate-value.ts';
 import { arrayOf, isObject, type JsonObject, onlyField } from './json.ts';
 import { readExpression } from './read-expression.ts';
 import { readStatement } from './read-statement.ts';
@@ -16,18 +26,7 @@ const undecided =
     giveUp(registers, why);
 
 /** Statements by nft's JSON name that change nothing we follow. */
-const harmless = new Set([
-  'log',
-  'counter',
-  'last',
-  'ct helper',
-  'ct timeout',
-  'ct expectation',
-  'flow',
-  'dup',
-  'comment',
-  'reset',
-]);
+const harmless = new Set(['log', 'counter', 'last', 'ct helper', 'ct timeout', 'flow', 'dup', 'comment', 'reset']);
 
 /** Those that take the packet off its way, in words for people. */
 const elsewhere: Readonly<Record<string, string>> = {
@@ -52,6 +51,8 @@ export function opaqueStep(json: unknown, tables: TableSets): Step {
       return quotaOf(typeof content === 'string' ? objectNamed(tables, 'quota', content) : content);
     case 'ct count':
       return either;
+    case 'ct expectation':
+      return expectStep(typeof content === 'string' ? objectNamed(tables, name, content) : content);
     case 'tproxy':
       return isObject(content) ? proxyStep(content) : undecided('"tproxy" is not modelled');
     case 'meter':
@@ -75,6 +76,27 @@ const objectNamed = (tables: TableSets, type: string, name: string): unknown =>
     const [of, content] = onlyField(json) ?? [];
     return of === type && isObject(content) && content.name === name ? [content] : [];
   })[0];
+
+/**
+ * Only the first packet of a connection makes known what it expects: of all others the rule ends there. Where such a one is expected by
+ * another already, the packet is dropped (nft_ct_expect_obj_eval, nf_ct_expect_related).
+ */
+function expectStep(json: unknown): Step {
+  const { protocol, dport } = isObject(json) ? json : {};
+  const number = typeof protocol === 'string' ? ported[protocol] : protocol;
+  return (registers) => {
+    const { connection, isExpected } = registers.packet;
+    if (connection === undefined || (connection.status & CONFIRMED) !== 0) return 'break';
+    if (typeof number !== 'number' || typeof dport !== 'number')
+      return undecided('what is expected is not known')(registers);
+    const { source, destination } = connection.reply;
+    const isClash = isExpected?.({ source, destination, protocol: number, destinationPort: dport }) === true;
+    return isClash
+      ? undecided('the connection that it makes known may be expected already: then the packet is dropped')(registers)
+      : 'next';
+  };
+}
+const CONFIRMED = 8;
 
 /** A rate, of packets or of bytes. */
 const limitOf = (json: unknown): Step => (isObject(json) ? limitStep(json.inv === true) : either);
@@ -251,6 +273,11 @@ function xtStep(content: unknown): Step {
   const name = typeof of.name === 'string' ? of.name : 'xt';
   if (of.type === 'match' && name === 'socket' && typeof of.words === 'string' && !of.words.includes('!'))
     return socketMatch(of.words);
+  if (name === 'connlabel' && typeof of.label === 'number')
+    return labelStep(of.label, of.sets === true, of.negated === true);
+  // Not expected by a connection of that helper: who is expected by none is not (helper_mt).
+  if (name === 'helper' && of.negated === true)
+    return (registers) => (registers.packet.connection?.mayBeExpected === true ? either(registers) : 'next');
   if (of.type === 'match') return of.unbridged === undefined ? either : apart(of.unbridged === true);
   if (harmlessTargets.has(name)) return next;
   if (name === 'TPROXY' && isObject(of.on)) return proxyTarget(of.on);
@@ -260,6 +287,19 @@ function xtStep(content: unknown): Step {
   if (name === 'NFQUEUE') return undecided(elsewhere.queue ?? name);
   if (name === 'SYNPROXY') return undecided(elsewhere.synproxy ?? name);
   return undecided(`"${name}" is not modelled`);
+}
+
+/** `--set` gives the connection the label, whatever the answer; without a connection there is none (connlabel_mt). */
+function labelStep(label: number, sets: boolean, negated: boolean): Step {
+  return (registers) => {
+    const { connection } = registers.packet;
+    const { labels = connection?.labels ?? 0n } = registers;
+    if (connection === undefined) return negated ? 'next' : 'break';
+    if (sets) addLabels(registers, labelBit(label));
+    // One that stood before any rule spoke of labels has no room for them.
+    if (labels === 'unknown') return either(registers);
+    return (sets || (labels & labelBit(label)) !== 0n) === negated ? 'break' : 'next';
+  };
 }
 
 /** What it says of a packet that came by no port of a bridge. */

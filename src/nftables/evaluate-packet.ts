@@ -43,6 +43,8 @@ export interface PacketContext {
   readonly linksTo?: (destination: Address, source: Address, mark: number) => readonly string[] | undefined;
   /** The socket that waits at an address and port for this packet, without an address at one of the link's own. Absent, or undefined: not known. */
   readonly socketAt?: (address: Address | undefined, port: number) => SocketSight | undefined;
+  /** Whether a connection of these ends is expected there already. Absent: nobody looked. */
+  readonly isExpected?: (first: Omit<Tuple, 'sourcePort'>) => boolean;
   /** Which of `count` ways chance takes at a rule, from 0, the same each time it is asked. Absent: that is not known. */
   readonly draw?: (at: RuleReference, count: number) => number;
 }
@@ -60,6 +62,10 @@ export interface ConnectionContext {
   readonly state: 'new' | 'established' | 'related' | 'invalid';
   readonly direction: 'original' | 'reply';
   readonly mark: number;
+  /** A bit for each. Absent: none. */
+  readonly labels?: bigint | 'unknown';
+  /** It stood before, and nobody can see whether another expected it. */
+  readonly mayBeExpected?: true;
   /** IPS_* of nf_conntrack_common.h: 0x02 seen reply, 0x08 confirmed, 0x10 source NAT, 0x20 destination NAT. */
   readonly status: number;
   /** By direction. */
@@ -94,6 +100,8 @@ export interface ZoneSet {
 export interface PacketChanges {
   readonly mark?: number;
   readonly connectionMark?: number;
+  /** All that it has now. */
+  readonly labels?: bigint | 'unknown';
   readonly zone?: ZoneSet;
   readonly notrack?: true;
   /** `ip daddr set`, `tcp sport set`: written into the packet itself. */
@@ -136,6 +144,7 @@ export interface Registers {
   rewritten: Rewritten | undefined;
   mark: number;
   connectionMark: number | undefined;
+  labels: bigint | 'unknown' | undefined;
   zone: ZoneSet | undefined;
   notrack: boolean;
   maxseg: number | undefined;

@@ -175,7 +175,7 @@ export const seesFamily = (table: TableFamily, family: Family): boolean =>
 /** Registers of a packet that has not met a rule yet. */
 export const registersOf = (packet: PacketContext): Registers => ({
   ...{ packet, guesses: [], guessed: [], changedBy: [] },
-  ...{ mark: packet.mark, connectionMark: packet.connection?.mark },
+  ...{ mark: packet.mark, connectionMark: packet.connection?.mark, labels: undefined },
   ...{
     rewritten: undefined,
     zone: packet.zone,

@@ -114,14 +114,29 @@ function matchStep({ left, op, right }: Match, tables: TableSets): Step {
   const isLookup = right.kind === 'setReference' || right.kind === 'anonymousSet';
   const read = isLookup ? keyReaderOf(left, tables) : readerOf(left, tables, typeOf(left));
   const test = testOf(left, op, right, tables);
+  const mayHang = asksExpected(left, op, right);
   return (registers) => {
-    const parts = read(registers);
+    const parts = mayHang && registers.packet.connection?.mayBeExpected === true ? UNKNOWN : read(registers);
     if (parts === null) return 'break';
     const held = parts === UNKNOWN ? UNKNOWN : test(parts, registers);
     if (held === UNKNOWN) return guess(registers) ? 'next' : 'break';
     return held ? 'next' : 'break';
   };
 }
+
+/** Whether the answer hangs on IPS_EXPECTED, which no listing of connections shows. */
+function asksExpected(left: Expression, op: Match['op'], right: Expression): boolean {
+  const isStatus = (each: Expression): boolean => each.kind === 'ct' && each.key === 'status';
+  if (left.kind === 'binary') return isStatus(left.left) && namesExpected(left.right);
+  return isStatus(left) && (op !== 'in' || namesExpected(right));
+}
+
+const namesExpected = (flags: Expression): boolean =>
+  flags.kind === 'symbol'
+    ? flags.name === 'expected'
+    : flags.kind === 'number'
+      ? (flags.value & 1) !== 0
+      : flags.kind === 'binary' && (namesExpected(flags.left) || namesExpected(flags.right));
 
 export type Test = (parts: readonly (Scalar | Unknown)[], registers: Registers) => boolean | Unknown;
 
@@ -178,6 +193,7 @@ function compare(op: Match['op'], parts: readonly Scalar[], wanted: readonly Sca
       return value >= other;
     case 'in':
       // Of a field of flags: any of them.
+      if (typeof value === 'bigint' && typeof other === 'bigint') return (value & other) !== 0n;
       return typeof value === 'number' && typeof other === 'number' ? (value & other) !== 0 : UNKNOWN;
   }
 }
@@ -206,7 +222,7 @@ function verdictMapStep({ key, map }: VerdictMap, tables: TableSets): Step {
 }
 
 /** Keys of `meta` and `ct` that decide nothing here where they are set. */
-const harmlessKeys = new Set(['priority', 'nftrace', 'pkttype', 'broute', 'secmark', 'event', 'helper', 'label']);
+const harmlessKeys = new Set(['priority', 'nftrace', 'pkttype', 'broute', 'secmark', 'event', 'helper']);
 
 function assignStep(target: Expression, read: Read): Step {
   if (target.kind === 'meta' && target.key === 'mark') {
@@ -227,6 +243,14 @@ function assignStep(target: Expression, read: Read): Step {
       registers.zone ??= direction === undefined ? { id } : { id, direction };
       registers.notrack = false;
     });
+  }
+  if (target.kind === 'ct' && target.key === 'label') {
+    return (registers) => {
+      const parts = read(registers);
+      if (parts === null) return 'break';
+      addLabels(registers, parts === UNKNOWN ? UNKNOWN : parts[0]);
+      return 'next';
+    };
   }
   if (target.kind === 'tcpOption' && target.option === 'maxseg') {
     return (registers) => (registers.packet.maxseg === undefined ? 'break' : clamp(registers));
@@ -249,6 +273,15 @@ function assignStep(target: Expression, read: Read): Step {
     if (typeof size === 'number' && now !== undefined && size < now) registers.maxseg = size;
     return 'next';
   }
+}
+
+/** Labels are added, and never taken away (nf_connlabels_replace: what is set is its own mask); without a connection there is nothing to label. */
+export function addLabels(registers: Registers, labels: Scalar | Unknown | undefined): void {
+  const { connection } = registers.packet;
+  if (connection === undefined) return;
+  const now = registers.labels ?? connection.labels ?? 0n;
+  registers.labels = typeof labels === 'bigint' && now !== 'unknown' ? now | labels : 'unknown';
+  note(registers);
 }
 
 /** As nft does, only into a packet that has the header. */

@@ -67,7 +67,7 @@ const unknown: Pattern = { kind: 'unknown' };
 export function patternOf(value: Value, type: string | undefined): Pattern {
   switch (value.kind) {
     case 'number':
-      return exact(value.value);
+      return type === 'ct_label' ? labelPattern(value.value) : exact(value.value);
     case 'string':
       return value.text.endsWith('*') ? { kind: 'beginning', text: value.text.slice(0, -1) } : exact(value.text);
     case 'address':
@@ -89,6 +89,11 @@ export function patternOf(value: Value, type: string | undefined): Pattern {
       return unknown;
   }
 }
+
+/** A label is one of 128 bits, and nft writes its number; names are of a file on the host (connlabel.conf). */
+const labelPattern = (bit: number): Pattern => (bit < LABELS ? exact(labelBit(bit)) : unknown);
+const LABELS = 128;
+export const labelBit = (bit: number): bigint => 1n << BigInt(bit);
 
 function symbolPattern(name: string, type: string | undefined): Pattern {
   if (type === 'ether_addr') return exact(name.toLowerCase());

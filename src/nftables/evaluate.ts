@@ -280,6 +280,7 @@ function resultOf(run: Run): Evaluation {
     ...(run.mark !== packet.mark && { mark: run.mark }),
     ...(run.connectionMark !== packet.connection?.mark &&
       run.connectionMark !== undefined && { connectionMark: run.connectionMark }),
+    ...(run.labels !== packet.connection?.labels && run.labels !== undefined && { labels: run.labels }),
     ...(run.zone !== packet.zone && run.zone !== undefined && { zone: run.zone }),
     ...(run.notrack && { notrack: true }),
     ...(run.rewritten !== undefined && { rewritten: run.rewritten }),

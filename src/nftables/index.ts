@@ -49,7 +49,7 @@ export {
   wildcard,
   xor,
 } from './build.ts';
-export type { ConntrackEntry } from './conntrack.ts';
+export type { ConntrackEntry, Expectation } from './conntrack.ts';
 export { CONNTRACK_COMMANDS, readConntrack } from './conntrack.ts';
 export { normalProtocol } from './datatype.ts';
 export { diffTable } from './diff.ts';

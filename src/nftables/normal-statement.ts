@@ -1,4 +1,4 @@
-import { isBitmask, typeOf } from './datatype.ts';
+import { isBitmask, isLabel, typeOf } from './datatype.ts';
 import { normalExpression, normalMapping } from './normal-expression.ts';
 import { normalData } from './normal-value.ts';
 import type { Expression, Statement, TableFamily } from './ruleset.ts';
@@ -106,4 +106,8 @@ function onlyElement(expression: Expression): Expression | undefined {
 }
 
 const isFlagTest = (expression: Expression): expression is Extract<Expression, { readonly kind: 'binary' }> =>
-  expression.kind === 'binary' && expression.operator === '&' && isBitmask(expression.left);
+  expression.kind === 'binary' &&
+  expression.operator === '&' &&
+  isBitmask(expression.left) &&
+  // Their 0 is no number but the first of them.
+  !isLabel(expression.left);

@@ -1,4 +1,4 @@
-import { isBitmask, typeOf } from './datatype.ts';
+import { isBitmask, isLabel, typeOf } from './datatype.ts';
 import { printComment, printName, printNumber, printWord, printWords } from './name.ts';
 import { cannotWrite, printExpression, printValue, printVerdict } from './print-expression.ts';
 import type { Expression, Rule, Statement } from './ruleset.ts';
@@ -66,6 +66,8 @@ function printMatch({ left, op, right }: Extract<Statement, { readonly kind: 'ma
   const flags = op === 'in' && isBitmask(left) ? flagNames(right) : undefined;
   const tested = printExpression(left);
   if (flags !== undefined) return `${tested} ${flags.map(printWord).join(',')}`;
+  // A label is asked for by its number.
+  if (op === 'in' && right.kind === 'number' && isLabel(left)) return `${tested} ${right.value}`;
   const needsEquals = !isSet && (isBitmask(left) || left.kind === 'binary');
   const operator = op === 'in' || op === '==' ? (needsEquals ? '== ' : '') : `${op} `;
   const printed = printExpression(right, { key: typeOf(left) });

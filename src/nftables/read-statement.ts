@@ -1,5 +1,5 @@
 import { addressBits } from '../net/index.ts';
-import { typeOf } from './datatype.ts';
+import { isLabel, typeOf } from './datatype.ts';
 import { arrayOf, hasOnly, isObject, type JsonObject, onlyField, textsOf } from './json.ts';
 import { isWord } from './name.ts';
 import { readExpression, readMapOf } from './read-expression.ts';
@@ -77,6 +77,11 @@ function readMatch(json: JsonObject): Statement | undefined {
   if (right === undefined) return undefined;
   // `tcp flags ! syn`: none of them is set.
   if (json.op === '!') {
+    // A label of 0 is the first of them, and no number of nft's stands for none.
+    if (isLabel(left))
+      return right.kind === 'number'
+        ? { kind: 'match', left: { kind: 'binary', operator: '&', left, right }, op: '!=', right }
+        : undefined;
     const tested: Expression = { kind: 'binary', operator: '&', left, right };
     return { kind: 'match', left: tested, op: '==', right: { kind: 'number', value: 0 } };
   }

@@ -13,6 +13,8 @@ export interface Connection {
   reply: Tuple;
   readonly zone: Zone;
   mark: number;
+  /** A bit for each of 128. */
+  labels: bigint | 'unknown';
   /** IPS_*: 2 seen reply, 8 confirmed, 16 source NAT, 32 destination NAT. */
   status: number;
   /** Of TCP. */
@@ -46,7 +48,7 @@ export interface ConnectionTable {
 }
 
 const SEEN_REPLY = 2;
-const CONFIRMED = 8;
+export const CONFIRMED = 8;
 const NAT_STATUS: Readonly<Record<Half, number>> = { source: 16, destination: 32 };
 
 export const keyOf = (direction: Direction, zone: Zone, tuple: Tuple): string =>
@@ -91,6 +93,7 @@ export function track(
       reply: inverseOf(tuple),
       zone,
       mark: 0,
+      labels: 0n,
       status: 0,
       settled: new Set(),
     };

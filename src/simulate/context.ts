@@ -7,6 +7,7 @@ import type { SimulatedHost } from './network.ts';
 import { familyOf, isIcmp, type Packet } from './packet.ts';
 import type { Passage } from './passage.ts';
 import { socketAt } from './sockets.ts';
+import { expectationOf } from './standing.ts';
 
 export function contextOf({
   packet,
@@ -29,6 +30,7 @@ export function contextOf({
     ...(oif !== undefined && { oif }),
     socketAt: (address, port) => socketAt(host, packet, iif, address, port),
     ...(cameByNoBridge(host, iif) && { unbridged: true }),
+    isExpected: (first) => expectationOf(host.standing, first) !== undefined,
     ...(tracked !== undefined && { connection: connectionContext(tracked) }),
     ...(untracked !== undefined && { untracked }),
     ...(zone !== undefined && { zone }),
@@ -103,6 +105,7 @@ function hardwareOf(
 }
 
 const connectionContext = ({ connection, direction, state }: Tracked): ConnectionContext => ({
-  ...{ state, direction, mark: connection.mark, status: connection.status },
+  ...{ state, direction, mark: connection.mark, labels: connection.labels, status: connection.status },
+  ...(connection.entry !== undefined && { mayBeExpected: true }),
   ...{ zone: connection.zone, original: connection.original, reply: connection.reply },
 });

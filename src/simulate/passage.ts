@@ -14,6 +14,7 @@ import {
 import { type LinkAddress, lookupRoute, printRoute, printRule, type RouteResult } from '../routing/index.ts';
 import type { Draws } from './chance.ts';
 import {
+  CONFIRMED,
   type ConnectionTable,
   confirm,
   type FreePort,
@@ -34,6 +35,7 @@ import { rejectionOf } from './notice.ts';
 import { familyOf, isIcmp, type Packet, printEnd, printPacket } from './packet.ts';
 import { printChanges, printPlace } from './print-changes.ts';
 import { takesUpTcp } from './setting.ts';
+import { expectationOf } from './standing.ts';
 import { type End, end, type Recorder } from './trace.ts';
 
 /** It changes as the packet goes; made anew for each host the packet comes to. */
@@ -141,12 +143,13 @@ function runFilter(passage: Passage, selection: FilterSelection, reroute?: () =>
   return runFilter(passage, { ...selection, skip: (selection.skip ?? 0) + evaluation.ran }, reroute);
 }
 
-/** The connection keeps its mark, though the packet that brought it be dropped. */
+/** The connection keeps its mark and labels, though the packet that brought them be dropped. */
 function markConnection(
   { tracked }: Passage,
-  { changes: { connectionMark } }: Exclude<Evaluation, { verdict: 'undecided' }>,
+  { changes: { connectionMark, labels } }: Exclude<Evaluation, { verdict: 'undecided' }>,
 ): void {
   if (connectionMark !== undefined && tracked !== undefined) tracked.connection.mark = connectionMark;
+  if (labels !== undefined && tracked !== undefined) tracked.connection.labels = labels;
 }
 
 /** Tells what the rules did, and ends the way where they do. */
@@ -212,6 +215,12 @@ function runConntrack(passage: Passage): End | undefined {
   const { connection, direction, state, unsure } = tracked;
   const { entry } = connection;
   if (entry === undefined) {
+    const expected = (connection.status & CONFIRMED) === 0 ? expectationOf(host.standing, packet) : undefined;
+    if (expected !== undefined) {
+      const what = `${host.name} expects ${printPacket(packet)} as part of another connection, with that one's marks and translation`;
+      record(host.name, 'conntrack', () => ({ detail: 'expected by another connection', decidedBy: expected.text }));
+      return end('undecided', `${what}: ${expected.text}`);
+    }
     return passage.stands === true && host.entries === undefined && state === 'new'
       ? end('undecided', `whether ${host.name} tracks the connection of ${printPacket(packet)} nobody could see`)
       : undefined;

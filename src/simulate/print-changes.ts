@@ -8,11 +8,12 @@ export const printPlace = (at: RuleReference): string =>
   `${printReference(at)}${at.rule?.handle === undefined ? '' : ` # handle ${at.rule.handle}`}`;
 
 export function printChanges(changes: Extract<Evaluation, { readonly changes: unknown }>['changes']): string {
-  const { mark, connectionMark, translation, notrack, rewritten, zone, maxseg, proxy } = changes;
+  const { mark, connectionMark, labels, translation, notrack, rewritten, zone, maxseg, proxy } = changes;
   const hex = (value: number): string => `0x${value.toString(16)}`;
   return [
     ...(mark === undefined ? [] : [`mark ${hex(mark)}`]),
     ...(connectionMark === undefined ? [] : [`connection mark ${hex(connectionMark)}`]),
+    ...(labels === undefined ? [] : [`connection labels ${printLabels(labels)}`]),
     ...(zone === undefined ? [] : [`conntrack zone ${zone.id}`]),
     ...(maxseg === undefined ? [] : [`MSS ${maxseg}`]),
     ...(notrack === true ? ['untracked'] : []),
@@ -21,6 +22,15 @@ export function printChanges(changes: Extract<Evaluation, { readonly changes: un
     ...(translation === undefined ? [] : [printTranslation(translation)]),
   ].join(', ');
 }
+
+/** Their numbers. */
+const printLabels = (labels: bigint | 'unknown'): string =>
+  labels === 'unknown'
+    ? 'that are not known'
+    : [...labels.toString(2)]
+        .reverse()
+        .flatMap((bit, index) => (bit === '1' ? [index] : []))
+        .join(' ');
 
 /** `destination 192.168.1.20 port 8080`. */
 function printRewritten({ source, destination, sourcePort, destinationPort }: Partial<Packet>): string {

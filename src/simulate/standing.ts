@@ -1,5 +1,5 @@
 /** The connections that stood on a host before the first packet of a trace. */
-import type { ConntrackEntry, Tuple } from '../nftables/index.ts';
+import type { ConntrackEntry, Expectation, Tuple } from '../nftables/index.ts';
 import { type Connection, type ConnectionTable, type Found, keyOf, sourceKey } from './connections.ts';
 import { SOURCE_PORT } from './flow-packet.ts';
 import type { Network } from './network.ts';
@@ -13,7 +13,24 @@ export interface Standing {
   readonly bySource: ReadonlyMap<string, readonly ConntrackEntry[]>;
   /** By both tuples, whatever their zone; of several the first. */
   readonly byEnds: ReadonlyMap<string, ConntrackEntry>;
+  /** In whatever zone: the listing does not tell it. */
+  readonly expected: readonly Expectation[];
 }
+
+/** What waits there for a first packet with these ends (nf_ct_find_expectation). Without a source port: for one from any. */
+export const expectationOf = (
+  standing: Standing | undefined,
+  { source, destination, protocol, sourcePort, destinationPort }: Omit<Tuple, 'sourcePort'> & Partial<Tuple>,
+): Expectation | undefined =>
+  standing?.expected.find(
+    (each) =>
+      each.protocol === protocol &&
+      each.destination.family === destination.family &&
+      each.destination.value === destination.value &&
+      each.destinationPort === destinationPort &&
+      (each.source.value & each.sourceMask) === (source.value & each.sourceMask) &&
+      (each.sourcePort === undefined || sourcePort === undefined || each.sourcePort === sourcePort),
+  );
 
 const endsOf = ({ source, destination, protocol, sourcePort, destinationPort }: Tuple): string =>
   `${source.family} ${source.value} ${destination.value} ${protocol} ${sourcePort} ${destinationPort}`;
@@ -33,7 +50,7 @@ export function indexEntries(entries: readonly ConntrackEntry[]): Standing {
     if (source === undefined) bySource.set(sourceKey(entry), [entry]);
     else source.push(entry);
   }
-  return { byTuple, bySource, byEnds };
+  return { byTuple, bySource, byEnds, expected: entries.flatMap(({ expects = [] }) => expects) };
 }
 
 /**
@@ -94,6 +111,8 @@ function connectionOf(entry: ConntrackEntry): Connection {
   const state = tcpState === undefined ? undefined : tcpStateOf(tcpState);
   return {
     ...{ original, reply, zone, mark, status, entry },
+    // They are listed by the names of a file alone (connlabel.conf).
+    labels: 'unknown',
     settled: new Set(['source', 'destination']),
     ...(original.protocol === PROTOCOLS.tcp && { tcp: { state: state ?? 'established' } }),
   };
