@@ -4,6 +4,7 @@ import { type Address, parseAddress, printAddress } from '../src/net/index.ts';
 import {
   buildNetwork,
   type Connections,
+  findTunnels,
   type Flow as ModelFlow,
   type Network,
   simulate,
@@ -32,12 +33,10 @@ const at = (text: string): Address => {
 };
 
 export async function checkScenario(scenario: Scenario): Promise<Result> {
-  const { kernel, states } = await startKernel(scenario);
+  const { kernel, states, neighbours } = await startKernel(scenario);
   await using _ = kernel;
-  const network = buildNetwork(
-    [...states].map(([name, state]) => ({ name, state, openAddresses: [] })),
-    [],
-  );
+  const hosts = [...states].map(([name, state]) => ({ name, state, openAddresses: [] }));
+  const network = buildNetwork(hosts, findTunnels(hosts), { segments: new Map(), neighbours, unknown: true });
   let connections: Connections = new Map();
   let checks = 0;
   let packets = 0;
@@ -85,7 +84,12 @@ function checkFlow({ kernel, states, network, connections }: Bench, flow: Flow, 
     ...{ to: at(flow.to), port: flow.port, sourcePort: flow.sourcePort },
     protocol: flow.protocol === 'icmp' && flow.to.includes(':') ? 'icmpv6' : flow.protocol,
   };
-  const { request, reply, next, again } = simulate(network, modelFlow, { connections, hops: true, freePort });
+  const { request, reply, next, again } = simulate(network, modelFlow, {
+    connections,
+    hops: true,
+    carriers: true,
+    freePort,
+  });
   const ports: Ports = new Map();
   const ways: Ways = [
     ['request', request],
@@ -130,9 +134,10 @@ const keptPort = ({ sourcePort }: Flow, ports: Ports): string | undefined =>
 
 /** Of the ports that the kernel takes at random some are drawn, too: then rules and other flows meet what the model does not know of. */
 const metDrawnPort = ({ sourcePort, protocol }: Flow, { links }: Seen, ports: Ports): boolean =>
-  (protocol === 'icmp' ? links.map((each) => each.sourcePort) : [...ports.values()]).some(
-    (port) => port !== sourcePort && isDrawnPort(port),
-  );
+  (protocol === 'icmp'
+    ? links.flatMap(({ carries, sourcePort: port }) => (carries === true ? [] : [port]))
+    : [...ports.values()]
+  ).some((port) => port !== sourcePort && isDrawnPort(port));
 
 /** Parts of the grammar, as hops tell that a packet met them. */
 const PARTS: readonly (readonly [name: string, told: RegExp])[] = [
@@ -147,6 +152,9 @@ const PARTS: readonly (readonly [name: string, told: RegExp])[] = [
   ['lo', / comes in by lo$/],
   ['a rule by mark', / fwmark /],
   ['a martian', /^a martian/],
+  ['a tunnel', / comes in by vx\d$/],
+  ["a tunnel's mark", /stays from the packet around it$/],
+  ['a tunnel that does not carry', /^the packets of vx\d itself do not arrive/],
   ['rp_filter', /^the source is not believed/],
 ];
 
@@ -219,7 +227,7 @@ function stepOf(flow: Flow, leg: Sent, number: number, ways: Ways, before: Seen 
   const destinationPort = flow.protocol === 'icmp' ? sourcePort : port;
   const packet = { sourcePort, destinationPort, destination: to, payload: `fuzz ${number}`, protocol };
   if (!('link' in from)) return { kind: 'ask', space: from.host, ...packet };
-  const seq = before?.links.findLast((each) => each.leg === 'reply')?.seq;
+  const seq = before?.links.findLast((each) => each.leg === 'reply' && each.seq !== undefined)?.seq;
   return {
     ...{ kind: 'inject', link: outsideOf(from.host, from.link) },
     packet: {

@@ -1,7 +1,7 @@
 /** Draws rulesets in the grammar of iptables(8), iptables-extensions(8) and ipset(8). */
 import { type Ground, MARKS, MASKS } from './network.ts';
 import type { Random } from './random.ts';
-import { NAT_PORTS, PORTS, SOURCE_PORTS } from './rules.ts';
+import { NAT_PORTS, PORTS, SOURCE_PORTS, VXLAN_PORT } from './rules.ts';
 import type { Host, IptablesText } from './scenario.ts';
 
 type Name = 'raw' | 'mangle' | 'nat' | 'filter';
@@ -85,8 +85,9 @@ function drawMatch({ random, ground, host, family, table, chain }: Place, protoc
   const address = (): string => random.pick(ground.addresses[family]);
   const prefix = (): string => random.pick(ground.prefixes[family]);
   const link = (): string =>
-    random.pick([...(ground.linksOf.get(host) ?? ['lo']), 'to+', 'up+', 'o+'] as [string, ...string[]]);
-  const port = (): string => String(random.pick(PORTS));
+    random.pick([...(ground.linksOf.get(host) ?? ['lo']), 'to+', 'up+', 'o+', 'v+'] as [string, ...string[]]);
+  const hasTunnels = ground.scenario.tunnels !== undefined;
+  const port = (): string => String(hasTunnels && random.chance(0.2) ? VXLAN_PORT : random.pick(PORTS));
   const kinds: (() => string)[] = [
     () => `${not}-s ${address()}`,
     () => `${not}-d ${address()}`,

@@ -1,9 +1,10 @@
 /** A scenario on the real kernel: built in namespaces, read as Sallyport reads a host, asked packet by packet. */
 import { linuxDriver } from '../src/drivers/index.ts';
 import type { HostState } from '../src/host/index.ts';
+import type { Wires } from '../src/simulate/index.ts';
 import type { Output, Transport } from '../src/transport/index.ts';
 import { type Agent, type Command, startAgent } from './agent.ts';
-import { PORTS } from './rules.ts';
+import { PORTS, SOURCE_PORTS, VXLAN_PORT } from './rules.ts';
 import { type Host, PROBE, printIpsets, printIptables, printTables, type Scenario } from './scenario.ts';
 
 export interface Tuple {
@@ -12,6 +13,8 @@ export interface Tuple {
   readonly protocol: number;
   readonly sourcePort: number;
   readonly destinationPort: number;
+  /** A packet around another, which alone has its part in the flow. */
+  readonly carries?: true;
 }
 
 /** Which packet of its flow: of TCP's handshake, or of an echo. UDP's come one by one, and are not told apart. */
@@ -27,6 +30,7 @@ export interface Traced {
   readonly type: 'rule' | 'policy' | 'return';
   readonly verdict?: string;
   readonly mark: number;
+  readonly carries?: true;
   /** `reset`: an answer of nobody's connection, by which all who track it end it. */
   readonly leg?: Leg | 'reset';
 }
@@ -89,18 +93,22 @@ const MAC = '02:00:00:00:00:01';
 /** The name of the far end of an outside link. */
 export const outsideOf = (host: string, link: string): string => `${host}-${link}`;
 
-export async function startKernel(
-  scenario: Scenario,
-): Promise<{ readonly kernel: Kernel; readonly states: ReadonlyMap<string, HostState> }> {
+export async function startKernel(scenario: Scenario): Promise<{
+  readonly kernel: Kernel;
+  readonly states: ReadonlyMap<string, HostState>;
+  readonly neighbours: Wires['neighbours'];
+}> {
   const agent = await startAgent();
   const run: Run = (commands) => Promise.resolve(agent.run(commands));
   try {
     await make(scenario, agent, run);
     const states = new Map<string, HostState>();
-    let before = '';
+    // While rules were loaded, packets of the links' own may have come by.
+    let before = 'forget';
     for (const { name } of scenario.hosts) states.set(name, await observe(name, run));
     return {
       states,
+      neighbours: neighboursOf(scenario),
       kernel: {
         send(step) {
           const seen = JSON.parse(agent.ask(['send', before, ...wordsOf(step)])) as Seen;
@@ -134,14 +142,19 @@ async function make(scenario: Scenario, agent: Agent, run: Run): Promise<void> {
     a,
     b ?? { host: 'outside', link: outsideOf(a.host, a.link) },
   ]);
-  const linksOf = (host: string): readonly string[] => ends.flatMap((end) => (end.host === host ? [end.link] : []));
+  const linksOf = (host: string): readonly string[] => [
+    ...ends.flatMap((end) => (end.host === host ? [end.link] : [])),
+    ...tunnelsOf(scenario, host).map(({ link }) => link),
+  ];
   await ran(run, [
     { space: 'outside', argv: ['ip', '-b', '-'], stdin: up(['lo', ...linksOf('outside')]) },
     ...scenario.hosts.map(({ name, addresses }) => ({
       ...{ space: name, argv: ['ip', '-b', '-'] },
       stdin: [
+        ...tunnelsOf(scenario, name).map(({ add }) => add),
         ...addresses.map((each) => `addr add ${each.split(' ')[1]} dev ${each.split(' ')[0]}`),
         up(['lo', ...linksOf(name)]),
+        ...tunnelsOf(scenario, name).flatMap(({ neighbours }) => neighbours),
       ].join('\n'),
     })),
   ]);
@@ -153,6 +166,53 @@ async function make(scenario: Scenario, agent: Agent, run: Run): Promise<void> {
   await ran(run, scenario.hosts.flatMap(iptablesOf));
   agent.ask(['watch', ...PORTS.map(String)]);
 }
+
+/**
+ * What `ip` makes of each tunnel of a host. A VXLAN drops what bears its own hardware address, so the ends differ, and each is told the
+ * other's: nobody asks for neighbours. Its packets have the source port that the model takes for any.
+ */
+function tunnelsOf(
+  { tunnels = [], hosts }: Scenario,
+  name: string,
+): readonly { readonly link: string; readonly add: string; readonly neighbours: readonly string[] }[] {
+  return tunnels.flatMap(({ vni, ends }) =>
+    ends.flatMap(({ host, link, local }, at) => {
+      const far = ends[1 - at];
+      if (host !== name || far === undefined) return [];
+      const there = hosts.find((each) => each.name === far.host)?.addresses ?? [];
+      const mac = (end: number): string => `02:00:00:00:${vni}:0${end}`;
+      return {
+        link,
+        add: `link add ${link} address ${mac(at)} arp off type vxlan id ${vni} local ${local} remote ${far.local} dstport ${VXLAN_PORT} srcport ${SOURCE_PORTS[0]} ${SOURCE_PORTS[0] + 1} nolearning`,
+        neighbours: there.flatMap((each) => {
+          const [on, address = ''] = each.split(' ');
+          return on === far.link
+            ? [`neigh add ${address.split('/')[0]} lladdr ${mac(1 - at)} dev ${link} nud permanent`]
+            : [];
+        }),
+      };
+    }),
+  );
+}
+
+/** As `ip neigh` would tell them. */
+const neighboursOf = (scenario: Scenario): Wires['neighbours'] => {
+  const tunnels = scenario.tunnels ?? [];
+  return new Map(
+    tunnels.flatMap(({ ends }) =>
+      ends.flatMap(({ host, link }, at) => {
+        const far = ends[1 - at];
+        const there = scenario.hosts.find(({ name }) => name === far?.host)?.addresses ?? [];
+        return there.flatMap((each) => {
+          const [on, address = ''] = each.split(' ');
+          return far === undefined || on !== far.link
+            ? []
+            : [[`${host} ${link} ${address.split('/')[0]}`, [{ host: far.host, link: far.link }]] as const];
+        });
+      }),
+    ),
+  );
+};
 
 /** As agent.c reads it. */
 function wordsOf(step: Step): readonly string[] {

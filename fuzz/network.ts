@@ -1,6 +1,6 @@
 /** Draws a network: hosts in a tree of veth, an outside link on some, ways between all of them, and what disturbs these ways. */
 import type { Random } from './random.ts';
-import type { Cable, Host, Scenario } from './scenario.ts';
+import type { Cable, Host, Scenario, Tunnel } from './scenario.ts';
 
 /** What rules and packets are drawn from. */
 export interface Ground {
@@ -24,7 +24,7 @@ const prefixOf = (family: 4 | 6, network: number): string =>
   family === 4 ? `10.${network}.0.0/24` : `fd00:${network}::/64`;
 
 export function drawNetwork(random: Random, seed: number): Ground {
-  const count = 2 + random.below(4);
+  const count = 2 + random.below(5);
   const names = Array.from({ length: count }, (_, index) => `h${index}`);
   const cables: Cable[] = [];
   const addresses = new Map<string, string[]>(names.map((name) => [name, []]));
@@ -85,6 +85,13 @@ export function drawNetwork(random: Random, seed: number): Ground {
     if (random.chance(0.4))
       for (const family of FAMILIES) give(host, 'lo', family, 200 + index, 1, family === 4 ? 32 : 128);
 
+  const tunnels = drawTunnels(random, names, own);
+  for (const { ends } of tunnels)
+    for (const [at, { host, link }] of ends.entries()) {
+      addLink(host, link);
+      for (const family of FAMILIES) give(host, link, family, tunnelNumber(link), at + 1);
+    }
+
   const hosts = names.map((name): Host => {
     const far = waysFrom(name, edges);
     const routes: string[] = [];
@@ -97,6 +104,7 @@ export function drawNetwork(random: Random, seed: number): Ground {
       const targets: { readonly prefix: string; readonly owner: string }[] = [
         ...edges.map(({ b, network }) => ({ prefix: prefixOf(family, network), owner: b })),
         ...outside.map(({ host, number }) => ({ prefix: prefixOf(family, number), owner: host })),
+        ...tunnels.map(({ ends }) => ({ prefix: prefixOf(family, tunnelNumber(ends[0].link)), owner: ends[0].host })),
         ...names.flatMap((host, index) =>
           addresses.get(host)?.some((each) => each.startsWith('lo ')) === true
             ? [{ prefix: `${addressOn(family, 200 + index, 1)}/${family === 4 ? 32 : 128}`, owner: host }]
@@ -104,18 +112,32 @@ export function drawNetwork(random: Random, seed: number): Ground {
         ),
       ];
       const neighbours = edges.flatMap(({ a, b }) => (a === name ? [b] : b === name ? [a] : []));
+      const inside = tunnels.flatMap(({ ends }) =>
+        ends.flatMap(({ host, link }, at) =>
+          host === name ? [`via ${addressOn(family, tunnelNumber(link), 2 - at)} dev ${link}`] : [],
+        ),
+      );
       for (const { prefix, owner } of targets) {
         const by = far.get(owner);
         const isMine =
           owner === name ||
-          edges.some(({ a, b, network }) => (a === name || b === name) && prefix === prefixOf(family, network));
-        if (by !== undefined && !isMine && random.chance(0.93)) routes.push(`-${family} ${prefix} via ${hop(by)}`);
+          edges.some(({ a, b, network }) => (a === name || b === name) && prefix === prefixOf(family, network)) ||
+          tunnels.some(
+            ({ ends }) =>
+              ends.some(({ host }) => host === name) && prefix === prefixOf(family, tunnelNumber(ends[0].link)),
+          );
+        if (by === undefined || isMine) continue;
+        if (inside.length > 0 && random.chance(0.3))
+          routes.push(`-${family} ${prefix} ${inside[random.below(inside.length)]}`);
+        else if (random.chance(0.93)) routes.push(`-${family} ${prefix} via ${hop(by)}`);
       }
       const away = outside.filter(({ host }) => host === name);
       const gateways = [
         ...neighbours.map((neighbour) => `via ${hop(neighbour)}`),
         ...away.map(({ number, link }) => `via ${addressOn(family, number, 254)} dev ${link}`),
         ...away.map(({ link }) => `dev ${link}`),
+        ...inside,
+        ...inside,
       ];
       const [first, ...rest] = gateways;
       if (first === undefined) continue;
@@ -149,18 +171,20 @@ export function drawNetwork(random: Random, seed: number): Ground {
     ...outside.flatMap(({ number }) => [addressOn(family, number, 50), addressOn(family, number, 51)]),
   ];
   return {
-    scenario: { seed, hosts, cables },
+    scenario: { seed, hosts, cables, ...(tunnels.length > 0 && { tunnels }) },
     addresses: { 4: all(4), 6: all(6) },
     prefixes: {
       4: [
         '10.0.0.0/8',
         ...edges.map(({ network }) => prefixOf(4, network)),
         ...outside.map(({ number }) => prefixOf(4, number)),
+        ...tunnels.map(({ ends }) => prefixOf(4, tunnelNumber(ends[0].link))),
       ],
       6: [
         'fd00::/16',
         ...edges.map(({ network }) => prefixOf(6, network)),
         ...outside.map(({ number }) => prefixOf(6, number)),
+        ...tunnels.map(({ ends }) => prefixOf(6, tunnelNumber(ends[0].link))),
       ],
     },
     linksOf: links,
@@ -168,6 +192,28 @@ export function drawNetwork(random: Random, seed: number): Ground {
     ownOf: new Map([...own].map(([name, each]) => [name, { 4: atLeastOne(each[4]), 6: atLeastOne(each[6]) }])),
   };
 }
+
+/** On four networks in ten: between any two hosts, over addresses of one family. */
+function drawTunnels(
+  random: Random,
+  names: readonly string[],
+  own: ReadonlyMap<string, Readonly<Record<4 | 6, readonly string[]>>>,
+): readonly Tunnel[] {
+  if (!random.chance(0.4)) return [];
+  return random.times(1, 2, (index): Tunnel => {
+    const one = random.below(names.length);
+    const other = (one + 1 + random.below(names.length - 1)) % names.length;
+    const family = random.pick(FAMILIES);
+    const end = (at: number): Tunnel['ends'][number] => {
+      const host = names[at] ?? 'h0';
+      return { host, link: `vx${index}`, local: random.pick(atLeastOne(own.get(host)?.[family] ?? [])) };
+    };
+    return { vni: tunnelNumber(`vx${index}`), ends: [end(one), end(other)] };
+  });
+}
+
+/** Of its network, and its VNI. */
+const tunnelNumber = (link: string): number => 60 + Number(link.slice(2));
 
 const atLeastOne = (list: readonly string[]): readonly [string, ...string[]] => [
   list[0] ?? '10.1.0.1',

@@ -6,6 +6,8 @@ import type { Flow, Scenario, TableText } from './scenario.ts';
 
 /** Every port is listened on, on every host. */
 export const PORTS = [53, 80, 443, 5000, 5001, 5002, 8080, 30_000, 30_001] as const;
+/** VXLAN's own (RFC 7348). */
+export const VXLAN_PORT = 4789;
 export const SOURCE_PORTS = [40_000, 40_001, 41_000, 42_000] as const;
 /** Which a source is translated to; 40,000 besides. */
 export const NAT_PORTS = [50_000, 50_001] as const;
@@ -137,6 +139,8 @@ function drawMatch(place: Place, version: 4 | 6): string {
   const address = (): string => random.pick(ground.addresses[version]);
   const link = (): string => random.pick(ground.linksOf.get(host) ?? ['lo']);
   const { speaks = 'udp' } = place;
+  const hasTunnels = ground.scenario.tunnels !== undefined;
+  const port = (): number => (hasTunnels && random.chance(0.2) ? VXLAN_PORT : random.pick(PORTS));
   const echo = version === 4 ? 'icmp' : 'icmpv6';
   const kinds: (() => string)[] = [
     () => `${ip} ${end} ${not}${address()}`,
@@ -144,7 +148,7 @@ function drawMatch(place: Place, version: 4 | 6): string {
     () => `${ip} ${end} ${not}@a${version}`,
     () => `${ip} ${end} ${not}@i${version}`,
     () => `${ip} ${end} ${not}{ ${distinct([address(), address()]).join(', ')} }`,
-    () => `meta l4proto . th dport ${not}{ udp . ${random.pick(PORTS)}, tcp . ${random.pick(PORTS)} }`,
+    () => `meta l4proto . th dport ${not}{ udp . ${port()}, tcp . ${random.pick(PORTS)} }`,
     ...(speaks === 'several'
       ? [() => `meta l4proto ${not}{ ${random.pick(['tcp', 'udp'])}, ${version === 4 ? 'icmp' : 'ipv6-icmp'} }`]
       : []),
@@ -153,13 +157,12 @@ function drawMatch(place: Place, version: 4 | 6): string {
       ? []
       : [
           () => `${ip} ${end} . ${speaks} dport ${not}@c${version}`,
-          () => `${speaks} dport ${not}${random.pick(PORTS)}`,
-          () =>
-            `${speaks} dport ${not}{ ${distinct([random.pick(PORTS), random.pick(PORTS)].map(String)).join(', ')} }`,
+          () => `${speaks} dport ${not}${port()}`,
+          () => `${speaks} dport ${not}{ ${distinct([port(), port()].map(String)).join(', ')} }`,
           () => `${speaks} dport ${not}5000-5001`,
           () => `${speaks} sport ${not}${random.pick(SOURCE_PORTS)}`,
           () =>
-            `${place.family === 'inet' && random.chance(0.25) ? '' : `meta l4proto ${speaks} `}th dport ${not}${random.pick(PORTS)}`,
+            `${place.family === 'inet' && random.chance(0.25) ? '' : `meta l4proto ${speaks} `}th dport ${not}${port()}`,
         ]),
     ...(speaks === 'tcp'
       ? [
@@ -189,7 +192,7 @@ function drawMatch(place: Place, version: 4 | 6): string {
   if (!hasIn || isInner)
     kinds.push(
       () => `oifname ${not}"${link()}"`,
-      () => `oifname "${random.pick(['to*', 'up*', 'o*'])}"`,
+      () => `oifname "${random.pick(['to*', 'up*', 'o*', 'v*'])}"`,
     );
   if (hook === 'prerouting') kinds.push(() => `fib saddr . iif oif ${random.pick(['exists', 'missing'])}`);
   if (!beforeConntrack) {

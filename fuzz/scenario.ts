@@ -4,6 +4,8 @@ export interface Scenario {
   readonly hosts: readonly Host[];
   /** A veth between two hosts; or from a host to the outside, which no host of the model is. */
   readonly cables: readonly Cable[];
+  /** Absent: none. */
+  readonly tunnels?: readonly Tunnel[];
   readonly flows: readonly Flow[];
 }
 
@@ -39,6 +41,17 @@ export interface Cable {
   readonly ends: readonly [End, End?];
 }
 
+/** A VXLAN of two hosts. */
+export interface Tunnel {
+  readonly vni: number;
+  readonly ends: readonly [TunnelEnd, TunnelEnd];
+}
+
+export interface TunnelEnd extends End {
+  /** The address around its packets; both ends' are of one family. */
+  readonly local: string;
+}
+
 export interface End {
   readonly host: string;
   readonly link: string;
@@ -72,7 +85,9 @@ export const printTables = (tables: readonly TableText[]): string =>
     })
     .join('');
 
+/** Nor does anybody ask for routers or groups: in a tunnel such would be packets of others' connections. */
 const NO_ERRORS = [
+  'icmpv6 type { nd-router-solicit, mld-listener-report, mld-listener-done, mld2-listener-report } drop',
   'icmp type { destination-unreachable, time-exceeded, parameter-problem } drop',
   'icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem } drop',
 ];

@@ -33,7 +33,7 @@ function without<T>(list: readonly T[]): readonly (readonly T[])[] {
 }
 
 function candidatesOf(scenario: Scenario): readonly Scenario[] {
-  const { hosts, cables, flows } = scenario;
+  const { hosts, cables, flows, tunnels = [] } = scenario;
   const withHost = (at: number, host: Host): Scenario => ({ ...scenario, hosts: hosts.with(at, host) });
   const isUsed = (name: string): boolean => flows.some(({ from }) => from.host === name);
   return [
@@ -44,7 +44,9 @@ function candidatesOf(scenario: Scenario): readonly Scenario[] {
         ...scenario,
         hosts: hosts.filter((host) => host.name !== name),
         cables: cables.filter(({ ends }) => ends.every((end) => end?.host !== name)),
+        tunnels: tunnels.filter(({ ends }) => ends.every((end) => end.host !== name)),
       })),
+    ...without(tunnels).map((fewer) => ({ ...scenario, tunnels: fewer })),
     ...without(cables).map((fewer) => ({ ...scenario, cables: fewer })),
     ...hosts.flatMap((host, at) => without(host.tables).map((tables) => withHost(at, { ...host, tables }))),
     ...hosts.flatMap((host, at) =>

@@ -26,32 +26,40 @@ const tupleText = ({ source, destination, ...rest }: Tuple): string =>
 const hex = (mark: number): string => `0x${mark.toString(16)}`;
 
 /** The model's; undefined where it does not decide. */
-export function modelStory({ verdict, reason = '', hops, packet, host, link, through }: Way): Story | undefined {
+export function modelStory(way: Way): Story | undefined {
+  const { verdict, hops } = way;
   if (verdict === 'undecided') return undefined;
   const arrivals = hops.flatMap((hop) => {
     const found = hop.stage === 'link' ? /^(.*) comes in by (.*)$/.exec(hop.detail) : null;
     return found === null ? [] : [`${hop.host} ${found[2]} ${found[1]}`];
   });
-  const text = printPacket(packet);
-  const ending = (): string => {
-    switch (verdict) {
-      case 'delivered':
-        return host === undefined
-          ? `outside by ${through.at(-1)} ${link}: ${text}`
-          : `delivered to ${host} with mark ${hex(packet.mark)}: ${text}`;
-      case 'exits':
-        return `outside by ${host} ${link}: ${text}`;
-      case 'looped':
-        return 'looped';
-      case 'dropped':
-      case 'rejected':
-      case 'unreachable': {
-        const by = /^\S+ (?:drops|rejects) .*? in (\S+): (.*)$/s.exec(reason);
-        return by === null ? `died on ${through.at(-1)}` : `dropped on ${through.at(-1)}: ${by[2]}`;
-      }
-    }
+  return {
+    arrivals,
+    marks: byHost(modelMarks(hops.filter(({ carries }) => carries !== true))),
+    ending: modelEnding(way),
   };
-  return { arrivals, marks: byHost(modelMarks(hops)), ending: ending() };
+}
+
+function modelEnding({ verdict, reason = '', packet, host, link, through, carrier }: Way): string {
+  if (carrier !== undefined) return carrier.verdict === 'delivered' ? `died on ${carrier.host}` : modelEnding(carrier);
+  const text = printPacket(packet);
+  switch (verdict) {
+    case 'delivered':
+      return host === undefined
+        ? `outside by ${through.at(-1)} ${link}: ${text}`
+        : `delivered to ${host} with mark ${hex(packet.mark)}: ${text}`;
+    case 'exits':
+      return `outside by ${host} ${link}: ${text}`;
+    case 'looped':
+    case 'undecided':
+      return verdict;
+    case 'dropped':
+    case 'rejected':
+    case 'unreachable': {
+      const by = /^\S+ (?:drops|rejects) .*? in (\S+): (.*)$/s.exec(reason);
+      return by === null ? `died on ${through.at(-1)}` : `dropped on ${through.at(-1)}: ${by[2]}`;
+    }
+  }
 }
 
 /** Of each host in order: which of two hosts told first, their sockets do not say. */
@@ -84,7 +92,11 @@ export function kernelStory(seen: Seen, states: ReadonlyMap<string, HostState>):
   const arrivals = seen.links.flatMap((each) =>
     each.direction === 'in' && each.host !== 'outside' ? [`${each.host} ${each.link} ${tupleText(each)}`] : [],
   );
-  return { arrivals, marks: byHost(kernelMarks(seen.trace)), ending: endingOf(seen, states) };
+  return {
+    arrivals,
+    marks: byHost(kernelMarks(seen.trace.filter(({ carries }) => carries !== true))),
+    ending: endingOf(seen, states),
+  };
 }
 
 /** Each passage of a host begins with the probe's first chain. */

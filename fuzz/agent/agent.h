@@ -64,6 +64,7 @@ struct seen {
   int protocol, source_port, destination_port;
   uint32_t seq;
   enum leg leg;
+  bool carries; /* a VXLAN's packet: its leg is that of the one within */
 };
 struct made {
   const char *source, *destination, *payload;
@@ -76,6 +77,7 @@ enum { SYN = 2, RST = 4, ACK = 16 };
 extern const char *const LEG_NAMES[];
 size_t make_frame(const struct made *made, uint8_t *frame, size_t room);
 size_t make_echo(int family, int id, const char *payload, uint8_t *message);
+bool is_vxlan(int protocol, const uint8_t *data, size_t length);
 bool read_packet(const uint8_t *data, size_t length, struct seen *seen);
 bool read_transport(int protocol, const uint8_t *data, size_t length, struct seen *seen);
 void say_seen(const struct seen *seen);
@@ -88,7 +90,7 @@ struct trace {
   uint64_t handle;
   uint32_t type, mark;
   int32_t verdict;
-  bool has_handle, has_verdict;
+  bool has_handle, has_verdict, carries;
   enum leg leg;
 };
 bool read_trace(int host, const uint8_t *data, size_t length, struct trace *trace);

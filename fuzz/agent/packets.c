@@ -113,11 +113,24 @@ size_t make_frame(const struct made *made, uint8_t *frame, size_t room) {
   return 14 + head_length + length;
 }
 
+/* RFC 7348, 5: flags that say that there is a VNI, and nothing else. Datagrams of the fuzzer's own begin otherwise. */
+bool is_vxlan(int protocol, const uint8_t *data, size_t length) {
+  return protocol == IPPROTO_UDP && length >= 12 && get32(data + 8) == 0x08000000;
+}
+
 /* Ports, and which packet of its flow it is; false of what the fuzzer does not send. An echo's id stands for both ports. */
 bool read_transport(int protocol, const uint8_t *data, size_t length, struct seen *seen) {
   seen->leg = NO_LEG;
   seen->protocol = protocol;
+  seen->carries = false;
   if (protocol == IPPROTO_UDP && length >= 4) {
+    if (is_vxlan(protocol, data, length)) {
+      struct seen within;
+      /* Its own header and that of Ethernet. */
+      if (length > 30 && !read_packet(data + 30, length - 30, &within)) return false;
+      seen->carries = true;
+      if (length > 30) seen->leg = within.leg;
+    }
     seen->source_port = (int)get16(data);
     seen->destination_port = (int)get16(data + 2);
     return true;
@@ -159,6 +172,7 @@ bool read_packet(const uint8_t *data, size_t length, struct seen *seen) {
 void say_seen(const struct seen *seen) {
   say("\"source\":\"%s\",\"destination\":\"%s\",\"protocol\":%d,\"sourcePort\":%d,\"destinationPort\":%d", seen->source,
       seen->destination, seen->protocol, seen->source_port, seen->destination_port);
+  if (seen->carries) say(",\"carries\":true");
   if (seen->protocol == IPPROTO_TCP) say(",\"seq\":%u", seen->seq);
   if (seen->leg != NO_LEG) say(",\"leg\":\"%s\"", LEG_NAMES[seen->leg]);
 }

@@ -100,6 +100,7 @@ void watch(struct space *space) {
 }
 
 static void add_delivery(int host, uint32_t mark, const struct seen *packet) {
+  if (packet->carries) return;
   struct delivery *delivery = ADD(deliveries, struct delivery);
   delivery->host = host;
   delivery->mark = mark;

@@ -13,6 +13,7 @@ struct numbered {
   int host;
   uint32_t number;
   enum leg leg;
+  bool carries;
 };
 static struct list numbers;
 
@@ -74,20 +75,24 @@ static void read_traced(void *context, int type, const uint8_t *value, size_t le
 }
 
 /* The headers stand in the first message of each chain, and the number in all of a packet. */
-static enum leg leg_of(int host, const struct reading *reading) {
+static struct numbered told_of(int host, const struct reading *reading) {
+  static const struct numbered nothing;
   struct numbered *known = NULL;
   EACH(struct numbered, each, numbers)
     if (each->host == host && each->number == reading->number) known = each;
-  if (reading->network == NULL || reading->transport == NULL) return known == NULL ? NO_LEG : known->leg;
+  if (reading->network == NULL || reading->transport == NULL) return known == NULL ? nothing : *known;
   struct seen seen;
   const uint8_t *head = reading->network;
-  const bool is_ours =
-      read_transport(head[0] >> 4 == 4 ? head[9] : head[6], reading->transport, reading->transport_length, &seen);
+  const int protocol = head[0] >> 4 == 4 ? head[9] : head[6];
+  /* Too little is told to see what is within. */
+  const bool carries = is_vxlan(protocol, reading->transport, reading->transport_length);
+  const bool is_ours = !carries && read_transport(protocol, reading->transport, reading->transport_length, &seen);
   if (known == NULL) known = ADD(numbers, struct numbered);
   known->host = host;
   known->number = reading->number;
   known->leg = is_ours ? seen.leg : NO_LEG;
-  return known->leg;
+  known->carries = carries;
+  return *known;
 }
 
 /* What one message tells, if it is of the trace. */
@@ -99,7 +104,9 @@ bool read_trace(int host, const uint8_t *data, size_t length, struct trace *trac
     return false;
   struct reading reading = {.trace = {.host = host, .family = data[sizeof head]}};
   each_attribute(data + sizeof head + sizeof(struct nfgenmsg), data + head.nlmsg_len, &reading, read_traced);
-  reading.trace.leg = leg_of(host, &reading);
+  const struct numbered told = told_of(host, &reading);
+  reading.trace.leg = told.leg;
+  reading.trace.carries = told.carries;
   *trace = reading.trace;
   return true;
 }
@@ -120,6 +127,7 @@ void say_trace(const struct trace *trace) {
       trace->table, trace->chain, types[trace->type < 4 ? trace->type : 0], trace->mark);
   if (trace->has_handle) say(",\"handle\":%llu", (unsigned long long)trace->handle);
   if (trace->has_verdict) say(",\"verdict\":\"%s\"", verdict_name(trace->verdict));
+  if (trace->carries) say(",\"carries\":true");
   if (trace->leg != NO_LEG) say(",\"leg\":\"%s\"", LEG_NAMES[trace->leg]);
 }
 
@@ -131,7 +139,7 @@ static bool begins(const struct trace *trace) {
 
 /*
  * Of each passage only how it begins and ends is told, and what drops: there is nothing else in the middle that anybody compares. Packets
- * that cannot be told apart beside others that can are told whole.
+ * that cannot be told apart beside others that can are told whole. Of those that carry others it is told what drops them.
  */
 void shorten_traces(struct list *traces) {
   bool is_last[RESET + 1] = {true, true, true, true, true}, *told = malloc(traces->count + 1);
@@ -140,6 +148,10 @@ void shorten_traces(struct list *traces) {
   if (told == NULL) fail("no memory");
   for (size_t at = traces->count; at-- > 0;) {
     const struct trace *each = &all[at];
+    if (each->carries) {
+      told[at] = each->has_verdict && each->verdict == 0;
+      continue;
+    }
     told[at] = is_last[each->leg] || begins(each) || (each->has_verdict && each->verdict == 0);
     is_last[each->leg] = begins(each);
     if (each->leg == NO_LEG) is_nameless = true;

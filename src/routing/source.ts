@@ -16,15 +16,11 @@ export function selectSource(
 }
 
 /**
- * The source with which an IPv6 socket asks once more that was refused at first (ip6_dst_lookup_tail): chosen as for a route that refuses,
- * which is one by lo, or as for none, where no route or a rule refused. Undefined for IPv4, which does not ask again.
+ * The source with which an IPv6 socket asks once more that was refused at first (ip6_dst_lookup_tail): chosen as for no route, whatever
+ * refused. Undefined for IPv4, which does not ask again.
  */
-export const sourceOfRefused = (
-  index: RouteIndex,
-  route: Route | undefined,
-  destination: Address,
-): Address | undefined =>
-  destination.family === 4 ? undefined : (route?.source ?? selectSource6(index, route && 'lo', destination));
+export const sourceOfRefused = (index: RouteIndex, destination: Address): Address | undefined =>
+  destination.family === 4 ? undefined : selectSource6(index, undefined, destination);
 
 /** The address with which a host speaks for one of its links: IPv6's best there for that destination, IPv4's first (icmp6_send, inet_select_addr). */
 export const sourceOfLink = (index: RouteIndex, link: string, destination: Address): Address | undefined =>

@@ -3,6 +3,7 @@ import { type Address, lookupPrefix, printAddress, printPrefix, sameAddress } fr
 import { evaluate, type PacketContext, printReference } from '../nftables/index.ts';
 import { type Link, lookupRoute } from '../routing/index.ts';
 import { isPendingKey, printKey, sameKey, type WireGuardPeer } from '../wireguard/index.ts';
+import { SOURCE_PORT } from './flow-packet.ts';
 import {
   type BridgeCrossed,
   isOverlay,
@@ -14,7 +15,7 @@ import {
   type TunnelPlug,
 } from './network.ts';
 import { noticeOf } from './notice.ts';
-import { type Packet, printPacket } from './packet.ts';
+import { type Packet, PROTOCOLS, printPacket } from './packet.ts';
 import { type End, end, type Origin, type Recorder } from './trace.ts';
 import { neighbourKey, wiredTo } from './wiring.ts';
 
@@ -180,7 +181,9 @@ function crossOuter(network: Network, host: SimulatedHost, link: Link, packet: P
 /** VXLAN asks the routes with the packet's own mark; a way by the link itself it drops (drivers/net/vxlan/vxlan_core.c). */
 function wrapsItself({ name, routes }: SimulatedHost, { name: link, vxlan }: Link, packet: Packet): End | undefined {
   if (vxlan?.remote === undefined || vxlan.local === undefined) return undefined;
-  const way = lookupRoute(routes, { destination: vxlan.remote, source: vxlan.local, mark: packet.mark });
+  const { remote: destination, local: source, port: destinationPort } = vxlan;
+  const transport = { protocol: PROTOCOLS.udp, sourcePort: SOURCE_PORT, destinationPort };
+  const way = lookupRoute(routes, { destination, source, mark: packet.mark, transport });
   if (way.kind !== 'route' || way.link !== link) return undefined;
   const mark = `0x${packet.mark.toString(16)}`;
   return end('dropped', `${name} sends what ${link} wraps into ${link} again: mark ${mark} stays on the packet around`);
@@ -210,7 +213,9 @@ function crossVxlan(network: Network, host: SimulatedHost, link: string, nexthop
       undefined,
       noticeOf('hostUnreachable', nexthop.family),
     );
-  return discover(host, link, there, far.link, nexthop) ?? { kind: 'arrives', at: far, packet };
+  const isKnown = network.wires.neighbours.has(neighbourKey({ host: host.name, link }, nexthop));
+  const unheard = isKnown ? undefined : discover(host, link, there, far.link, nexthop);
+  return unheard ?? { kind: 'arrives', at: far, packet };
 }
 
 const NEIGHBOUR_SOLICITATION = 135;

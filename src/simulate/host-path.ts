@@ -38,6 +38,10 @@ export function receive(passage: Passage & { iif: string }): Left {
     return end('dropped', `${host.name} has IPv6 disabled on ${iif}`, { kind: 'noIpv6', host: host.name, link: iif });
   }
   passage.record(host.name, 'link', () => ({ detail: `${printPacket(passage.packet)} comes in by ${iif}` }));
+  if (link.kind === 'vxlan' && passage.packet.mark !== 0)
+    passage.record(host.name, 'tunnel', () => ({
+      detail: `mark 0x${passage.packet.mark.toString(16)} stays from the packet around it`,
+    }));
   const wide = fitsInto(passage, iif);
   if (wide !== undefined) return wide;
   const { destination } = passage.packet;

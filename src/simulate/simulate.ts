@@ -24,6 +24,8 @@ export interface SimulateOptions {
   readonly connections?: Connections;
   /** Tell the hops; without it only where each way ends. */
   readonly hops?: true;
+  /** Every packet in a VXLAN is carried by one of its own, which meets what those before it left; their hops are told too. */
+  readonly carriers?: true;
   /** What chance decides; without it that is not known. */
   readonly draws?: Draws;
   /** Chooses source ports where the kernel takes any that is free; the next one is taken without it. */
@@ -34,7 +36,7 @@ export interface SimulateOptions {
 export function simulate(
   network: Network,
   flow: Flow,
-  { connections = new Map(), hops, draws, freePort }: SimulateOptions = {},
+  { connections = new Map(), hops, carriers, draws, freePort }: SimulateOptions = {},
 ): Trace {
   const walk = (start: Start): Way =>
     follow(
@@ -44,6 +46,7 @@ export function simulate(
         origin: flow.from,
         keepsHops: hops === true,
         ...(flow.stands === true && { stands: true as const }),
+        ...(carriers === true && { carriers }),
         ...(draws && { draws }),
         ...(freePort && { freePort }),
       },
@@ -127,7 +130,7 @@ function startOf(network: Network, flow: Flow, tcpFlags?: number): Start | undef
     way.kind === 'local' ||
     way.kind === 'undecided'
       ? undefined
-      : sourceOfRefused(routes, way.route, to);
+      : sourceOfRefused(routes, to);
   const source = from.address ?? (way !== undefined && 'source' in way ? way.source : refused);
   if (source === undefined) return undefined;
   const choseSource = from.address === undefined && refused === undefined && { choseSource: true as const };
@@ -161,6 +164,7 @@ interface Walk {
   readonly keepsHops: boolean;
   /** Its connection stood before it. */
   readonly stands?: true;
+  readonly carriers?: true;
   readonly draws?: Draws;
   readonly freePort?: FreePort;
   /** How many tunnels it is carried in. */
@@ -170,34 +174,62 @@ interface Walk {
 /** Tunnels in tunnels beyond this are taken to be up. */
 const DEEPEST = 4;
 
+/** How what goes into a tunnel is carried: `lost` by none, or `by` one that arrives. Neither: it is taken to be up. */
+interface Carried {
+  readonly lost?: Way;
+  readonly by?: Way;
+}
+
 /**
- * The way on which a tunnel's own packets die, where every call of it certainly does; undefined where one arrives, or may. Asked only
+ * The way on which a tunnel's own packets die, where every call of it certainly does; nothing where one arrives, or may. Asked only
  * where somebody looked how the hosts are wired.
  */
-function uncarried(network: Network, walk: Walk, near: TunnelPlug, far: TunnelPlug, packet: Packet): Way | undefined {
+function carry(network: Network, walk: Walk, near: TunnelPlug, far: TunnelPlug, packet: Packet): Carried {
+  if (walk.carriers === true) return carryEach(network, walk, near, far, packet);
   const depth = (walk.depth ?? 0) + 1;
-  if (network.wires.unknown === true || depth > DEEPEST || sawHandshake(network, near, far)) return undefined;
+  if (network.wires.unknown === true || depth > DEEPEST || sawHandshake(network, near, far)) return {};
   let lost: Way | undefined;
   for (const { flow, to, answered } of carriersOf(network, near, far, packet)) {
     const begin = startOf(network, flow);
-    if (begin === undefined) return undefined;
+    if (begin === undefined) return {};
     const { stands: _, ...rest } = walk;
     const own: Walk = { ...rest, connections: new Map(), origin: flow.from, depth };
     const { asks, ...start } = begin;
     const there = follow(network, own, start);
-    if (hidesNat(network, there)) return undefined;
+    if (hidesNat(network, there)) return {};
     const back = there.verdict === 'delivered' && answered ? answerTo(network, there) : undefined;
     const way = back === undefined ? there : follow(network, own, back);
-    const isThere = way.verdict === 'delivered' && there.host === to;
-    if (isThere || way.verdict === 'undecided' || way.verdict === 'exits') return undefined;
+    if (way.verdict === 'delivered' && answered && there.host === to) return {};
+    if (way.verdict === 'delivered' && !answered && comesTo(there, to, flow)) return { by: way };
+    if (way.verdict === 'undecided' || way.verdict === 'exits') return {};
     lost ??= way;
   }
-  return lost;
+  return lost === undefined ? {} : { lost };
+}
+
+/** To the socket of the tunnel's far end, wherever it was sent. */
+const comesTo = ({ host, packet }: Way, to: string, { port }: Flow): boolean =>
+  host === to && packet.destinationPort === port;
+
+/** By the one packet that really carries it, after those before it. */
+function carryEach(network: Network, walk: Walk, near: TunnelPlug, far: TunnelPlug, packet: Packet): Carried {
+  const depth = (walk.depth ?? 0) + 1;
+  const [carrier] = carriersOf(network, near, far, packet);
+  const begin = carrier && startOf(network, carrier.flow);
+  if (carrier === undefined || begin === undefined) return {};
+  const { asks, ...start } = begin;
+  const told = { hops: [], crossings: [], through: [near.host], packet, arrived: packet };
+  if (depth > DEEPEST)
+    return { lost: { verdict: 'undecided', reason: `more than ${DEEPEST} tunnels in each other`, ...told } };
+  const way = follow(network, { ...walk, origin: carrier.flow.from, depth }, start);
+  return way.verdict === 'delivered' && comesTo(way, carrier.to, carrier.flow) ? { by: way } : { lost: way };
 }
 
 /** Whether it came over the Internet from an address that nobody has there: some router on the way translates, and is not known. */
 const hidesNat = (network: Network, { host = '', link = '', arrived }: Way): boolean =>
   network.hosts.get(host)?.openLinks.has(link) === true && !isPublicAddress(arrived.source);
+
+const asCarrier = (hop: Hop): Hop => ({ ...hop, carries: true });
 
 function follow(network: Network, walk: Walk, start: Start): Way {
   const { connections, origin, keepsHops, draws, freePort } = walk;
@@ -301,19 +333,30 @@ function follow(network: Network, walk: Walk, start: Start): Way {
       recordCrossed({ from, packet });
       return { ...endOf(crossing), ...tellsOf(crossing, passage), ...told, packet, arrived, ...from };
     }
-    const lost =
-      crossing.kind === 'arrives' && isOverlay(link) ? uncarried(network, walk, from, crossing.at, packet) : undefined;
+    const { lost, by }: Carried =
+      crossing.kind === 'arrives' && isOverlay(link) ? carry(network, walk, from, crossing.at, packet) : {};
+    if (by !== undefined && walk.carriers === true) hops.push(...by.hops.map(asCarrier));
     if (lost !== undefined) {
       record(host.name, 'tunnel', () => ({ detail: `the packets of ${from.link} itself do not arrive:` }));
       recordCrossed({ from, packet });
       for (const each of lost.crossings) crossings.push({ ...each, after: each.after + hops.length });
+      const lostHops = walk.carriers === true ? lost.hops.map(asCarrier) : lost.hops;
       const reason = `the packets of ${from.link} itself do not arrive: ${lost.reason ?? 'they come to another host'}`;
       return {
-        ...{ verdict: 'dropped', reason, ...told, hops: [...hops, ...lost.hops], packet, arrived, ...from },
+        ...{
+          verdict: lost.verdict === 'undecided' ? lost.verdict : 'dropped',
+          reason,
+          ...told,
+          packet,
+          arrived,
+          ...from,
+        },
+        ...{ hops: [...hops, ...lostHops], ...(walk.carriers === true && { carrier: lost }) },
         ...(lost.cause !== undefined && { cause: lost.cause }),
       };
     }
-    packet = { ...crossing.packet, mark: 0 };
+    // What marked the packet around it on the far host marked this one too: it is the same (iptunnel_pull_header).
+    packet = { ...crossing.packet, mark: by?.packet.mark ?? 0 };
     for (const crossed of crossing.kind === 'arrives' ? (crossing.bridges ?? []) : []) {
       const between = network.hosts.get(crossed.host);
       if (between === undefined || !looksInto(between, crossed, packet)) continue;

@@ -14,6 +14,8 @@ export interface Hop {
   readonly detail: string;
   /** The rule, route or setting that decided, in its own words; empty where nothing did. */
   readonly decidedBy: string;
+  /** Of a packet that carries the one that is traced. */
+  readonly carries?: true;
 }
 
 /** A packet on its way between two hosts. */
@@ -43,6 +45,8 @@ export interface Way {
   readonly cause?: Cause;
   /** What its sender is told of that. */
   readonly tells?: Told;
+  /** The packet of a tunnel that did not come to its other end, where it died of that. */
+  readonly carrier?: Way;
   readonly hops: readonly Hop[];
   /** Told with the hops, as they are. */
   readonly crossings: readonly Crossed[];
