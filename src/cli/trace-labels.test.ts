@@ -40,6 +40,7 @@ const NFT: readonly Case[] = [
   nft('ct label set 0 accept', 'ct label 0 accept', true),
   nft('ct label set 5 accept', 'ct label ! 5 accept', false),
   nft('ct label set 5 accept', 'ct label ! 6 accept', true),
+  nft('ct label set 5;ct label set 6 accept', 'ct label 5 accept', true),
   nft('ct label set 5;ct label set 6 accept', 'ct label == 5 accept', false),
   nft('ct label set 5;ct label set 6 accept', 'ct label & 6 == 6 accept', true),
   nft('ct label set 5;ct label set 6 accept', 'ct label != 5 accept', true),

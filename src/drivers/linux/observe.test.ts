@@ -52,6 +52,21 @@ test('an empty namespace: what it is, what it can, and nothing of ours', async (
   expect(facts.state.sysctls.get('net/ipv6/conf/all/forwarding')).toBe('0');
 });
 
+test('a table of which nft leaves a part out is not known, and others are', async () => {
+  await using edge = await startEdge();
+  await edge.inside(
+    "nft 'table inet lost { chain c { type filter hook input priority 0; ct label { 5, 6 } drop; }; }; table inet whole { chain c { type filter hook input priority 0; ct label 5 drop; }; }'",
+  );
+  for (const facts of [await edge.observe(), await edge.observe()]) {
+    const [lost, whole] = facts.state.tables;
+    expect([lost?.name, lost?.chains, JSON.stringify(lost?.opaque)]).toEqual([
+      ...['lost', []],
+      expect.stringMatching(/^\[\{"unlisted":"netlink: Error: /),
+    ]);
+    expect([whole?.name, whole?.opaque, whole?.chains.map(({ rules }) => rules.length)]).toEqual(['whole', [], [1]]);
+  }
+});
+
 for (const [program, text, what] of [
   ['nft', 'echo "nftables v1.0.1 (Fearless Fosdick #3)"', 'nft 1.0.1 is too old: Sallyport needs 1.0.2 or newer'],
   ['nft', 'echo "nftables v0.9.8 (E.D.S.)"', 'nft 0.9.8 is too old: Sallyport needs 1.0.2 or newer'],

@@ -7,9 +7,9 @@ import type { Readings } from './readings.ts';
 const RULESET_COMMAND: readonly string[] = ['nft', '-j', 'list', 'ruleset'];
 export const TABLES_COMMAND: readonly string[] = ['nft', '-j', 'list', 'tables'];
 
-/** Shell text in which `more COMMAND...` collects a command: tables one by one, as readTables asks where nft cannot list all at once. */
+/** Shell text in which `more COMMAND...` collects a command: tables one by one, as readTables asks where nft cannot list all of all at once. */
 export const COLLECT_TABLES = `
-if ! nft -j list ruleset >/dev/null 2>&1 && nft list tables >"$d/tables" 2>/dev/null; then
+if { ! nft -j list ruleset >/dev/null 2>"$d/left" || grep -q '^netlink: Error: ' "$d/left"; } && nft list tables >"$d/tables" 2>/dev/null; then
   while read -r _ family table; do more nft -j list table "$family" "$table"; done <"$d/tables"
 fi`;
 
@@ -35,7 +35,7 @@ export async function readTables(
       return readTables(transport, (await ask(transport, [command], signal))(command), links, readings, signal);
     }
     try {
-      return readings.ruleset(listing, links);
+      if (leavesOut(ruleset) === undefined) return readings.ruleset(listing, links);
     } catch (error) {
       if (!(error instanceof Error)) throw error; // one table that we cannot read: the same way
     }
@@ -45,9 +45,17 @@ export async function readTables(
   const answers = await ask(transport, commands, signal);
   return names.flatMap(({ family, name }, index) => {
     const output = answers(commands[index] ?? []);
-    return output.status === 0 ? readOne(output.stdout, family, name) : [opaque(family, name, output.stderr.trim())];
+    const lost = output.status === 0 ? leavesOut(output) : output.stderr.trim();
+    return lost === undefined ? readOne(output.stdout, family, name) : [opaque(family, name, lost)];
   });
 }
+
+/**
+ * nft 1.0 leaves a statement that it does not understand out of the rule, says so on stderr alone, and calls that a success: `ct label
+ * { 5, 6 } drop` is listed as `drop`. Undefined where it says nothing of the kind.
+ */
+const leavesOut = ({ stderr }: Output): string | undefined =>
+  stderr.split('\n').find((line) => line.startsWith('netlink: Error: '));
 
 function readOne(text: string, family: TableFamily, name: string): readonly Table[] {
   try {
