@@ -275,6 +275,49 @@ const listening = (acceptRa: string, on: string) =>
   });
 const withLearnt = (state: HostState): HostState => ({ ...state, addresses: [...state.addresses, learnt] });
 
+const HOME_EMPTY: HostSketch = { interfaces: { eth0: [] } };
+const BY_NETWORKD = { sketch: HOME, facts: { daemons: ['systemd-networkd'] } } as const;
+const STRICT = { sketch: { ...TWO_WAYS, sysctls: { 'net/ipv4/conf/wan2/rp_filter': '1' } }, sockets: LISTENS };
+const CLAMPED_ONE_WAY = together(withTunnel({}), withTables(clamps(clamp('oifname'))));
+const FLUSHES: Looks = { flushes: ['/etc/nftables.conf:3:flush ruleset'] };
+const FULL_FILE = fileOf([{ publicKey: '', allowedIps: [wholeFamily(4)] }]);
+const CANNOT_WRITE: Looks = { sysctlsWritable: false, wireguardFiles: [FULL_FILE] };
+/** Of a thousand. */
+const tracking = (count: number) =>
+  withSysctls({ 'net/netfilter/nf_conntrack_count': String(count), 'net/netfilter/nf_conntrack_max': '1000' });
+/** A router that gives datagrams to port 8080 to one inside. */
+const udpTo = (target: string): HostSketch => ({
+  ...ROUTER,
+  tables: [
+    table('ip', 'nat', [
+      pre(rule(match(payload('udp', 'dport'), '==', number(8080)), dnat('ip', address(at(target))))),
+    ]),
+  ],
+});
+/** A file whose peer is named, and what the name means now. */
+const hubMeans = (...addresses: readonly string[]): Looks => ({
+  wireguardFiles: [
+    fileOf([
+      {
+        ...{ publicKey: String(key('a')), allowedIps: [], endpoint: 'hub.example.net:51820' },
+        meanings: addresses.map(at),
+      },
+    ]),
+  ],
+});
+/** Asked at the public address from inside, and answered to `destination`. */
+const askedInside = (more: Partial<Entry>, destination: string): Entry =>
+  entry(
+    {
+      original: {
+        ...{ source: at('192.168.1.30'), sourcePort: 40_000 },
+        ...{ destination: at('198.51.100.2'), destinationPort: 8080 },
+      },
+      ...more,
+    },
+    { destination: at(destination) },
+  );
+
 // ---- the cases
 
 interface Row {
@@ -288,8 +331,7 @@ const CASES: Readonly<Record<FaultCode, Row>> = {
         'strict, the way back elsewhere, and the kernel counts',
         'error',
         {
-          sketch: { ...TWO_WAYS, sysctls: { 'net/ipv4/conf/wan2/rp_filter': '1' } },
-          sockets: LISTENS,
+          ...STRICT,
           state: withWays([byWan2], [lookIn(102, 102, { mark: { value: 0x66, mask: 0xff } })]),
           looks: { reversePathDrops: 4 },
         },
@@ -298,8 +340,7 @@ const CASES: Readonly<Record<FaultCode, Row>> = {
         'the same, and nothing was dropped yet',
         'info',
         {
-          sketch: { ...TWO_WAYS, sysctls: { 'net/ipv4/conf/wan2/rp_filter': '1' } },
-          sockets: LISTENS,
+          ...STRICT,
           state: withWays([byWan2]),
         },
       ],
@@ -317,8 +358,7 @@ const CASES: Readonly<Record<FaultCode, Row>> = {
       [
         'strict, with a rule by the address',
         {
-          sketch: { ...TWO_WAYS, sysctls: { 'net/ipv4/conf/wan2/rp_filter': '1' } },
-          sockets: LISTENS,
+          ...STRICT,
           state: withWays([byWan2], [lookIn(102, 102, { from: net('10.2.0.2/32') })]),
           looks: { reversePathDrops: 4 },
         },
@@ -384,13 +424,7 @@ const CASES: Readonly<Record<FaultCode, Row>> = {
     ],
   },
   mssClampOneSided: {
-    found: [
-      [
-        'into the tunnel alone',
-        'warning',
-        { sketch: ROUTER, state: together(withTunnel({}), withTables(clamps(clamp('oifname')))) },
-      ],
-    ],
+    found: [['into the tunnel alone', 'warning', { sketch: ROUTER, state: CLAMPED_ONE_WAY }]],
     silent: [
       [
         'both directions',
@@ -412,7 +446,7 @@ const CASES: Readonly<Record<FaultCode, Row>> = {
         'a host that forwards nothing',
         {
           sketch: { ...ROUTER, sysctls: forwarding('0') },
-          state: together(withTunnel({}), withTables(clamps(clamp('oifname')))),
+          state: CLAMPED_ONE_WAY,
         },
       ],
     ],
@@ -457,22 +491,19 @@ const CASES: Readonly<Record<FaultCode, Row>> = {
         {
           sketch: ROUTER,
           state: withTables(NAT, table('inet', 'mine', [])),
-          looks: { flushes: ['/etc/nftables.conf:3:flush ruleset'] },
+          looks: FLUSHES,
         },
       ],
     ],
     silent: [
-      [
-        'a file flushes, and the table is its own',
-        { sketch: ROUTER, looks: { flushes: ['/etc/nftables.conf:3:flush ruleset'] } },
-      ],
+      ['a file flushes, and the table is its own', { sketch: ROUTER, looks: FLUSHES }],
       [
         'a namespace, which is not what the file is loaded into',
         {
           sketch: ROUTER,
           facts: { stateFolder: '/run/sallyport/netns/4026532200' },
           state: withTables(NAT, table('inet', 'mine', [])),
-          looks: { flushes: ['/etc/nftables.conf:3:flush ruleset'] },
+          looks: FLUSHES,
         },
       ],
     ],
@@ -503,14 +534,7 @@ const CASES: Readonly<Record<FaultCode, Row>> = {
         'another target than the rule says',
         'error',
         {
-          sketch: {
-            ...ROUTER,
-            tables: [
-              table('ip', 'nat', [
-                pre(rule(match(payload('udp', 'dport'), '==', number(8080)), dnat('ip', address(at('192.168.1.21'))))),
-              ]),
-            ],
-          },
+          sketch: udpTo('192.168.1.21'),
           looks: { entries: [entry({ protocol: 'udp' })] },
         },
       ],
@@ -519,14 +543,7 @@ const CASES: Readonly<Record<FaultCode, Row>> = {
       [
         'the target of the rule',
         {
-          sketch: {
-            ...ROUTER,
-            tables: [
-              table('ip', 'nat', [
-                pre(rule(match(payload('udp', 'dport'), '==', number(8080)), dnat('ip', address(at('192.168.1.20'))))),
-              ]),
-            ],
-          },
+          sketch: udpTo('192.168.1.20'),
           looks: { entries: [entry({ protocol: 'udp' })] },
         },
       ],
@@ -543,7 +560,7 @@ const CASES: Readonly<Record<FaultCode, Row>> = {
         'error',
         {
           sketch: ROUTER,
-          state: withSysctls({ 'net/netfilter/nf_conntrack_count': '950', 'net/netfilter/nf_conntrack_max': '1000' }),
+          state: tracking(950),
         },
       ],
       [
@@ -551,7 +568,7 @@ const CASES: Readonly<Record<FaultCode, Row>> = {
         'warning',
         {
           sketch: ROUTER,
-          state: withSysctls({ 'net/netfilter/nf_conntrack_count': '800', 'net/netfilter/nf_conntrack_max': '1000' }),
+          state: tracking(800),
         },
       ],
     ],
@@ -560,7 +577,7 @@ const CASES: Readonly<Record<FaultCode, Row>> = {
         'just below',
         {
           sketch: ROUTER,
-          state: withSysctls({ 'net/netfilter/nf_conntrack_count': '799', 'net/netfilter/nf_conntrack_max': '1000' }),
+          state: tracking(799),
         },
       ],
     ],
@@ -603,21 +620,7 @@ const CASES: Readonly<Record<FaultCode, Row>> = {
         {
           sketch: ROUTER,
           looks: {
-            entries: [
-              entry(
-                {
-                  unreplied: true,
-                  state: 'SYN_SENT',
-                  original: {
-                    source: at('192.168.1.30'),
-                    destination: at('198.51.100.2'),
-                    sourcePort: 40_000,
-                    destinationPort: 8080,
-                  },
-                },
-                { destination: at('192.168.1.30') },
-              ),
-            ],
+            entries: [askedInside({ unreplied: true, state: 'SYN_SENT' }, '192.168.1.30')],
           },
         },
       ],
@@ -628,20 +631,7 @@ const CASES: Readonly<Record<FaultCode, Row>> = {
         {
           sketch: ROUTER,
           looks: {
-            entries: [
-              entry(
-                {
-                  state: 'ESTABLISHED',
-                  original: {
-                    source: at('192.168.1.30'),
-                    destination: at('198.51.100.2'),
-                    sourcePort: 40_000,
-                    destinationPort: 8080,
-                  },
-                },
-                { destination: at('192.168.1.30') },
-              ),
-            ],
+            entries: [askedInside({ state: 'ESTABLISHED' }, '192.168.1.30')],
           },
         },
       ],
@@ -651,21 +641,7 @@ const CASES: Readonly<Record<FaultCode, Row>> = {
         {
           sketch: ROUTER,
           looks: {
-            entries: [
-              entry(
-                {
-                  unreplied: true,
-                  state: 'SYN_SENT',
-                  original: {
-                    source: at('192.168.1.30'),
-                    destination: at('198.51.100.2'),
-                    sourcePort: 40_000,
-                    destinationPort: 8080,
-                  },
-                },
-                { destination: at('192.168.1.1') },
-              ),
-            ],
+            entries: [askedInside({ unreplied: true, state: 'SYN_SENT' }, '192.168.1.1')],
           },
         },
       ],
@@ -679,18 +655,7 @@ const CASES: Readonly<Record<FaultCode, Row>> = {
         {
           sketch: HOME,
           state: withTunnel({ endpoint: ENDPOINT }),
-          looks: {
-            wireguardFiles: [
-              fileOf([
-                {
-                  publicKey: String(key('a')),
-                  allowedIps: [],
-                  endpoint: 'hub.example.net:51820',
-                  meanings: [at('203.0.113.2')],
-                },
-              ]),
-            ],
-          },
+          looks: hubMeans('203.0.113.2'),
         },
       ],
     ],
@@ -700,18 +665,7 @@ const CASES: Readonly<Record<FaultCode, Row>> = {
         {
           sketch: HOME,
           state: withTunnel({ endpoint: ENDPOINT }),
-          looks: {
-            wireguardFiles: [
-              fileOf([
-                {
-                  publicKey: String(key('a')),
-                  allowedIps: [],
-                  endpoint: 'hub.example.net:51820',
-                  meanings: [at('203.0.113.2'), at('203.0.113.1')],
-                },
-              ]),
-            ],
-          },
+          looks: hubMeans('203.0.113.2', '203.0.113.1'),
         },
       ],
       [
@@ -719,18 +673,7 @@ const CASES: Readonly<Record<FaultCode, Row>> = {
         {
           sketch: HOME,
           state: withTunnel({ endpoint: ENDPOINT, latestHandshake: NOW - 30 }),
-          looks: {
-            wireguardFiles: [
-              fileOf([
-                {
-                  publicKey: String(key('a')),
-                  allowedIps: [],
-                  endpoint: 'hub.example.net:51820',
-                  meanings: [at('203.0.113.2')],
-                },
-              ]),
-            ],
-          },
+          looks: hubMeans('203.0.113.2'),
         },
       ],
       [
@@ -738,13 +681,7 @@ const CASES: Readonly<Record<FaultCode, Row>> = {
         {
           sketch: HOME,
           state: withTunnel({ endpoint: ENDPOINT }),
-          looks: {
-            wireguardFiles: [
-              fileOf([
-                { publicKey: String(key('a')), allowedIps: [], endpoint: 'hub.example.net:51820', meanings: [] },
-              ]),
-            ],
-          },
+          looks: hubMeans(),
         },
       ],
     ],
@@ -824,10 +761,7 @@ const CASES: Readonly<Record<FaultCode, Row>> = {
         {
           sketch: HOME,
           state: (state) => ({ ...state, sysctls: new Map() }),
-          looks: {
-            sysctlsWritable: false,
-            wireguardFiles: [fileOf([{ publicKey: '', allowedIps: [wholeFamily(4)] }])],
-          },
+          looks: CANNOT_WRITE,
         },
       ],
       [
@@ -835,18 +769,12 @@ const CASES: Readonly<Record<FaultCode, Row>> = {
         'error',
         {
           sketch: HOME,
-          looks: {
-            sysctlsWritable: false,
-            wireguardFiles: [fileOf([{ publicKey: '', allowedIps: [wholeFamily(4)] }])],
-          },
+          looks: CANNOT_WRITE,
         },
       ],
     ],
     silent: [
-      [
-        'writable',
-        { sketch: HOME, looks: { wireguardFiles: [fileOf([{ publicKey: '', allowedIps: [wholeFamily(4)] }])] } },
-      ],
+      ['writable', { sketch: HOME, looks: { wireguardFiles: [FULL_FILE] } }],
       [
         'no full tunnel',
         {
@@ -872,10 +800,7 @@ const CASES: Readonly<Record<FaultCode, Row>> = {
         {
           sketch: HOME,
           state: withTunnel({}),
-          looks: {
-            sysctlsWritable: false,
-            wireguardFiles: [fileOf([{ publicKey: '', allowedIps: [wholeFamily(4)] }])],
-          },
+          looks: CANNOT_WRITE,
         },
       ],
     ],
@@ -905,10 +830,10 @@ const CASES: Readonly<Record<FaultCode, Row>> = {
   ipv6DefaultRouteLost: {
     found: [
       [
-        'the same, with a default route that leads nowhere',
+        'it forwards, listens no more, and its default route leads nowhere',
         'error',
         {
-          sketch: HOME_EMPTY(),
+          sketch: HOME_EMPTY,
           state: together(
             withLearnt,
             listening('1', '1'),
@@ -919,38 +844,32 @@ const CASES: Readonly<Record<FaultCode, Row>> = {
       [
         'it forwards and listens no more',
         'error',
-        { sketch: HOME_EMPTY(), state: together(withLearnt, listening('1', '1')) },
+        { sketch: HOME_EMPTY, state: together(withLearnt, listening('1', '1')) },
       ],
     ],
     silent: [
-      ['2 listens always', { sketch: HOME_EMPTY(), state: together(withLearnt, listening('2', '1')) }],
-      ['it does not forward', { sketch: HOME_EMPTY(), state: together(withLearnt, listening('1', '0')) }],
-      ['it never learnt anything', { sketch: HOME_EMPTY(), state: listening('1', '1') }],
+      ['2 listens always', { sketch: HOME_EMPTY, state: together(withLearnt, listening('2', '1')) }],
+      ['it does not forward', { sketch: HOME_EMPTY, state: together(withLearnt, listening('1', '0')) }],
+      ['it never learnt anything', { sketch: HOME_EMPTY, state: listening('1', '1') }],
     ],
   },
   networkdRemovesRules: {
     found: [
-      [
-        'it runs, and a rule is not its own',
-        'warning',
-        { sketch: HOME, facts: { daemons: ['systemd-networkd'] }, state: withWays([], [lookIn(100, 100)]) },
-      ],
+      ['it runs, and a rule is not its own', 'warning', { ...BY_NETWORKD, state: withWays([], [lookIn(100, 100)]) }],
     ],
     silent: [
       ['it does not run', { sketch: HOME, facts: { daemons: [] }, state: withWays([], [lookIn(100, 100)]) }],
       [
         'the rule is its own',
         {
-          sketch: HOME,
-          facts: { daemons: ['systemd-networkd'] },
+          ...BY_NETWORKD,
           state: withWays([], [lookIn(100, 100, { protocol: 4 })]),
         },
       ],
       [
         'it is told to leave them',
         {
-          sketch: HOME,
-          facts: { daemons: ['systemd-networkd'] },
+          ...BY_NETWORKD,
           state: withWays([], [lookIn(100, 100)]),
           looks: {
             networkdSays: [
@@ -960,13 +879,10 @@ const CASES: Readonly<Record<FaultCode, Row>> = {
           },
         },
       ],
-      ['it does, and nobody else has rules', { sketch: HOME, facts: { daemons: ['systemd-networkd'] } }],
+      ['it does, and nobody else has rules', { ...BY_NETWORKD }],
     ],
   },
 };
-function HOME_EMPTY(): HostSketch {
-  return { interfaces: { eth0: [] } };
-}
 
 const of = (patient: Patient, code: FaultCode): readonly Finding[] =>
   diagnose(patient).findings.filter((each) => each.code === code);
