@@ -3,7 +3,16 @@ import type { CompiledHost } from '../compile/index.ts';
 import { type ForwardShare, type ForwardTarget, isOwnLink, targetsOf } from '../host/index.ts';
 import { type Address, containsAddress, isPublicAddress, printAddress, sameAddress } from '../net/index.ts';
 import { lookupRoute } from '../routing/index.ts';
-import { type Crossed, type Flow, hidesRouter, type Network, portClass, simulate } from '../simulate/index.ts';
+import {
+  type Crossed,
+  type Flow,
+  hidesRouter,
+  type Network,
+  portClass,
+  simulate,
+  startDraws,
+  type Trace,
+} from '../simulate/index.ts';
 import { targetOf } from './balance.ts';
 import { type Aims, type Expected, judgeOnce } from './judge.ts';
 import { neighbourOn } from './outsider.ts';
@@ -70,13 +79,17 @@ export function askedInside(
       const expected = expectedOf(targetOf(ground, forward, flow, expectedOf));
       const judged = judgeOnce(ground, edge.name, flow, expected, forward.targetPorts.first);
       const worst = worstOf([judged.reaches, judged.answers, judged.fits]) ?? fulfilled;
-      if (isStrictCheck(flow, edge.name, worst.holds === false ? worst.reason : undefined)) continue;
+      if (worst.holds === false && isStrictCheck(flow, edge.name, traceOf(ground, flow, worst))) continue;
       if (reaches) inside.push(worst);
       else outside.push(judged);
     }
   }
   return { inside, outside };
 }
+
+/** Of the worst that was found of it. */
+const traceOf = ({ network }: Ground, flow: Flow, { ways }: Finding): Trace =>
+  simulate(network, flow, ways === undefined ? {} : { draws: startDraws(ways) });
 
 const itself = ({ network }: Ground, { name: host }: CompiledHost, asked: Omit<Flow, 'from'>): Asker => ({
   flow: { from: { kind: 'host', host }, ...asked },

@@ -75,7 +75,7 @@ function stillWorks(now: Network, { network }: Ground, host: string, flow: Flow)
   const after = simulate(network, flow);
   if (after.works === true) return [fulfilled];
   const why = whyOf(after);
-  return isStrictCheck(flow, host, why) ? [] : [{ holds: after.works, flow, reason: `${printAsked(flow)}: ${why}` }];
+  return isStrictCheck(flow, host, after) ? [] : [{ holds: after.works, flow, reason: `${printAsked(flow)}: ${why}` }];
 }
 
 /** Which address a host asks from is its own affair. */
