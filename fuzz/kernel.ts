@@ -306,7 +306,7 @@ async function observe(space: string, run: Run): Promise<HostState> {
       if (output === undefined) throw new Error('no output');
       return output;
     },
-    ...{ readFile: no, writeFile: no, removeFile: no },
+    ...{ follow: no, readFile: no, writeFile: no, removeFile: no },
     stateFolder: () => Promise.resolve('/run/fuzz'),
   };
   const support = { wireguard: 'absent', vxlan: 'absent', flowtables: 'absent' } as const;

@@ -163,6 +163,9 @@ export function bundleTransport(host: string, bundle: Bundle): Transport {
     kernel: bundle.boot === 'unknown' ? file : bundle.boot,
     run: async (command) => find(command),
     runAll: async (commands) => commands.map(find),
+    follow: async (argv) => {
+      throw refuse(argv, 'nothing happens in a bundle');
+    },
     readFile: async (path) => {
       throw refuse(['cat', path], `not in the bundle: ${path}`);
     },

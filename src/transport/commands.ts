@@ -1,6 +1,7 @@
+import { followProcess } from './follow.ts';
 import { ProcessError, type ProcessOptions, type ProcessOutput, runProcess } from './process.ts';
 import { missingProgram } from './programs.ts';
-import { CHANGE_FILE, READ_FILE, SEVERAL, script, WITH_WHOLE_STDIN, WRITE_FILE } from './scripts.ts';
+import { CHANGE_FILE, READ_FILE, SEVERAL, script, WHILE_HEARD, WITH_WHOLE_STDIN, WRITE_FILE } from './scripts.ts';
 import { spliceOf } from './splice.ts';
 import { type Command, type Output, type Transport, TransportError, type WriteOptions } from './transport.ts';
 
@@ -15,6 +16,8 @@ export interface Reach {
   readonly killThere?: ProcessOptions['killThere'];
   /** Takes the command's own output out of what came back, or says why there is none. */
   readonly read?: (output: ProcessOutput) => ProcessOutput | string;
+  /** The same for the lines of a command that goes on: which of them are the command's. */
+  readonly lines?: () => (line: string) => boolean;
   readonly environment?: ProcessOptions['environment'];
   /** Up to so many bytes stdin comes whole or not at all. Absent: what one write puts into a pipe. */
   readonly oneWrite?: number;
@@ -88,6 +91,27 @@ export function commandTransport(host: string, reach: Reach): CommandTransport {
   return {
     host,
     run,
+    async follow(argv, onLine, signal) {
+      const entered = await reach.enter(script(WHILE_HEARD, ...argv), signal);
+      const isOwn = reach.lines?.() ?? (() => true);
+      const heard = (line: string): void => {
+        if (isOwn(line)) onLine(line);
+      };
+      try {
+        const ended = await followProcess(entered, { onLine: heard, signal, environment: reach.environment });
+        const output = { stdout: Buffer.alloc(0), stderr: Buffer.from(ended.stderr), status: ended.status };
+        const read = reach.read?.(output) ?? output;
+        if (typeof read === 'string') throw new TransportError(host, argv, read);
+        const said = { stdout: '', stderr: read.stderr.toString('utf8'), status: read.status };
+        const unreached = said.status === 0 ? undefined : await reach.explain(said, signal);
+        if (unreached !== undefined) throw new TransportError(host, argv, unreached);
+        return { status: said.status, stderr: said.stderr };
+      } catch (error) {
+        if (!(error instanceof ProcessError)) throw error;
+        const what = error.missing ? missingProgram(entered[0] ?? '') : `${shown(argv)}: ${error.message}`;
+        throw new TransportError(host, argv, what, { cause: error });
+      }
+    },
     async runAll(commands, signal) {
       const outputs = new Map<Command, Output>();
       const silent = commands.filter(({ stdin }) => stdin === undefined);

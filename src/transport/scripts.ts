@@ -126,3 +126,16 @@ if [ -e "$n" ] && [ "$(cat "$n")" != "$b" ]; then
   find "$2/$i" -mindepth 1 -maxdepth 1 ! -name 'lock*' -exec rm -rf {} + || exit 1
 fi
 printf '%s\\n' "$i" "$b"`;
+
+/**
+ * COMMAND…: runs it for as long as our stdin is open, which whoever listens holds open and writes nothing to. It ends with all of its process
+ * group, a group of its own here and behind ssh: neither a lost connection nor a listener that was killed leaves anything running.
+ */
+export const WHILE_HEARD = `
+exec 3<&0
+{ cat <&3 >/dev/null 2>&1; kill -TERM 0; } &
+w=$!
+"$@" </dev/null 3<&-
+s=$?
+kill "$w" 2>/dev/null
+exit "$s"`;

@@ -37,6 +37,16 @@ export function readSshOutput({ stdout, stderr, status }: ProcessOutput): Proces
   };
 }
 
+/** Of lines one by one: tells the command's own from what the shell said before. */
+export function ownLines(): (line: string) => boolean {
+  let begun = false;
+  return (line) => {
+    if (begun) return true;
+    begun = line.startsWith(`${BEGIN} `);
+    return false;
+  };
+}
+
 /** The process group of the command, where it has begun. */
 export function groupIn(stderr: Buffer): number | undefined {
   const group = new RegExp(`(?:^|\\n)${BEGIN} (\\d+)\\n`).exec(stderr.toString('latin1'))?.[1];

@@ -9,7 +9,7 @@ import { commandEnvironment, systemEnvironment } from './process.ts';
 import { missingProgram } from './programs.ts';
 import { script } from './scripts.ts';
 import { clientEnvironment, clientOptions, type SshOptions } from './ssh-client.ts';
-import { groupIn, readSshOutput, remoteLine } from './ssh-line.ts';
+import { groupIn, ownLines, readSshOutput, remoteLine } from './ssh-line.ts';
 import { type SshMaster, startMaster } from './ssh-master.ts';
 import { type Transport, TransportError } from './transport.ts';
 
@@ -67,6 +67,7 @@ export function sshTransport(host: string, options: SshOptions): Transport {
       return isMissing ? missingProgram('sudo') : sudoRefusal(output);
     },
     read: readSshOutput,
+    lines: ownLines,
     environment,
     // Of what comes over a line, the first part may be all that comes.
     oneWrite: 0,

@@ -58,6 +58,27 @@ for (const [kind, openKind] of Object.entries(kinds)) {
     });
   });
 
+  test(`${kind}: of a command that goes on each line is told as it comes, and it ends with whoever listens`, async () => {
+    await using places = await startPlaces();
+    const transport = places.make();
+    const lines: string[] = [];
+    const short = ['sh', '-c', 'printf "one\\ntwo"; echo; echo oops >&2; exit 7'];
+    const ended = await transport.follow(short, (line) => lines.push(line), new AbortController().signal);
+    expect({ ...ended, lines }).toEqual({ status: 7, stderr: 'oops\n', lines: ['one', 'two'] });
+    const stop = new AbortController();
+    const going = transport.follow(
+      ['sh', '-c', 'sleep 1000 & echo begun; wait'],
+      (line) => lines.push(line),
+      stop.signal,
+    );
+    await until(async () => lines.includes('begun'));
+    expect(await sleeps(places.lab)).toBe(true);
+    stop.abort(new Error('enough'));
+    await expect(going).rejects.toThrow('enough');
+    await until(async () => !(await sleeps(places.lab)));
+    expect((await transport.run({ argv: ['echo', 'still there'] })).stdout).toBe('still there\n');
+  });
+
   test(`${kind}: several at once give each its own output and status, in order`, async () => {
     await using places = await startPlaces();
     const outputs = await places

@@ -32,6 +32,15 @@ export interface Transport {
   run(command: Command, signal?: AbortSignal): Promise<Output>;
   /** Runs several independent commands in as few round trips as the transport can; outputs in the order given. A missing program is status 127 here. */
   runAll(commands: readonly Command[], signal?: AbortSignal): Promise<readonly Output[]>;
+  /**
+   * Runs a command that goes on, and gives each line of its stdout as it comes. Comes back when it has ended by itself, with its status and the
+   * last of its stderr; throws the reason of `signal`, or a TransportError where it cannot be run or the connection is lost.
+   */
+  follow(
+    argv: readonly string[],
+    onLine: (line: string) => void,
+    signal: AbortSignal,
+  ): Promise<Pick<Output, 'status' | 'stderr'>>;
   /** The whole text of a file, or undefined where there is none. */
   readFile(path: string, signal?: AbortSignal): Promise<string | undefined>;
   /**

@@ -65,6 +65,6 @@ function answering({ iptables, ipset }: RuleFiles): Transport {
   return {
     host: 'box',
     runAll: (commands) => Promise.resolve(commands.map(() => output)),
-    ...{ run: never, readFile: never, writeFile: never, removeFile: never, stateFolder: never },
+    ...{ run: never, follow: never, readFile: never, writeFile: never, removeFile: never, stateFolder: never },
   };
 }
