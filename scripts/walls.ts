@@ -6,11 +6,11 @@ import { pathToFileURL } from 'node:url';
 /** The rooms of src/ in design.md's order: a room imports rooms before it, never one after it, so no ring of rooms can form. */
 // biome-ignore format: one order, read along the line
 const rooms: readonly string[] = [
-  'net', 'nftables', 'iptables', 'routing', 'wireguard', 'host', 'resources', 'compile', 'simulate', 'verify', 'plan',
+  'net', 'nftables', 'iptables', 'routing', 'wireguard', 'host', 'resources', 'compile', 'simulate', 'verify', 'plan', 'keep',
   'transport', 'apply', 'drivers', 'sources', 'kubernetes', 'lab', 'cli', 'web',
 ];
 /** Up to and with this room all is pure: no `node:` imports outside tests. */
-const lastPure = 'plan';
+const lastPure = 'keep';
 const longestFile = 400;
 const emptyNames = new Set(['util', 'utils', 'helper', 'helpers', 'common', 'misc']);
 

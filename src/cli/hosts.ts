@@ -41,8 +41,14 @@ export function manage({ name, access }: Pick<HostResource, 'name' | 'access'>, 
   };
 }
 
-/** All hosts of the set. Throws UsageError where two of them are one machine: each would take back what the other made. */
+/** All hosts of the set. Throws UsageError where two of them are one machine. */
 export function manageAll(set: ResourceSet): readonly ManagedHost[] {
+  requireDistinct(set);
+  return [...set.hosts.values()].map((host) => manage(host, host.at.file));
+}
+
+/** Throws UsageError where two hosts of the set are one machine: each would take back what the other made. */
+export function requireDistinct(set: ResourceSet): void {
   const places = new Map<string, string>();
   for (const { name, access } of set.hosts.values()) {
     const place = printAccess(access);
@@ -51,7 +57,6 @@ export function manageAll(set: ResourceSet): readonly ManagedHost[] {
       throw new UsageError(`Hosts ${other} and ${name} are one and the same (${place}): write one Host`);
     places.set(place, name);
   }
-  return [...set.hosts.values()].map((host) => manage(host, host.at.file));
 }
 
 /** `netns edge`, `this machine`: how a host is reached, for people. */

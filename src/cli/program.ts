@@ -8,7 +8,7 @@ import { type Format, guardStreams, type Output, openOutput, outputFailure } fro
 import { sallyportVersion } from './version.ts';
 
 /** Commands of design.md that later work brings: not in help, named when typed. */
-const later = ['run', 'wireguard', 'generate', 'controller', 'agent', 'ui'];
+const later = ['wireguard', 'generate', 'controller', 'agent', 'ui'];
 
 interface CommonFlags {
   readonly output?: Format | DrawingFormat;
@@ -138,8 +138,27 @@ function buildProgram(running: Running): Command {
     .option('--host <name>', 'on this host alone (repeatable)', collect)
     .option('--full', 'show long lists of elements whole')
     .action(running(async (output, flags) => (await import('./commands/destroy.ts')).destroy(output, flags)));
+  run(program, running);
   lab(program, running);
   return program;
+}
+
+function run(program: Command, running: Running): void {
+  program
+    .command('run')
+    .description('keep the hosts as the documents say, in the foreground: drift, changed files and names')
+    .requiredOption('-f, --file <path>', 'a file or a folder, read again when it changes (repeatable)', collect)
+    .option('--set <name>', 'the set these documents are the whole of', setName, 'default')
+    .option('--every <time>', 'look at each host at least so often', duration, 60_000)
+    .addOption(new Option('--log <form>', 'lines for people, or JSON').choices(['text', 'json']).default('text'))
+    .option('--forget <host>', 'go on without a host that left the documents (repeatable)', collect)
+    .option('--require-proof', 'refuse what the simulation leaves undecided too')
+    .option(
+      '--accept <promise>',
+      'go on though this promise, or this resource (PortForward/web), is broken (repeatable)',
+      collect,
+    )
+    .action(running(async (output, flags) => (await import('./commands/run.ts')).run(output, flags)));
 }
 
 function doctor(program: Command, running: Running): void {

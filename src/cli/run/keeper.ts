@@ -1,0 +1,245 @@
+/** The loop: looks at each host at its own pace, and puts back what is not as it should be. */
+import {
+  type AimFor,
+  carryOut,
+  type HostPlan,
+  LockHeld,
+  type ManagedHost,
+  prepare,
+  reasonOf,
+  type SetPlan,
+} from '../../apply/index.ts';
+import type { HostFacts } from '../../host/index.ts';
+import { backoff, repairDelay, restAfter } from '../../keep/index.ts';
+import { describeChange, type HostChange } from '../../plan/index.ts';
+import type { Log } from './log.ts';
+import { createWake, pause, type Wake } from './wake.ts';
+import { aimNow, groupsOf, sameFacts } from './wanted.ts';
+import { watchHost } from './watch.ts';
+
+/** What is known of a host, and how it fares. Times are of performance.now(). */
+export interface KeptHost {
+  readonly name: string;
+  readonly reachable: boolean;
+  /** What was seen last, however long ago. */
+  readonly facts?: HostFacts;
+  /** When it was last seen to be as it should be. */
+  readonly goodAt?: number;
+  /** So many times it was looked at, put right, and not put right. */
+  readonly looks: number;
+  readonly repairs: number;
+  readonly failures: number;
+}
+
+export interface KeeperOptions {
+  /** Milliseconds between two looks at a host where nothing happens. */
+  readonly everyMs: number;
+  readonly log: Log;
+  /** Aborted: nothing more is begun. */
+  readonly signal: AbortSignal;
+  /** Called after each look that saw something new. */
+  readonly onSeen: () => void;
+}
+
+export interface Keeper {
+  /** From now on these hosts are kept, and no others. */
+  keep(hosts: readonly ManagedHost[]): void;
+  /** From now on they are to become this; undefined: each what its record says. */
+  aim(byDocuments: AimFor | undefined): void;
+  /** What is wanted may have changed: plans at once, without a look. */
+  replan(): void;
+  hosts(): readonly KeptHost[];
+  /** When all that is under way has ended; after an abort. */
+  ended(): Promise<void>;
+}
+
+type Kept = { -readonly [Field in keyof KeptHost]: KeptHost[Field] } & {
+  readonly managed: ManagedHost;
+  readonly wake: Wake;
+  readonly stop: AbortController;
+  /** It is being changed. */
+  isBusy: boolean;
+  /** Looks in a row without an answer. */
+  silent: number;
+  /** When repairs were made; and how many in a row failed, and when the next may begin. */
+  readonly made: number[];
+  failed: number;
+  notBefore: number;
+  /** What was last said of it. */
+  said?: string;
+};
+
+/** Starts with no host. */
+export function startKeeper(options: KeeperOptions): Keeper {
+  const { everyMs, log, signal, onSeen } = options;
+  const kept = new Map<string, Kept>();
+  const running = new Set<Promise<void>>();
+  let byDocuments: AimFor | undefined;
+
+  const start = (work: Promise<void>): void => {
+    const tracked = work.finally(() => running.delete(tracked));
+    running.add(tracked);
+  };
+
+  const factsNow = (): ReadonlyMap<string, HostFacts> =>
+    new Map([...kept.values()].flatMap(({ name, facts }) => (facts === undefined ? [] : [[name, facts] as const])));
+
+  /** Plans all hosts that answer and begins what is to be done. */
+  const replan = (): void => {
+    if (signal.aborted) return;
+    const all = factsNow();
+    const free = new Map([...all].filter(([name]) => kept.get(name)?.reachable === true));
+    const { hosts: plans } = prepare(free, aimNow(byDocuments, all), 'add');
+    const groups = groupsOf(plans);
+    const working = new Set(groups.flat().map(({ host }) => host));
+    for (const host of kept.values())
+      if (host.reachable && !working.has(host.name) && !host.isBusy) host.goodAt = performance.now();
+    for (const group of groups) begin(group);
+  };
+
+  /** Begins to put a group of hosts right, unless one of them is being changed, or is to wait. */
+  const begin = (group: readonly HostPlan[]): void => {
+    const hosts = group.flatMap(({ host }) => kept.get(host) ?? []);
+    if (hosts.some(({ isBusy }) => isBusy)) return; // looked at again when that is done
+    const unwritable = hosts.filter(({ managed, facts }) => (managed.readOnly ?? facts?.recordProblem) !== undefined);
+    for (const host of unwritable)
+      sayOnce(host, `not put right: ${host.managed.readOnly ?? host.facts?.recordProblem}`);
+    if (unwritable.length > 0) return;
+    const now = performance.now();
+    const wait = Math.max(...hosts.map(({ made, notBefore }) => Math.max(repairDelay(made, now), notBefore - now)));
+    if (wait > 0) {
+      start(pause(wait, signal).then(replanLater));
+      return;
+    }
+    for (const host of hosts) host.isBusy = true;
+    start(repair(group, hosts));
+  };
+
+  const later = { isDue: false };
+  const replanLater = (): void => {
+    if (later.isDue) return;
+    later.isDue = true;
+    queueMicrotask(() => {
+      later.isDue = false;
+      replan();
+    });
+  };
+
+  const sayOnce = (host: Kept, what: string): void => {
+    if (host.said !== what) log('error', 'failed', what, { host: host.name });
+    host.said = what;
+  };
+
+  const repair = async (group: readonly HostPlan[], hosts: readonly Kept[]): Promise<void> => {
+    const names = hosts.map(({ name }) => name);
+    const aimFor: AimFor = (fresh) => aimNow(byDocuments, factsNow())(fresh);
+    const plan: SetPlan = { problems: [], hosts: group };
+    try {
+      const done = await carryOut(
+        hosts.map(({ managed }) => managed),
+        plan,
+        { command: 'apply', aimFor, signal, agreed: false },
+      );
+      for (const { host, changes } of done.hosts) tellRepair(kept.get(host), changes);
+    } catch (error) {
+      for (const host of hosts) {
+        host.failures += 1;
+        host.failed += 1;
+        host.notBefore = performance.now() + backoff(host.failed, Math.random());
+      }
+      if (signal.aborted) return;
+      const what = error instanceof Error ? error.message : String(error);
+      if (error instanceof LockHeld) log('info', 'busy', what);
+      else for (const host of hosts) sayOnce(host, `${names.join(', ')} not put right: ${what}`);
+    } finally {
+      for (const host of hosts) {
+        host.isBusy = false;
+        host.wake.wake();
+      }
+    }
+  };
+
+  const tellRepair = (host: Kept | undefined, changes: readonly HostChange[]): void => {
+    if (host === undefined) return;
+    host.failed = 0;
+    delete host.said;
+    if (changes.length === 0) return;
+    host.repairs += 1;
+    host.made.push(performance.now());
+    host.made.splice(0, host.made.length - 20);
+    log('info', 'repaired', 'put right', { host: host.name, changes: changes.map(printChange) });
+  };
+
+  /** One look. True where something is to be thought over. */
+  const look = async (host: Kept): Promise<boolean> => {
+    try {
+      const facts = await host.managed.driver.observe(host.stop.signal);
+      const isNew = !host.reachable || host.facts === undefined || !sameFacts(host.facts, facts);
+      if (!host.reachable) log('info', 'seen', host.silent > 0 ? 'answers again' : 'seen', { host: host.name });
+      Object.assign(host, { facts, reachable: true, silent: 0, looks: host.looks + 1 });
+      return isNew;
+    } catch (error) {
+      if (host.stop.signal.aborted) return false;
+      const reason = reasonOf(host.name, error);
+      if (host.silent === 0) log('warn', 'unreachable', `does not answer: ${reason}`, { host: host.name });
+      Object.assign(host, { reachable: false, silent: host.silent + 1, looks: host.looks + 1 });
+      return host.silent === 1;
+    }
+  };
+
+  const keepOne = async (host: Kept): Promise<void> => {
+    const { signal: stopped } = host.stop;
+    let isGood = false;
+    while (!stopped.aborted) {
+      const began = performance.now();
+      const isNew = await look(host);
+      if (stopped.aborted) return;
+      const took = performance.now() - began;
+      if (isNew) onSeen();
+      if (isNew || !isGood) replan();
+      else if (host.reachable) host.goodAt = performance.now();
+      isGood = host.goodAt !== undefined && host.goodAt >= began;
+      await pause(Math.max(restAfter(took), backoff(host.silent, Math.random())), stopped);
+      await host.wake.next(host.reachable ? everyMs : 0, stopped);
+    }
+  };
+
+  const add = (managed: ManagedHost): void => {
+    const host: Kept = {
+      ...{ name: managed.name, managed, wake: createWake(), stop: new AbortController(), isBusy: false },
+      ...{ reachable: false, looks: 0, repairs: 0, failures: 0, silent: 0, made: [], failed: 0, notBefore: 0 },
+    };
+    kept.set(host.name, host);
+    start(keepOne(host));
+    start(watchHost(managed.transport, host.wake.wake, host.stop.signal));
+  };
+
+  signal.addEventListener('abort', () => {
+    for (const { stop } of kept.values()) stop.abort(signal.reason);
+  });
+
+  return {
+    keep(hosts) {
+      for (const host of kept.values()) {
+        if (hosts.includes(host.managed)) continue;
+        host.stop.abort(new Error(`${host.name} is no longer kept`));
+        kept.delete(host.name);
+      }
+      for (const managed of hosts) if (kept.get(managed.name)?.managed !== managed) add(managed);
+    },
+    aim(wanted) {
+      byDocuments = wanted;
+      replan();
+    },
+    replan,
+    hosts: () => [...kept.values()],
+    async ended() {
+      while (running.size > 0) await Promise.allSettled(running);
+    },
+  };
+}
+
+function printChange(change: HostChange): string {
+  const { action, object, name } = describeChange(change);
+  return `${action} ${object} ${name}`;
+}

@@ -1,0 +1,36 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { backoff, repairDelay, restAfter } from './index.ts';
+
+test('a host that fails is asked less and less often, and at least every half minute', () => {
+  expect([0, 1, 2, 3, 4, 7, 8, 1_000].map((failures) => backoff(failures, 1))).toEqual([
+    0, 500, 1_000, 2_000, 4_000, 30_000, 30_000, 30_000,
+  ]);
+  fc.assert(
+    fc.property(fc.nat(100), fc.double({ min: 0, max: 1, noNaN: true }), (failures, chance) => {
+      const wait = backoff(failures + 1, chance);
+      expect(wait).toBeGreaterThanOrEqual(375);
+      expect(wait).toBeLessThanOrEqual(30_000);
+    }),
+  );
+});
+
+test('looks take a sixth of the time at most', () => {
+  expect(restAfter(10)).toBe(100);
+  expect(restAfter(200)).toBe(1_000);
+});
+
+test('a few repairs are made at once, then each waits twice as long as the one before', () => {
+  const made: number[] = [];
+  const waits: number[] = [];
+  for (let now = 0; waits.length < 12; now += 10) {
+    const wait = repairDelay(made, now);
+    waits.push(wait);
+    now += wait;
+    made.push(now);
+  }
+  expect(waits.slice(0, 5)).toEqual([0, 0, 0, 0, 0]);
+  expect(waits.slice(5, 9)).toEqual([990, 1_990, 3_990, 7_990]);
+  expect(Math.max(...waits)).toBeLessThanOrEqual(30_000);
+  expect(repairDelay([0, 1, 2, 3, 4, 5], 60_006)).toBe(0);
+});

@@ -1,0 +1,28 @@
+/** When something is tried again: each host has a pace of its own, so that one that is gone never delays another. */
+
+/** The first wait after a failure and the longest, in milliseconds. */
+const FIRST_MS = 500;
+const LONGEST_MS = 30_000;
+
+/** How long to wait after so many failures in a row. `chance` from 0 to 1 spreads those of many hosts that failed at once. */
+export const backoff = (failures: number, chance: number): number =>
+  failures <= 0 ? 0 : Math.min(LONGEST_MS, FIRST_MS * 2 ** Math.min(failures - 1, 16)) * (0.75 + 0.25 * chance);
+
+/** Looks take a sixth of the time at most, however much happens on a host: so many times as long as the last one took. */
+const REST = 5;
+const LEAST_REST_MS = 100;
+
+/** How long after a look that took so long the next one may begin, in milliseconds. */
+export const restAfter = (lookMs: number): number => Math.max(LEAST_REST_MS, REST * lookMs);
+
+/** So many repairs within a minute are made at once; somebody who undoes each of them is not raced. */
+const QUICK_REPAIRS = 5;
+const MINUTE_MS = 60_000;
+
+/** How long to wait with a repair, when those before it were made at these times; both in milliseconds. */
+export function repairDelay(made: readonly number[], now: number): number {
+  const recent = made.filter((at) => now - at < MINUTE_MS);
+  const last = recent.at(-1);
+  if (last === undefined || recent.length < QUICK_REPAIRS) return 0;
+  return Math.max(0, last + Math.min(LONGEST_MS, 1_000 * 2 ** (recent.length - QUICK_REPAIRS)) - now);
+}
