@@ -13,7 +13,7 @@ import {
   showNearMiss,
 } from '../lab/index.ts';
 import { FAULTS, isCode } from '../verify/index.ts';
-import { dumpFault, labDoctor, letTimePass, openFault } from './testdata/lab-doctor.ts';
+import { dumpFault, filesOf, labDoctor, letTimePass, openFault } from './testdata/lab-doctor.ts';
 
 const options = {
   sallyport: [process.execPath, fileURLToPath(new URL('../../bin/sallyport', import.meta.url))],
@@ -21,6 +21,12 @@ const options = {
   doctor: labDoctor,
 };
 const NEVER = new AbortController().signal;
+
+/** The fault's host and all files, as they are now. */
+const everything = async (lab: Lab, fault: LabFault): Promise<readonly string[]> => [
+  await dumpFault(lab, fault),
+  await filesOf(lab),
+];
 
 /** Half a fix of which nobody sees to the rest, as after a kill, and a whole one that does not hold: the host is as it was after each. */
 async function comesBack(lab: Lab, fault: LabFault, named: Named): Promise<void> {
@@ -84,11 +90,16 @@ describe.concurrent.each(faults.map((fault) => [fault.code, fault] as const))('%
   test.runIf(isHere)(
     'is seen, named by its code and by no other error, and gone after its fix, which comes back while it is armed',
     async () => {
+      let before: readonly string[] = [];
+      const beforeLook = async (lab: Lab): Promise<void> => {
+        before = await everything(lab, fault);
+      };
       const beforeFix = async (lab: Lab, named: Named): Promise<void> => {
+        expect(await everything(lab, fault), 'a look changes nothing').toEqual(before);
         await comesBack(lab, fault, named);
         await fault.again?.(lab);
       };
-      const { named, others, done, lookMs } = await showFault(fault, { ...options, beforeFix });
+      const { named, others, done, lookMs } = await showFault(fault, { ...options, beforeLook, beforeFix });
       expect(others).toEqual([]);
       expect(named.severity).not.toBe('info');
       expect([code, done.length > 0]).toEqual([code, fault.instead === undefined]);

@@ -79,6 +79,15 @@ export async function dumpWithTunnels(lab: Lab, host: string): Promise<string> {
   return `${dump}\n${lines.sort().join('\n')}`;
 }
 
+/**
+ * Every file and folder of the lab's machine that a command of ours might write: its kind, mode, length, and of files when they were changed.
+ * What is in /run/bundles is the test's own.
+ */
+export async function filesOf(lab: Lab): Promise<string> {
+  const find = `find /etc /run -xdev -path /run/bundles -prune -o -type d -printf '%p %m\\n' -o -printf '%p %y %m %s %T+ %l\\n'`;
+  return (await lab.run(['sh', '-c', `${find} | sort`])).stdout;
+}
+
 /** Ends the wait of what is armed in the lab, as its time would, and waits until all is taken back. */
 export async function letTimePass(lab: Lab): Promise<void> {
   await lab.run(['sh', '-c', 'for w in $(find /run/sallyport -name watch); do pkill -P "$(cat "$w")" -x sleep; done']);

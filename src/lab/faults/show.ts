@@ -37,6 +37,8 @@ export interface ShowOptions {
   readonly signal?: AbortSignal;
   /** In place of the command line. */
   readonly doctor?: LabDoctor;
+  /** Before the diagnosis. */
+  readonly beforeLook?: (lab: Lab) => Promise<void>;
   /** Between the diagnosis and the fix. */
   readonly beforeFix?: (lab: Lab, named: Named) => Promise<void>;
 }
@@ -62,6 +64,7 @@ export async function showFault(fault: LabFault, options: ShowOptions): Promise<
   const symptom = await fault.symptom(lab);
   if (symptom === undefined) throw new Error(`${fault.code}: nothing is seen of it`);
   out(`seen     ${symptom}\n`);
+  await options.beforeLook?.(lab);
   const began = performance.now();
   const found = await doctor.look(lab, fault, within);
   const lookMs = performance.now() - began;
