@@ -2,7 +2,7 @@
 import { type Address, addressBits } from '../net/index.ts';
 import { typeOf } from './datatype.ts';
 import { chancesIn, drawWay } from './evaluate-chance.ts';
-import { asksFragmentOffset, fragmentOffset } from './evaluate-fragment.ts';
+import { asksFragmentOffset, fragmentOffset, nextHeader } from './evaluate-fragment.ts';
 import { jhash, reciprocalScale, registerBytes } from './evaluate-hash.ts';
 import type { ConnectionContext, PacketContext, Registers, Tuple } from './evaluate-packet.ts';
 import { type Find, indexElements } from './evaluate-set.ts';
@@ -155,16 +155,18 @@ function payloadReader(protocol: string, name: string): Read {
   if (protocol === 'ether' && name === 'saddr') {
     return field(({ hardwareSource }) => (hardwareSource === undefined ? UNKNOWN : hardwareSource));
   }
-  // Packets here are of IP and have no headers between it and what it carries.
+  if (protocol === 'frag') return field(({ fragment }) => (fragment === undefined ? null : UNKNOWN));
+  // Packets here are of IP and have no other headers between it and what it carries.
   return protocol === 'arp' || EXTENSIONS.has(protocol) ? absent : unknown;
 }
 
-const EXTENSIONS: ReadonlySet<string> = new Set(['rt', 'rt0', 'frag', 'hbh', 'dst', 'mh']);
+const EXTENSIONS: ReadonlySet<string> = new Set(['rt', 'rt0', 'hbh', 'dst', 'mh']);
 
 const addressField = (name: string): ((packet: PacketContext) => Scalar) | undefined => {
   if (name === 'saddr') return ({ source }) => source.value;
   if (name === 'daddr') return ({ destination }) => destination.value;
-  return name === 'protocol' || name === 'nexthdr' ? ({ protocol }) => protocol : undefined;
+  if (name === 'nexthdr') return nextHeader;
+  return name === 'protocol' ? ({ protocol }) => protocol : undefined;
 };
 
 const PORTED: ReadonlySet<number> = new Set(Object.values(ported));

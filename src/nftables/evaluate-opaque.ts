@@ -2,7 +2,8 @@
 import { type Address, parseAddress } from '../net/index.ts';
 import type { TableSets } from './evaluate-expression.ts';
 import { ported, readerOf } from './evaluate-expression.ts';
-import type { Registers, SocketSight } from './evaluate-packet.ts';
+import { extensionHolds } from './evaluate-fragment.ts';
+import type { PacketContext, Registers, SocketSight } from './evaluate-packet.ts';
 import {
   addLabels,
   giveUp,
@@ -146,15 +147,24 @@ function elementStep({ key, elem, stmt, op }: Readonly<Record<string, unknown>>,
   };
 }
 
-/** Sockets; and headers of IPv6 between it and what it carries: the packets here have none. */
+/** Sockets; and headers of IPv6 between it and what it carries. */
 function matchStep(json: unknown): Step {
   if (!isObject(json)) return either;
   const [name, content] = onlyField(json.left) ?? [];
   if (name === 'socket' && isObject(content)) return socketStep(content, json);
-  if (name !== 'exthdr' || !isObject(content) || typeof json.right !== 'boolean') return either;
-  if (content.field !== undefined || (json.op !== '==' && json.op !== '!=')) return either;
-  // In IPv4 there is none either, and the rule ends.
-  return (json.op === '==') === json.right ? () => 'break' : ({ packet }) => (packet.family === 6 ? 'next' : 'break');
+  if (name !== 'exthdr' || !isObject(content)) return either;
+  const { op, right } = json;
+  if (content.field === undefined) {
+    if (typeof right !== 'boolean' || (op !== '==' && op !== '!=')) return either;
+    const wanted = (op === '==') === right;
+    const isThere = ({ fragment }: PacketContext): boolean => content.name === 'frag' && fragment !== undefined;
+    // Of IPv4 the rule ends.
+    return ({ packet }) => (packet.family === 6 && isThere(packet) === wanted ? 'next' : 'break');
+  }
+  return (registers) => {
+    const held = extensionHolds(content.name, content.field, op, right, registers.packet);
+    return held === undefined ? either(registers) : held ? 'next' : 'break';
+  };
 }
 
 /**
@@ -273,6 +283,8 @@ function xtStep(content: unknown): Step {
   const name = typeof of.name === 'string' ? of.name : 'xt';
   if (of.type === 'match' && name === 'socket' && typeof of.words === 'string' && !of.words.includes('!'))
     return socketMatch(of.words);
+  // Without that header there is nothing that could hold (frag_mt6).
+  if (name === 'frag') return (registers) => (registers.packet.fragment === undefined ? 'break' : either(registers));
   if (name === 'connlabel' && typeof of.label === 'number')
     return labelStep(of.label, of.sets === true, of.negated === true);
   // Not expected by a connection of that helper: who is expected by none is not (helper_mt).

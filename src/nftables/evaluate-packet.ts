@@ -18,8 +18,8 @@ export interface PacketContext {
   readonly icmpType?: number;
   /** 0 unless given. */
   readonly icmpCode?: number;
-  /** It is a part of a packet, and not its first: it has an IP header, and none of what is within. */
-  readonly laterFragment?: true;
+  /** It is a part of a packet: its first, or one that has an IP header and none of what is within. */
+  readonly fragment?: 'first' | 'later';
   /** The TCP option of a SYN, in bytes. */
   readonly maxseg?: number;
   /** Of the sender on the last link; null where the link has none (a tunnel), absent where it is not known. */

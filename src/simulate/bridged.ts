@@ -1,6 +1,5 @@
 /** What crosses the bridge of a host on its way between two others, filtered as IP where br_netfilter is told to. */
 import { printAddress, sameAddress } from '../net/index.ts';
-import { joinTracked } from './fragments.ts';
 import type { BridgeCrossed, SimulatedHost } from './network.ts';
 import { familyOf, type Packet } from './packet.ts';
 import { type Passage, runEntry, runExit, runForward } from './passage.ts';
@@ -20,7 +19,6 @@ export function crossBridge(passage: Passage, { host, bridge, from, to }: Bridge
   passage.record(host, 'link', () => ({ detail: `crosses ${bridge} from ${from} to ${to}, filtered (br_netfilter)` }));
   passage.iif = bridge;
   const { fragment } = passage.packet;
-  joinTracked(passage);
   const entered = runEntry(passage, 'prerouting', () => undefined);
   if (entered !== undefined) return entered;
   if (!sameAddress(passage.packet.destination, destination)) {

@@ -20,11 +20,12 @@ export function contextOf({
   zone,
   draws,
 }: Passage): PacketContext {
-  const { sourcePort, destinationPort, ...rest } = packet;
+  const { sourcePort, destinationPort, fragment, ...rest } = packet;
   return {
     ...rest,
     ...(!isIcmp(packet) && { sourcePort, destinationPort }),
     family: familyOf(packet),
+    ...(fragment !== undefined && { fragment: 'first' }),
     ...hardwareOf(host, iif, hardware),
     ...(iif !== undefined && { iif }),
     ...(oif !== undefined && { oif }),

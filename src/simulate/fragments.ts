@@ -10,7 +10,7 @@ import type { Passage } from './passage.ts';
  */
 export function joinTracked(passage: Passage): void {
   const { host, packet, record } = passage;
-  if (packet.fragment === undefined || !host.tracks[familyOf(packet)]) return;
+  if (packet.fragment === undefined || passage.untracked === true || !host.tracks[familyOf(packet)]) return;
   record(host.name, 'mtu', () => ({ detail: 'put together again from its fragments, for conntrack' }));
   passage.joined = packet.fragment;
   join(passage);
@@ -50,5 +50,5 @@ function laterFragment({
   maxseg: _maxseg,
   ...rest
 }: PacketContext): PacketContext {
-  return { ...rest, laterFragment: true };
+  return { ...rest, fragment: 'later' };
 }

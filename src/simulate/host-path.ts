@@ -3,7 +3,7 @@ import { type Address, printAddress, sameAddress } from '../net/index.ts';
 import type { SocketPlace } from '../nftables/index.ts';
 import { dissects, lookupRoute, type Nexthop, printRoute, printRule, type RouteResult } from '../routing/index.ts';
 import type { Tracked } from './connections.ts';
-import { join, joinTracked } from './fragments.ts';
+import { join } from './fragments.ts';
 import type { SimulatedHost } from './network.ts';
 import { noticeOf, printNotice } from './notice.ts';
 import { familyOf, inverseOf, type Packet, printPacket, transportOf } from './packet.ts';
@@ -49,7 +49,6 @@ export function receive(passage: Passage & { iif: string }): Left {
   if (early !== undefined) return early;
   const strange = link.kind === 'loopback' ? undefined : ofLoopback6(passage, iif);
   if (strange !== undefined) return strange;
-  joinTracked(passage);
   const ended = runEntry(passage, 'prerouting', () => undefined);
   // What comes by lo has its way already, unless it is translated there (nf_nat_ipv4_pre_routing: skb_dst_drop).
   const isRouted = link.kind === 'loopback' && sameAddress(passage.packet.destination, destination);

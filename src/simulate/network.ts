@@ -12,6 +12,7 @@ import { type ConntrackEntry, type PreparedRuleset, prepareRuleset } from '../nf
 import { indexRoutes, isOuterKind, type Link, type LinkAddress, type RouteIndex } from '../routing/index.ts';
 import type { WireGuardDevice, WireGuardPeer } from '../wireguard/index.ts';
 import { indexEntries, type Standing } from './standing.ts';
+import { asksConntrack } from './tracking.ts';
 
 /** An address of a public interface: on the link, and as the Internet sees it (the provider's 1:1 NAT). */
 export interface OpenAddress {
@@ -178,28 +179,6 @@ const hasNatChain = ({ tables }: HostState, family: 'ip' | 'ip6'): boolean =>
       (table.family === family || table.family === 'inet') &&
       table.chains.some((chain) => chain.kind === 'base' && chain.type === 'nat'),
   );
-
-const asksConntrack = ({ tables }: HostState, family: 'ip' | 'ip6'): boolean =>
-  tables.some(
-    (table) =>
-      (table.family === family || table.family === 'inet') &&
-      (table.opaque.length > 0 ||
-        table.chains.some(({ rules }) => rules.some(({ statements }) => asks(statements, family)))),
-  );
-
-/** What takes hold of conntrack when it is loaded; what is not modelled may. */
-const TRACKING: ReadonlySet<unknown> = new Set([
-  ...['ct', 'dnat', 'snat', 'masquerade', 'redirect', 'connectionLimit', 'flow', 'opaque'],
-]);
-
-/** A translation of one family asks for that family alone (nft_nat_init). */
-const asks = (part: unknown, family: 'ip' | 'ip6'): boolean => {
-  if (typeof part !== 'object' || part === null) return false;
-  const kind = 'kind' in part ? part.kind : undefined;
-  const isOthers =
-    (kind === 'dnat' || kind === 'snat') && 'family' in part && part.family !== undefined && part.family !== family;
-  return (TRACKING.has(kind) && !isOthers) || Object.values(part).some((each) => asks(each, family));
-};
 
 /** Links whose other end is found by the tunnel, never by a prefix. */
 export const isOverlay = (link: Link | undefined): boolean =>

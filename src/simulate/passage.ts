@@ -1,5 +1,5 @@
 /** One packet inside one host: the hooks it runs through, conntrack and translation between them. */
-import { type Address, containsAddress, type Family, networkOf } from '../net/index.ts';
+import type { Address } from '../net/index.ts';
 import {
   type ChainSelection,
   type Evaluation,
@@ -11,7 +11,7 @@ import {
   type Translation,
   type ZoneSet,
 } from '../nftables/index.ts';
-import { type LinkAddress, lookupRoute, printRoute, printRule, type RouteResult } from '../routing/index.ts';
+import { printRoute, printRule, type RouteResult } from '../routing/index.ts';
 import type { Draws } from './chance.ts';
 import {
   CONFIRMED,
@@ -29,7 +29,7 @@ import {
   type Zone,
 } from './connections.ts';
 import { contextOf } from './context.ts';
-import { evaluateWhole } from './fragments.ts';
+import { evaluateWhole, joinTracked } from './fragments.ts';
 import type { SimulatedHost } from './network.ts';
 import { rejectionOf } from './notice.ts';
 import { familyOf, isIcmp, type Packet, printEnd, printPacket } from './packet.ts';
@@ -37,6 +37,7 @@ import { printChanges, printPlace } from './print-changes.ts';
 import { takesUpTcp } from './setting.ts';
 import { expectationOf } from './standing.ts';
 import { type End, end, type Recorder } from './trace.ts';
+import { targetOf } from './translation.ts';
 
 /** It changes as the packet goes; made anew for each host the packet comes to. */
 export interface Passage {
@@ -71,7 +72,8 @@ export interface Passage {
   readonly freePort?: FreePort;
 }
 
-/** netfilter_ipv4.h: conntrack -200, destination translation -100, source translation 100. */
+/** netfilter_ipv4.h: fragments are put together at -400, conntrack -200, destination translation -100, source translation 100. */
+const DEFRAGMENTATION = -400;
 const CONNTRACK = -200;
 const TRANSLATION = { destination: -100, source: 100 } as const;
 
@@ -87,12 +89,21 @@ export function runEntry(
   reroute: () => End | undefined,
 ): End | undefined {
   return (
-    runFilter(passage, { hook, below: CONNTRACK }, reroute) ??
+    runRaw(passage, hook, reroute) ??
     runConntrack(passage) ??
     runFilter(passage, { hook, from: CONNTRACK, below: TRANSLATION.destination }, reroute) ??
     runTranslation(passage, hook, 'destination', reroute) ??
     runFilter(passage, { hook, from: TRANSLATION.destination }, reroute)
   );
+}
+
+/** What stands before conntrack; it puts fragments together at a place of its own there. */
+function runRaw(passage: Passage, hook: 'prerouting' | 'output', reroute: () => End | undefined): End | undefined {
+  if (passage.packet.fragment === undefined) return runFilter(passage, { hook, below: CONNTRACK }, reroute);
+  const early = runFilter(passage, { hook, below: DEFRAGMENTATION }, reroute);
+  if (early !== undefined) return early;
+  joinTracked(passage);
+  return runFilter(passage, { hook, from: DEFRAGMENTATION, below: CONNTRACK }, reroute);
 }
 
 /** Everything of input or postrouting: filters, translation of the source, filters, and the connection is entered. */
@@ -300,67 +311,6 @@ function recordTranslated(
       chosen === undefined && { decidedBy: `conntrack: ${printPacket(tracked.connection.original)}` }),
   }));
 }
-
-const LOOPBACK: Readonly<Record<Family, Address>> = {
-  4: { family: 4, value: 0x7f000001n },
-  6: { family: 6, value: 1n },
-};
-
-function targetOf(
-  passage: Passage,
-  translation: Translation,
-): { readonly address?: Address; readonly port?: number } | End {
-  const port = translation.port === undefined || isIcmp(passage.packet) ? {} : { port: translation.port };
-  switch (translation.kind) {
-    case 'dnat':
-    case 'snat':
-      return { ...port, ...(translation.address !== undefined && { address: translation.address }) };
-    case 'redirect': {
-      const family = familyOf(passage.packet);
-      // What the host sends itself goes to its loopback (nf_nat_redirect_ipv4, nf_nat_redirect_ipv6).
-      const address =
-        passage.iif === undefined
-          ? LOOPBACK[family]
-          : firstAddress(passage.host, passage.iif, family, passage.packet.destination);
-      return address === undefined
-        ? end('undecided', 'to which address the redirect goes is not known')
-        : { ...port, address };
-    }
-    case 'masquerade': {
-      const address = masqueradeAddress(passage);
-      const link = passage.oif ?? 'no link';
-      return address === undefined
-        ? end('undecided', `which address of ${link} on ${passage.host.name} the masquerade takes is not known`)
-        : { ...port, address };
-    }
-  }
-}
-
-/** IPv4: inet_select_addr of the way out, else of any link; IPv6: the source the kernel would choose there, where it is told apart. */
-function masqueradeAddress({ host, oif, nexthop, packet }: Passage): Address | undefined {
-  if (oif === undefined) return undefined;
-  if (packet.destination.family === 4) {
-    const own = firstAddress(host, oif, 4, nexthop ?? packet.destination);
-    return own ?? host.state.addresses.find(isGlobal4)?.address.address;
-  }
-  // An own address is its own best source (RFC 6724, 5, rule 1; IPV6_SADDR_RULE_LOCAL).
-  if (host.isLocal(packet.destination)) return packet.destination;
-  const route = lookupRoute(host.routes, { destination: packet.destination, oif });
-  return 'source' in route ? route.source : undefined;
-}
-
-const isGlobal4 = ({ scope, address }: LinkAddress): boolean => scope === 'global' && address.address.family === 4;
-
-/** The link's global address in the network of `near`, else its first. */
-function firstAddress(host: SimulatedHost, link: string, family: Family, near: Address): Address | undefined {
-  const own = host.state.addresses.filter(
-    (each) => each.link === link && each.scope === 'global' && each.address.address.family === family,
-  );
-  return firstOf(own, near);
-}
-
-const firstOf = (own: readonly LinkAddress[], near: Address): Address | undefined =>
-  (own.find(({ address }) => containsAddress(networkOf(address), near)) ?? own[0])?.address.address;
 
 /** What a lookup that gave no way means for the packet. */
 export function noWay(

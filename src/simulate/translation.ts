@@ -1,0 +1,70 @@
+/** The addresses that translations take of the host itself. */
+import { type Address, containsAddress, type Family, networkOf } from '../net/index.ts';
+import type { Translation } from '../nftables/index.ts';
+import { type LinkAddress, lookupRoute } from '../routing/index.ts';
+import type { SimulatedHost } from './network.ts';
+import { familyOf, isIcmp } from './packet.ts';
+import type { Passage } from './passage.ts';
+import { type End, end } from './trace.ts';
+
+const LOOPBACK: Readonly<Record<Family, Address>> = {
+  4: { family: 4, value: 0x7f000001n },
+  6: { family: 6, value: 1n },
+};
+
+/** Where a translation leads: what the rule names, or the address of the host that it stands for. */
+export function targetOf(
+  passage: Passage,
+  translation: Translation,
+): { readonly address?: Address; readonly port?: number } | End {
+  const port = translation.port === undefined || isIcmp(passage.packet) ? {} : { port: translation.port };
+  switch (translation.kind) {
+    case 'dnat':
+    case 'snat':
+      return { ...port, ...(translation.address !== undefined && { address: translation.address }) };
+    case 'redirect': {
+      const family = familyOf(passage.packet);
+      // What the host sends itself goes to its loopback (nf_nat_redirect_ipv4, nf_nat_redirect_ipv6).
+      const address =
+        passage.iif === undefined
+          ? LOOPBACK[family]
+          : firstAddress(passage.host, passage.iif, family, passage.packet.destination);
+      return address === undefined
+        ? end('undecided', 'to which address the redirect goes is not known')
+        : { ...port, address };
+    }
+    case 'masquerade': {
+      const address = masqueradeAddress(passage);
+      const link = passage.oif ?? 'no link';
+      return address === undefined
+        ? end('undecided', `which address of ${link} on ${passage.host.name} the masquerade takes is not known`)
+        : { ...port, address };
+    }
+  }
+}
+
+/** IPv4: inet_select_addr of the way out, else of any link; IPv6: the source the kernel would choose there, where it is told apart. */
+function masqueradeAddress({ host, oif, nexthop, packet }: Passage): Address | undefined {
+  if (oif === undefined) return undefined;
+  if (packet.destination.family === 4) {
+    const own = firstAddress(host, oif, 4, nexthop ?? packet.destination);
+    return own ?? host.state.addresses.find(isGlobal4)?.address.address;
+  }
+  // An own address is its own best source (RFC 6724, 5, rule 1; IPV6_SADDR_RULE_LOCAL).
+  if (host.isLocal(packet.destination)) return packet.destination;
+  const route = lookupRoute(host.routes, { destination: packet.destination, oif });
+  return 'source' in route ? route.source : undefined;
+}
+
+const isGlobal4 = ({ scope, address }: LinkAddress): boolean => scope === 'global' && address.address.family === 4;
+
+/** The link's global address in the network of `near`, else its first. */
+function firstAddress(host: SimulatedHost, link: string, family: Family, near: Address): Address | undefined {
+  const own = host.state.addresses.filter(
+    (each) => each.link === link && each.scope === 'global' && each.address.address.family === family,
+  );
+  return firstOf(own, near);
+}
+
+const firstOf = (own: readonly LinkAddress[], near: Address): Address | undefined =>
+  (own.find(({ address }) => containsAddress(networkOf(address), near)) ?? own[0])?.address.address;
