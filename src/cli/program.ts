@@ -1,6 +1,8 @@
 /** The commands, their flags and help. Each command's own file is loaded only when that command runs. */
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { wantsColor } from './color.ts';
+import type { AdoptFlags } from './commands/host-adopt.ts';
+import type { PrepareFlags } from './commands/host-prepare.ts';
 import type { DrawingFormat } from './drawing/index.ts';
 import { DONE, FAILED, REFUSED } from './exit.ts';
 import { reportFailure } from './failure.ts';
@@ -139,6 +141,7 @@ function buildProgram(running: Running): Command {
     .option('--full', 'show long lists of elements whole')
     .action(running(async (output, flags) => (await import('./commands/destroy.ts')).destroy(output, flags)));
   run(program, running);
+  host(program, running);
   lab(program, running);
   return program;
 }
@@ -197,6 +200,35 @@ function init(program: Command, running: Running): void {
     .option('-o, --out <file>', 'write it there instead of stdout')
     .option('--force', 'overwrite the file');
   slimEdge.action(running(async (output, flags) => (await import('./commands/init.ts')).initSlimEdge(output, flags)));
+}
+
+function host(program: Command, running: Running): void {
+  const hosts = program.command('host').description('a machine before anything is programmed there');
+  const about = (command: Command, yes: string): Command =>
+    withCommon(
+      command
+        .argument('<host>', 'a Host of the documents, or ssh://USER@HOST:PORT')
+        .option('-f, --file <path>', 'a file, a folder, or - for stdin (repeatable)', collect)
+        .option('--yes', yes),
+    );
+  about(
+    hosts
+      .command('adopt')
+      .description("learn a host's key, have it compared, write it down, and look at what is there"),
+    'ask nothing: with --fingerprint, or for a key that known_hosts have',
+  )
+    .option('--fingerprint <sha256>', 'the key that it must have, as ssh-keygen -lf shows it: SHA256:…')
+    .action((given: string, flags: CommonFlags & AdoptFlags) =>
+      running(async (output, each: AdoptFlags) =>
+        (await import('./commands/host-adopt.ts')).adoptHost(output, given, each),
+      )(flags),
+    );
+  about(hosts.command('prepare').description('install what a host lacks, or show how'), 'ask nothing').action(
+    (given: string, flags: CommonFlags & PrepareFlags) =>
+      running(async (output, each: PrepareFlags) =>
+        (await import('./commands/host-prepare.ts')).prepareHost(output, given, each),
+      )(flags),
+  );
 }
 
 function lab(program: Command, running: Running): void {

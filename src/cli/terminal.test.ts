@@ -1,7 +1,6 @@
 /** At a terminal: what is asked, what an answer does, what silence does. */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { RunningCommand } from '../lab/index.ts';
+import { type Session, atTerminal as startAtTerminal } from './testdata/at-terminal.ts';
 import { type CliLab, sallyportPath, slimEdgeDocuments, startCliLab } from './testdata/cli-lab.ts';
 
 let cli: CliLab;
@@ -14,32 +13,8 @@ beforeAll(async () => {
 });
 afterAll(async () => cli[Symbol.asyncDispose]());
 
-interface Session {
-  readonly terminal: RunningCommand;
-  /** Waits until the screen shows `text` and gives all of it so far. */
-  until(text: string): Promise<string>;
-  type(text: string): void;
-}
-
-/** The command line at a terminal of its own, made by script(1). */
-async function atTerminal(argv: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Session> {
-  const line = [process.execPath, sallyportPath, ...argv].map((word) => `'${word}'`).join(' ');
-  const terminal = await cli.lab.spawn(['script', '-qefc', line, '/dev/null'], { env: { TERM: 'xterm', ...env } });
-  let screen = '';
-  terminal.stdout.on('data', (chunk: Buffer) => {
-    screen += chunk.toString();
-  });
-  return {
-    terminal,
-    async until(text) {
-      for (const end = Date.now() + 15_000; !screen.includes(text); await sleep(20)) {
-        if (Date.now() > end) throw new Error(`"${text}" did not come: ${screen}`);
-      }
-      return screen;
-    },
-    type: (text) => void terminal.stdin.write(text),
-  };
-}
+const atTerminal = (argv: readonly string[], env?: Readonly<Record<string, string>>): Promise<Session> =>
+  startAtTerminal(cli.lab, argv, env);
 
 test('no: nothing is changed', async () => {
   const session = await atTerminal(['apply', '-f', file]);

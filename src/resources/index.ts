@@ -1,3 +1,4 @@
+export { withHostKey } from './host-key.ts';
 export type { Loaded } from './load.ts';
 export { loadResources } from './load.ts';
 export type { Position, Problem, ProblemCode } from './problem.ts';

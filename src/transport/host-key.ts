@@ -29,12 +29,15 @@ export function fingerprintOf(hostKey: string): string | undefined {
  * more than a name. Throws a TransportError where it cannot be reached, or shows now one key and now another.
  */
 export async function learnHostKey(host: string, options: SshOptions, signal?: AbortSignal): Promise<LearnedKey> {
-  const { hostKey: _, ...unpinned } = options;
+  const { hostKey, ...unpinned } = options;
   const folder = await mkdtemp(join(tmpdir(), 'sallyport-key-'));
   try {
     const client = [...(options.entry ?? []), 'ssh', ...(await clientOptions(folder, unpinned)), ...KEYS_ALONE];
-    // First as the client has it, for it prefers the kinds of keys that it knows of a host.
-    const usual = await exchange(host, [...client, '-o', 'StrictHostKeyChecking=yes'], options.address, signal);
+    // First as the client has it, for it prefers the kinds of keys that it knows of a host; a pinned one is asked for by its kind.
+    const strict = [...client, '-o', 'StrictHostKeyChecking=yes'];
+    let usual = await exchange(host, [...strict, ...ofKind(hostKey)], options.address, signal);
+    if (hostKey !== undefined && /no matching host key type/.test(usual.said))
+      usual = await exchange(host, strict, options.address, signal);
     if (usual.fingerprint === undefined)
       throw new TransportError(host, ['ssh', options.address], `SSH: ${sshReason(usual.said)}`);
     const file = join(folder, 'learned');
@@ -43,18 +46,25 @@ export async function learnHostKey(host: string, options: SshOptions, signal?: A
     const settings = [...apart, ...kind, 'HashKnownHosts=no', 'StrictHostKeyChecking=accept-new'];
     const argv = [...client, ...settings.flatMap((setting) => ['-o', setting])];
     const learning = await exchange(host, argv, options.address, signal);
-    const hostKey = keyIn(await readFile(file, 'utf8').catch(() => ''));
-    const fingerprint = hostKey === undefined ? undefined : fingerprintOf(hostKey);
-    if (hostKey === undefined || fingerprint === undefined)
+    const shown = keyIn(await readFile(file, 'utf8').catch(() => ''));
+    const fingerprint = shown === undefined ? undefined : fingerprintOf(shown);
+    if (shown === undefined || fingerprint === undefined)
       throw new TransportError(host, ['ssh', options.address], `SSH: ${sshReason(learning.said)}`);
     if (usual.fingerprint !== fingerprint) {
       const what = `it showed ${usual.fingerprint} and then ${fingerprint}: somebody may be in between, or several machines answer by this name`;
       throw new TransportError(host, ['ssh', options.address], `SSH: ${what}`);
     }
-    return { hostKey, fingerprint, known: usual.known };
+    return { hostKey: shown, fingerprint, known: usual.known };
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+/** One kind of key may be used by several algorithms (RFC 8332). */
+function ofKind(hostKey: string | undefined): readonly string[] {
+  const [kind] = hostKey?.split(' ') ?? [];
+  if (kind === undefined) return [];
+  return ['-o', `HostKeyAlgorithms=${kind === 'ssh-rsa' ? 'rsa-sha2-512,rsa-sha2-256' : kind}`];
 }
 
 /** No key of ours is offered, no password asked, and no standing connection of the user's used. */
@@ -117,6 +127,9 @@ const keyIn = (line: string): string | undefined => / ((?:ssh|ecdsa|sk)-\S+ [A-Z
 
 /** What is to be said where the client found another key than the one it knows, both by their fingerprints; undefined otherwise. */
 export async function changedKey(stderr: string, pinned: string | undefined): Promise<string | undefined> {
+  const kind = /^No (\S+) host key is known for/m.exec(stderr)?.[1];
+  if (pinned !== undefined && kind !== undefined)
+    return `its host key is another than the one that is known: it shows none of the kind of access.ssh.hostKey (${fingerprintOf(pinned)}), but one of ${kind}; ${COMPARE}`;
   if (!/IDENTIFICATION HAS CHANGED/.test(stderr)) return undefined;
   const shown = /^(SHA256:\S+?)\.?\r?$/m.exec(stderr)?.[1] ?? 'a key';
   const [, file = '', line = ''] = /^Offending \S+ key in (.+):(\d+)\r?$/m.exec(stderr) ?? [];
@@ -124,5 +137,8 @@ export async function changedKey(stderr: string, pinned: string | undefined): Pr
   const before = pinned ?? keyIn((await readFile(file, 'utf8').catch(() => '')).split('\n')[Number(line) - 1] ?? '');
   const known = fingerprintOf(before ?? '');
   const has = known === undefined ? place : `${place} has ${known}`;
-  return `its host key is another than the one that is known: it shows ${shown}, and ${has}; somebody may be in between, or it was installed anew: compare on its console, then look at access.ssh.hostKey or known_hosts`;
+  return `its host key is another than the one that is known: it shows ${shown}, and ${has}; ${COMPARE}`;
 }
+
+const COMPARE =
+  'somebody may be in between, or it was installed anew: compare on its console, then look at access.ssh.hostKey or known_hosts';

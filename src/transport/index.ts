@@ -6,7 +6,7 @@ export type { LocalOptions } from './local.ts';
 export { localTransport, NAMESPACE_STATES } from './local.ts';
 export type { NamespaceOptions } from './namespace.ts';
 export { namespaceTransport } from './namespace.ts';
-export { missingProgram } from './programs.ts';
+export { missingProgram, type Packaging, packageOf } from './programs.ts';
 export { script } from './scripts.ts';
 export { sshTransport } from './ssh.ts';
 export type { SshOptions } from './ssh-client.ts';
