@@ -50,6 +50,7 @@ test ufw ufw a foreign firewall for the tests; it stays disabled
 test firewalld firewalld a foreign firewall for the tests; its service stays off
 test dockerd docker.io forwards and shuts forwarding beside us in the tests; its service stays off
 test sshd openssh-server the far end of ssh access; its service stays off
+test sudo sudo a login over ssh that becomes root by it
 test networkctl systemd the host's own network daemon, for the tests to live beside
 test dbus-daemon dbus networkd, NetworkManager and firewalld answer by it
 test NetworkManager network-manager the other such daemon; its services stay off

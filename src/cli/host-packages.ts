@@ -40,12 +40,14 @@ function commandsOf(packaging: Packaging, packages: string): readonly string[] {
 /** What is said of a package beside its name: what comes with it, and is kept from doing harm. */
 export const notesOf = ({ packages, isTried }: Installation): readonly string[] =>
   isTried && packages.includes('nftables')
-    ? ['nftables.service comes with nftables and stays disabled: it begins by flushing all rules of the host']
+    ? [
+        'nftables.service comes with nftables and is neither started nor enabled: it begins by flushing all rules of the host',
+      ]
     : [];
 
 /**
- * PACKAGE…: installs them. Nothing is asked, nothing that is there is upgraded or removed, no service is started (policy-rc.d is not touched:
- * RUNLEVEL=1 holds init scripts back, and nftables.service is masked meanwhile). What it says goes to a file: a connection that is lost in the
+ * PACKAGE…: installs them. Nothing is asked, nothing that is there is upgraded or removed. No service is started: RUNLEVEL=1 holds init scripts
+ * back, and nftables.service is masked meanwhile, for its package starts it anew where it ran before, which flushes all rules. What it says goes to a file: a connection that is lost in the
  * middle of it does not end it. Lists that are missing or too old show as a failed installation: only then are they fetched.
  */
 const INSTALL = `
@@ -62,11 +64,8 @@ install() { apt install -y --no-install-recommends --no-upgrade --no-remove "$@"
 umask 022
 s=0
 install "$@" || { apt update && install "$@"; } || s=$?
-if [ -n "$guard" ]; then
-  systemctl unmask --quiet --runtime "$guard" 2>/dev/null
-  systemctl disable --quiet "$guard" 2>/dev/null
-fi
-[ "$s" = 0 ] || grep -E '^(E|dpkg|W): ?|rror' "$log" | tail -n 5 >&2
+[ -z "$guard" ] || systemctl unmask --quiet --runtime "$guard" 2>/dev/null
+[ "$s" = 0 ] || tail -n 8 "$log" >&2
 rm -f "$log"
 exit "$s"`;
 

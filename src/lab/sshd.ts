@@ -1,5 +1,4 @@
 /** A real sshd, and what a client of it needs. */
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Runner, RunningCommand } from './command.ts';
 
@@ -18,7 +17,7 @@ export interface Sshd extends AsyncDisposable {
 /** Started where `lab` stands; `more` are lines of sshd_config(5). */
 export async function startSshd(lab: Runner, more: readonly string[] = []): Promise<Sshd> {
   // Not /tmp or /run: a lab has its own.
-  const folder = await mkdtemp('/var/tmp/sp-sshd-');
+  const folder = (await lab.run(['mktemp', '-d', '/var/tmp/sp-sshd-XXXXXX'])).stdout.trim();
   const port = 2222;
   const at = (name: string): string => join(folder, name);
   for (const key of ['host', 'client'])
@@ -55,11 +54,11 @@ export async function startSshd(lab: Runner, more: readonly string[] = []): Prom
   };
   return {
     ...{ port, folder, stop, identityFile: at('client') },
-    hostKey: (await readFile(at('host.pub'), 'utf8')).trim(),
+    hostKey: (await lab.run(['cat', at('host.pub')])).stdout.trim(),
     logins: () => log.match(/^Accepted publickey/gm)?.length ?? 0,
     async [Symbol.asyncDispose]() {
       await program[Symbol.asyncDispose]();
-      await rm(folder, { recursive: true, force: true });
+      await lab.run(['rm', '-rf', folder]);
     },
   };
 }

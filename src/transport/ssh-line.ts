@@ -78,7 +78,7 @@ export function sshReason(stderr: string): string {
   if (/IDENTIFICATION HAS CHANGED/.test(stderr))
     return 'its host key is another than the one that is known: somebody may be in between, or it was installed anew; look at its console, then at access.ssh.hostKey or known_hosts';
   if (/Host key verification failed/.test(last))
-    return 'its host key is not known: log in once by ssh and compare the fingerprint, or write it in access.ssh.hostKey';
+    return 'its host key is not known: sallyport host adopt shows it and writes it into access.ssh.hostKey; or log in once by ssh and compare the fingerprint';
   if (/Permission denied/.test(last))
     return `${last} No key of the agent, the configuration or access.ssh.identityFile is let in`;
   return last;

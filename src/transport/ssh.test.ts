@@ -86,7 +86,7 @@ test('a host that nobody knows is not believed', async () => {
   await using place = await startPlace();
   const { hostKey: _, ...options } = place.options;
   await expect(sshTransport('edge', options).run(echo)).rejects.toThrow(
-    /^edge: SSH: its host key is not known: log in once by ssh/,
+    /^edge: SSH: its host key is not known: sallyport host adopt shows it/,
   );
 });
 
