@@ -43,6 +43,8 @@ export interface ChainSelection {
   readonly below?: number;
   /** For ingress and egress. */
   readonly device?: string;
+  /** Devices below it, by which the packet may come or go as well. */
+  readonly lower?: readonly string[];
   /** So many of these ran before (Evaluation's `ran`). */
   readonly skip?: number;
 }
@@ -117,7 +119,10 @@ export const portAnswers = ({ portTests }: PreparedRuleset, asked: Asked): strin
 
 /** Whether any chain would be run for packets of the family, or may be. */
 export const standsAt = ({ chains, unreadable }: PreparedRuleset, selection: ChainSelection, family: Family): boolean =>
-  unreadable.length > 0 || chains.get(selection.hook)?.some((chain) => isSelected(chain, selection, family)) === true;
+  unreadable.length > 0 ||
+  chains
+    .get(selection.hook)
+    ?.some((chain) => isSelected(chain, selection, family) || mayBeSelected(chain, selection, family)) === true;
 
 /** Runs a packet through the chains. Chains of type nat end with the first that translates; the caller asks them for new connections alone. */
 export function evaluate(ruleset: PreparedRuleset, selection: ChainSelection, packet: PacketContext): Evaluation {
@@ -125,9 +130,19 @@ export function evaluate(ruleset: PreparedRuleset, selection: ChainSelection, pa
     ({ family, hook }) => seesFamily(family, packet.family) && (hook === undefined || hook === selection.hook),
   );
   if (unread !== undefined) return { verdict: 'undecided', why: `cannot be read: ${unread.what}` };
-  const selected = ruleset.chains.get(selection.hook)?.filter((chain) => isSelected(chain, selection, packet.family));
-  const chains = selection.skip === undefined ? selected : selected?.slice(selection.skip);
-  if (chains === undefined || chains.length === 0) return { verdict: 'accept', changes: {}, changedBy: [] };
+  const standing = ruleset.chains.get(selection.hook) ?? [];
+  const selected = standing.filter((chain) => isSelected(chain, selection, packet.family));
+  const doubt = standing.find(
+    (chain) =>
+      mayBeSelected(chain, selection, packet.family) && decidesBeside(chain, standing, selected, selection, packet),
+  );
+  if (doubt !== undefined) {
+    const { family, name } = doubt.table;
+    const why = `${selection.hook}: whether chain ${doubt.base.name} of table ${family} ${name} stands at ${selection.device} is not known, and its rules decide`;
+    return { verdict: 'undecided', why, decidedBy: doubt.policy };
+  }
+  const chains = selection.skip === undefined ? selected : selected.slice(selection.skip);
+  if (chains.length === 0) return { verdict: 'accept', changes: {}, changedBy: [] };
   const turned = otherOrder(chains);
   if (turned === undefined) return evaluateChains(chains, packet, 'to the first new way');
   const result = evaluateChains(chains, packet, 'all');
@@ -145,14 +160,42 @@ function evaluateChains(chains: readonly PreparedBase[], packet: PacketContext, 
   return first.guessed.length === 0 ? resultOf(first) : evaluateBothWays(first, runWith);
 }
 
-function isSelected({ base, table }: PreparedBase, selection: ChainSelection, family: Family): boolean {
-  const { from, below, device } = selection;
+const isSelected = (chain: PreparedBase, selection: ChainSelection, family: Family): boolean =>
+  isThere(chain, selection, family) &&
+  (selection.device === undefined || isAt(chain.base.devices ?? [], selection.device));
+
+/** nft before 1.0.9 does not list the devices of a chain in its JSON; and what goes by a bridge or VLAN goes by the device below as well. */
+const mayBeSelected = (chain: PreparedBase, selection: ChainSelection, family: Family): boolean =>
+  selection.device !== undefined &&
+  isThere(chain, selection, family) &&
+  !isSelected(chain, selection, family) &&
+  (chain.base.devices === undefined ||
+    (selection.lower ?? []).some((device) => isAt(chain.base.devices ?? [], device)));
+
+/** One may stand for all whose names begin so: `eth*`. */
+const isAt = (devices: readonly string[], device: string): boolean =>
+  devices.some((each) => (each.endsWith('*') ? device.startsWith(each.slice(0, -1)) : each === device));
+
+/** Whether the packet fares otherwise where it runs, too. */
+function decidesBeside(
+  chain: PreparedBase,
+  standing: readonly PreparedBase[],
+  selected: readonly PreparedBase[],
+  { skip }: ChainSelection,
+  packet: PacketContext,
+): boolean {
+  if (skip !== undefined) return false;
+  const both = standing.filter((each) => each === chain || selected.includes(each));
+  return fateOf(evaluateChains(both, packet, 'all')) !== fateOf(evaluateChains(selected, packet, 'all'));
+}
+
+function isThere({ base, table }: PreparedBase, selection: ChainSelection, family: Family): boolean {
+  const { from, below } = selection;
   return (
     seesFamily(table.family, family) &&
     (base.type === 'nat') === (selection.type === 'nat') &&
     (from === undefined || base.priority >= from) &&
-    (below === undefined || base.priority < below) &&
-    (device === undefined || base.devices?.includes(device) === true)
+    (below === undefined || base.priority < below)
   );
 }
 

@@ -52,6 +52,7 @@ export {
 export type { ConntrackEntry, Expectation } from './conntrack.ts';
 export { CONNTRACK_COMMANDS, readConntrack } from './conntrack.ts';
 export { normalProtocol } from './datatype.ts';
+export { CHAINS_COMMAND, lackDevices, withDevices } from './devices.ts';
 export { diffTable } from './diff.ts';
 export { noteElements } from './elements-by-port.ts';
 export type { ChainSelection, PreparedRuleset } from './evaluate.ts';

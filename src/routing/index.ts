@@ -25,6 +25,7 @@ export {
   readNamespaceNames,
   readNeighbours,
 } from './read-neighbours.ts';
+export { NEXTHOPS_COMMAND, readNexthops } from './read-nexthops.ts';
 export { readRoutes, routesCommand } from './read-routes.ts';
 export { readRules, rulesCommand } from './read-rules.ts';
 export type { ReversePath } from './reverse-path.ts';

@@ -1,11 +1,9 @@
-import { addressBits, type Family, type Prefix, parseAddress, parsePrefix, wholeFamily } from '../net/index.ts';
+import { addressBits, type Family, type Prefix, parsePrefix, wholeFamily } from '../net/index.ts';
 import {
   addressField,
   type Entry,
-  flagsOf,
   listField,
   numberField,
-  objectField,
   otherFields,
   readEntries,
   required,
@@ -13,6 +11,7 @@ import {
   wrong,
 } from './json.ts';
 import { protocolField, routeTypeField, scopeField, tableField } from './numbers.ts';
+import { type NexthopObjects, readNexthop } from './read-nexthops.ts';
 import { leadsNowhere, MAIN_TABLE, type Nexthop, type Route, type RouteType } from './state.ts';
 
 /** Its output is for readRoutes. `-N`: numbers, as the names of tables and protocols are each host's own. */
@@ -28,11 +27,14 @@ const KNOWN = new Set([
 ]);
 const KNOWN_OF_NEXTHOP = new Set(['gateway', 'via', 'dev', 'weight', 'flags']);
 
-/** The routes of all tables, from routesCommand(family). Throws an Error where the text is not its output. */
-export const readRoutes = (jsonText: string, family: Family): readonly Route[] =>
-  readEntries(routesCommand(family), jsonText).map((entry) => readRoute(entry, family));
+/**
+ * The routes of all tables, from routesCommand(family); `objects` are what they may name instead of a way. Throws an Error where the text is
+ * not its output.
+ */
+export const readRoutes = (jsonText: string, family: Family, objects: NexthopObjects = new Map()): readonly Route[] =>
+  readEntries(routesCommand(family), jsonText).map((entry) => readRoute(entry, family, objects));
 
-function readRoute(entry: Entry, family: Family): Route {
+function readRoute(entry: Entry, family: Family, objects: NexthopObjects): Route {
   const type = routeTypeField(entry);
   const nexthops = listField(entry, 'nexthops');
   const only = nexthops.length === 0 ? readNexthop(entry) : {};
@@ -41,18 +43,30 @@ function readRoute(entry: Entry, family: Family): Route {
   const nexthop = type !== undefined && leadsNowhere(type) && link === 'lo' ? withoutLink : only;
   const source = addressField(entry, 'prefsrc');
   const { mtu, opaque } = readOpaque(entry, family, type, nexthops);
+  const named = namedWays(entry, type, objects);
   return {
     table: tableField(entry) ?? MAIN_TABLE,
     destination: readDestination(entry, family),
     type: type ?? 'unicast',
     ...nexthop,
     ...(nexthops.length > 0 && { nexthops: nexthops.map(readNexthop) }),
+    ...(named?.length === 1 ? named[0] : named !== undefined && { nexthops: named }),
     metric: numberField(entry, 'metric') ?? (family === 4 ? 0 : 1024),
     ...(source !== undefined && { source }),
     protocol: protocolField(entry),
     ...(mtu !== undefined && { mtu }),
-    ...(opaque !== undefined && { opaque }),
+    ...((opaque !== undefined || named?.length === 0) && {
+      opaque: { ...opaque, ...(named?.length === 0 && { nexthop: 'not known' }) },
+    }),
   };
+}
+
+/** The ways of an object that is all the route says of its way; none of one that is not known. */
+function namedWays(entry: Entry, type: RouteType | undefined, objects: NexthopObjects): readonly Nexthop[] | undefined {
+  const { gateway, via, dev, nexthops } = entry.fields;
+  const id = numberField(entry, 'nhid');
+  if (id === undefined || (type !== undefined && leadsNowhere(type))) return undefined;
+  return (gateway ?? via ?? dev ?? nexthops) === undefined ? (objects.get(id) ?? []) : undefined;
 }
 
 function readDestination(entry: Entry, family: Family): Prefix {
@@ -61,27 +75,6 @@ function readDestination(entry: Entry, family: Family): Prefix {
   const prefix = parsePrefix(text.includes('/') ? text : `${text}/${addressBits(family)}`);
   if (prefix === undefined || prefix.address.family !== family) throw wrong(entry, 'dst', `an IPv${family} prefix`);
   return prefix;
-}
-
-function readNexthop(entry: Entry): Nexthop {
-  const gateway = addressField(entry, 'gateway') ?? readVia(entry);
-  const link = textField(entry, 'dev');
-  const weight = numberField(entry, 'weight');
-  return {
-    ...(gateway !== undefined && { gateway }),
-    ...(link !== undefined && { link }),
-    ...(weight !== undefined && weight !== 1 && { weight }),
-    ...(flagsOf(entry).has('onlink') && { onlink: true }),
-  };
-}
-
-/** A gateway of the other family: IPv4 over an IPv6 next hop (RFC 5549). */
-function readVia(entry: Entry): Nexthop['gateway'] {
-  const via = objectField(entry, 'via');
-  if (via === undefined) return undefined;
-  const address = parseAddress(required(via, 'host', textField(via, 'host')));
-  if (address === undefined) throw wrong(via, 'host', 'an address');
-  return address;
 }
 
 /** The MTU, and what is not modelled: unknown fields, a scope that `ip` would not choose by itself, a router preference, other metrics. */

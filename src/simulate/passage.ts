@@ -120,11 +120,21 @@ export const runForward = (passage: Passage): End | undefined => runFilter(passa
 
 /** Chains at the device itself, before all else. */
 export const runIngress = (passage: Passage): End | undefined =>
-  passage.iif === undefined ? undefined : runFilter(passage, { hook: 'ingress', device: passage.iif });
+  passage.iif === undefined ? undefined : runFilter(passage, { hook: 'ingress', ...at(passage, passage.iif) });
 
 /** Chains at the device that the packet leaves by, after all else (nf_hook_egress). */
 export const runEgress = (passage: Passage): End | undefined =>
-  passage.oif === undefined ? undefined : runFilter(passage, { hook: 'egress', device: passage.oif });
+  passage.oif === undefined ? undefined : runFilter(passage, { hook: 'egress', ...at(passage, passage.oif) });
+
+/** The ports of a bridge or bond, the device of a VLAN or macvlan. */
+function at({ host: { links } }: Passage, device: string): Pick<ChainSelection, 'device' | 'lower'> {
+  const { kind, peerIndex, peerNamespace } = links.get(device) ?? {};
+  const hasLower = (kind === 'vlan' || kind === 'macvlan') && peerNamespace === undefined;
+  const lower = [...links.values()].filter(
+    ({ master, index }) => master === device || (hasLower && index !== undefined && index === peerIndex),
+  );
+  return { device, ...(lower.length > 0 && { lower: lower.map(({ name }) => name) }) };
+}
 
 type FilterSelection = Omit<ChainSelection, 'type'>;
 

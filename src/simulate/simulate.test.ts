@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { EMPTY_STATE, type HostState } from '../host/index.ts';
 import { type Address, parseAddress, parseInterfaceAddress, printAddress, wholeFamily } from '../net/index.ts';
 import {
+  accept,
   assign,
   baseChain,
   ct,
@@ -9,6 +10,7 @@ import {
   match,
   meta,
   number,
+  payload,
   type Rule,
   rule,
   type Table,
@@ -256,6 +258,32 @@ test('a chain at the device that a packet leaves by comes last', () => {
   expect(simulate(network, client).request).toMatchObject({ verdict: 'dropped', host: 'router' });
   const elsewhere = ask('server', 'eth0', '10.0.0.9', '192.0.2.7');
   expect(simulate(network, elsewhere).request.verdict).toBe('exits');
+});
+
+describe('a chain at a device', () => {
+  const at = (rules: readonly Rule[], devices?: readonly string[]): Table => {
+    const where = { type: 'filter', hook: 'egress', priority: 0, ...(devices && { devices }) } as const;
+    return { family: 'netdev', name: 'out', sets: [], maps: [], opaque: [], chains: [baseChain('e', where, ...rules)] };
+  };
+  const port: Link = { name: 'port', kind: 'veth', mtu: 1500, up: true, master: 'lan' };
+  for (const [what, table, verdict] of [
+    // nft before 1.0.9 lists no devices.
+    ['that is not known, and drops', at([rule(drop)]), 'undecided'],
+    ['that is not known, and lets it pass', at([rule(accept)]), 'delivered'],
+    ['that is not known, and drops another', at([rule(match(payload('udp', 'dport'), '==', 9), drop)]), 'delivered'],
+    ['of several by name', at([rule(drop)], ['la*']), 'dropped'],
+    ['below', at([rule(drop)], ['port']), 'undecided'],
+    ['elsewhere', at([rule(drop)], ['wan']), 'delivered'],
+  ] as const)
+    test(what, () => {
+      const made = router('router', { ...lan, tables: [table] });
+      const state = { ...made.state, links: [...made.state.links, port] };
+      const network = buildNetwork([{ ...made, state }, router('server', server)], []);
+      const { request } = simulate(network, client);
+      expect(request.verdict).toBe(verdict);
+      if (verdict === 'undecided')
+        expect(request.reason).toContain('whether chain e of table netdev out stands at lan');
+    });
 });
 
 test('between hosts: by which link it left, by which it came out, and as what', () => {

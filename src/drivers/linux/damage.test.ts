@@ -11,6 +11,7 @@ import {
   readConntrack,
   readRuleset,
   type Table,
+  withDevices,
 } from '../../nftables/index.ts';
 import {
   indexRoutes,
@@ -22,6 +23,7 @@ import {
   readLinks,
   readNamespaceNames,
   readNeighbours,
+  readNexthops,
   readRoutes,
   readRules,
   readSysctls,
@@ -73,7 +75,21 @@ const IPSETS = `create a hash:ip family inet hashsize 1024 maxelem 65536\nadd a 
 const FLOWS = `udp      17 29 src=192.0.2.7 dst=198.51.100.1 sport=4000 dport=80 [UNREPLIED] src=10.0.0.1 dst=192.0.2.7 sport=80 dport=4000 mark=255 use=1\n`;
 const ENTRIES = `ipv4     2 udp      17 29 src=192.0.2.7 dst=198.51.100.1 sport=4000 dport=80 [UNREPLIED] src=10.0.0.1 dst=192.0.2.7 sport=80 dport=4000 mark=255 zone-orig=3 use=1
 ipv4     2 tcp      6 431999 ESTABLISHED src=192.0.2.7 dst=198.51.100.1 sport=4001 dport=80 src=10.0.0.1 dst=192.0.2.7 sport=80 dport=4001 [ASSURED] mark=0 use=1
-ipv6     10 icmpv6   58 29 src=fd00::1 dst=fd00::2 type=128 code=0 id=9 src=fd00::2 dst=fd00::1 type=129 code=0 id=9 mark=0 use=1\n`;
+ipv6     10 icmpv6   58 29 src=fd00::1 dst=fd00::2 type=128 code=0 id=9 src=fd00::2 dst=fd00::1 type=129 code=0 id=9 mark=0 use=1
+299 proto=17 src=10.0.0.1 dst=192.0.2.7 sport=0 dport=41224 mask-src=255.255.255.255 mask-dst=255.255.255.255 sport=0 dport=65535 master-src=192.0.2.7 master-dst=198.51.100.1 sport=4000 dport=80 class=0 helper=tftp\n`;
+const NEXTHOPS =
+  '[{"id":1,"gateway":"10.0.0.2","dev":"d0","scope":"253","flags":[]},{"id":3,"via":{"family":"inet6","host":"fd00::2"},"dev":"d1","flags":["onlink"]},{"id":5,"blackhole":null,"flags":[]},{"id":10,"group":[{"id":1,"weight":3},{"id":3}],"type":"resilient","resilient_args":{"buckets":32},"flags":[]}]';
+const CHAINS =
+  'table netdev d {\n\tchain i {\n\t\ttype filter hook ingress device "d0" priority filter; policy accept;\n\t}\n\tchain b {\n\t\ttype filter hook egress devices = { d0, d1 } priority filter + 5; policy accept;\n\t}\n}\n';
+const AT_DEVICES: readonly Table[] = [
+  {
+    ...{ family: 'netdev', name: 'd', sets: [], maps: [], opaque: [] },
+    chains: (['i', 'b'] as const).map((name) => ({
+      ...{ kind: 'base', name, type: 'filter', hook: name === 'i' ? 'ingress' : 'egress', priority: 0 },
+      ...{ policy: 'accept', rules: [] },
+    })),
+  },
+];
 
 /** As nft 1.0.6 lists what has no type of ours, a rule each. */
 const OBJECTS = JSON.stringify({
@@ -172,6 +188,18 @@ const readers: readonly {
     text: '[{"nsid":0,"name":"edge"},{"nsid":3}]',
     read: readNamespaceNames,
     said: /^output of "ip /,
+  },
+  {
+    name: 'ip nexthop',
+    text: NEXTHOPS,
+    read: (text: string) => readRoutes('[{"dst":"default","nhid":10,"flags":[]}]', 4, readNexthops(text)),
+    said: /^output of "ip /,
+  },
+  {
+    name: 'nft list chains',
+    text: CHAINS,
+    read: (text: string) => askRules(withDevices(AT_DEVICES, text)),
+    said: /^never: it leaves out$/,
   },
   { name: 'ip route show cache', text: LEARNT, read: (text: string) => readLearnt(text, 4), said: /^output of "ip / },
   {

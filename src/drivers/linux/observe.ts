@@ -6,15 +6,18 @@ import {
   readAccepts,
   tagOwned,
 } from '../../host/index.ts';
+import { CHAINS_COMMAND } from '../../nftables/index.ts';
 import {
   ADDRESSES_COMMAND,
   isOuterKind,
   LINKS_COMMAND,
   type Link,
   learntCommand,
+  NEXTHOPS_COMMAND,
   readAddresses,
   readLearnt,
   readLinks,
+  readNexthops,
   readRoutes,
   readRules,
   readSysctls,
@@ -85,11 +88,13 @@ export async function observe(
     const { names, unknown } = readNames(stdout(named));
     const notes = [...unread, ...unknown];
     const found = daemons === undefined ? { daemons: [], files: new Map() } : readDaemons(answers(daemons).stdout);
+    // A kernel or an ip without them has none.
+    const nexthops = readNexthops(answers(NEXTHOPS_COMMAND).status === 0 ? answers(NEXTHOPS_COMMAND).stdout : '');
     const devices = readDump(answers(DEVICES).stdout);
     const state: HostState = {
       links: readLinks(stdout(LINKS_COMMAND)).map((link) => nameWireGuard(link, devices)),
       addresses: readAddresses(stdout(ADDRESSES_COMMAND)),
-      routes: families.flatMap((family) => readRoutes(stdout(ROUTES[family]), family)),
+      routes: families.flatMap((family) => readRoutes(stdout(ROUTES[family]), family, nexthops)),
       rules: families.flatMap((family) => readRules(stdout(RULES[family]), family)),
       sysctls,
       devices,
@@ -131,6 +136,7 @@ function looksAt(stateFolder: string, namespace: string | undefined, generation?
     ADDRESSES_COMMAND,
     ROUTES[4],
     ROUTES[6],
+    NEXTHOPS_COMMAND,
     RULES[4],
     RULES[6],
     LEARNT[4],
@@ -157,6 +163,7 @@ function looksAt(stateFolder: string, namespace: string | undefined, generation?
 export const observedCommands = (stateFolder: string): readonly (readonly string[])[] => [
   ...looksAt(stateFolder, undefined).all,
   TABLES_COMMAND,
+  CHAINS_COMMAND,
   ...IPTABLES_COMMANDS,
 ];
 

@@ -1,4 +1,11 @@
-import { readRuleset, type Table, type TableFamily } from '../../nftables/index.ts';
+import {
+  CHAINS_COMMAND,
+  lackDevices,
+  readRuleset,
+  type Table,
+  type TableFamily,
+  withDevices,
+} from '../../nftables/index.ts';
 import type { Output, Transport } from '../../transport/index.ts';
 import { ask, failure, need } from './ask.ts';
 import { listCommand, readListing } from './generation.ts';
@@ -25,6 +32,19 @@ export async function readTables(
   readings: Readings,
   signal: AbortSignal,
 ): Promise<readonly Table[]> {
+  const tables = await listTables(transport, ruleset, links, readings, signal);
+  if (!lackDevices(tables)) return tables;
+  const { status, stdout } = (await ask(transport, [CHAINS_COMMAND], signal))(CHAINS_COMMAND);
+  return status === 0 ? withDevices(tables, stdout) : tables;
+}
+
+async function listTables(
+  transport: Transport,
+  ruleset: Output,
+  links: string,
+  readings: Readings,
+  signal: AbortSignal,
+): Promise<readonly Table[]> {
   if (ruleset.status === 127) throw failure(transport.host, RULESET_COMMAND, ruleset);
   if (ruleset.status === 0) {
     const listing = readListing(ruleset.stdout);
@@ -32,7 +52,7 @@ export async function readTables(
       const standing = readings.standing();
       if (standing?.links === links) return standing.tables;
       const command = listCommand(transport.namespace);
-      return readTables(transport, (await ask(transport, [command], signal))(command), links, readings, signal);
+      return listTables(transport, (await ask(transport, [command], signal))(command), links, readings, signal);
     }
     try {
       if (leavesOut(ruleset) === undefined) return readings.ruleset(listing, links);
