@@ -12,7 +12,9 @@ export interface Reach {
   /** Says of a failed command whether getting there is what failed, and how. */
   explain(output: Output, signal: AbortSignal | undefined): Promise<string | undefined>;
   readonly killWith?: ProcessOptions['killWith'];
-  /** Where its work is done elsewhere: what also ends it there. */
+  /** Where its work is done elsewhere, it needs no processor here, and has turns of its own. */
+  readonly turns?: ProcessOptions['turns'];
+  /** What also ends it there. */
   readonly killThere?: ProcessOptions['killThere'];
   /** Takes the command's own output out of what came back, or says why there is none. */
   readonly read?: (output: ProcessOutput) => ProcessOutput | string;
@@ -57,6 +59,7 @@ export function commandTransport(host: string, reach: Reach): CommandTransport {
         timeoutMs: command.timeoutMs ?? DEFAULT_TIMEOUT_MS,
         environment: reach.environment,
         ...(reach.killWith && { killWith: reach.killWith }),
+        turns: reach.turns,
         ...(reach.killThere && { killThere: reach.killThere }),
         signal,
       });

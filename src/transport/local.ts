@@ -48,8 +48,12 @@ export async function stateFolderOf(
   const { stdout, stderr } = await run({ argv }, signal);
   const [own = '', first] = stdout.trim().split('\n');
   if (!/^\d+$/.test(own)) throw new TransportError(host, argv, `its network namespace is unknown: ${stderr.trim()}`);
-  return own === first ? '/etc/sallyport' : `${NAMESPACE_STATES}/${own}`;
+  return stateFolderIn(own, first);
 }
+
+/** `own`, `first`: the inode numbers of the network namespace that commands run in, and of process 1's. */
+export const stateFolderIn = (own: string, first: string | undefined): string =>
+  own === first ? '/etc/sallyport' : `${NAMESPACE_STATES}/${own}`;
 
 /** Where states lie that end with their network namespace: a folder each, named by its inode number. */
 export const NAMESPACE_STATES = '/run/sallyport/netns';

@@ -9,6 +9,8 @@ export interface ProcessOptions {
   readonly timeoutMs: number;
   /** Beside ours. */
   readonly environment?: Readonly<Record<string, string>> | undefined;
+  /** Whose turn it waits for; with the other commands on this machine unless given. */
+  readonly turns?: Turns | undefined;
   /** Where its work is done elsewhere: what ends that for good, by what it wrote so far to stderr. */
   readonly killThere?: (stderr: Buffer) => readonly string[] | undefined;
   /** Ends the process group by this argument vector, as well as by a signal of our own: what sudo started is not ours to signal. */
@@ -56,33 +58,43 @@ export function commandEnvironment(): Readonly<Record<'PATH' | 'LC_ALL', string>
   return { PATH: [...new Set([...SYSTEM_FOLDERS, ...given])].join(':'), LC_ALL: 'C' };
 }
 
+export interface Turns {
+  take(): Promise<void>;
+  give(): void;
+}
+
+/** So many at once, and the others wait for their turn. */
+export function takeTurns(slots: number): Turns {
+  let taken = 0;
+  const waiting: (() => void)[] = [];
+  return {
+    async take() {
+      if (taken < slots) taken += 1;
+      else await new Promise<void>((free) => waiting.push(free));
+    },
+    give() {
+      // The next that waits takes it over.
+      const next = waiting.shift();
+      if (next === undefined) taken -= 1;
+      else next();
+    },
+  };
+}
+
 /** More at once than the processors have time for would only make each late: of a hundred namespaces a few are read at a time. */
-const SLOTS = Math.max(2, availableParallelism());
-let taken = 0;
-const waiting: (() => void)[] = [];
-
-async function takeSlot(): Promise<void> {
-  if (taken < SLOTS) taken += 1;
-  else await new Promise<void>((free) => waiting.push(free));
-}
-
-/** The next that waits takes it over. */
-function giveSlot(): void {
-  const next = waiting.shift();
-  if (next === undefined) taken -= 1;
-  else next();
-}
+const here = takeTurns(Math.max(2, availableParallelism()));
 
 /**
- * Runs `argv` to its end, as soon as no more than SLOTS run, and gives what it wrote, whatever its status. `timeoutMs` begins then.
+ * Runs `argv` to its end, as soon as its turn comes, and gives what it wrote, whatever its status. `timeoutMs` begins then.
  * Throws a ProcessError, or the signal's reason after an abort.
  */
 export async function runProcess(argv: readonly string[], options: ProcessOptions): Promise<ProcessOutput> {
-  await takeSlot();
+  const { take, give } = options.turns ?? here;
+  await take();
   try {
     return await runNow(argv, options);
   } finally {
-    giveSlot();
+    give();
   }
 }
 

@@ -7,16 +7,25 @@ import { TransportError } from './transport.ts';
 export interface SshMaster {
   readonly user: string;
   readonly isRoot: boolean;
+  /** The inode numbers of its network namespace and of process 1's, where root says them: so nobody need ask. */
+  readonly namespaces: readonly [own: string, first: string] | undefined;
 }
 
 /** From the start to the first word of its shell. */
 const READY_WITHIN_MS = 30_000;
 
-/** It holds the connection for as long as its stdin is open: with us it ends, however we end. */
-const HOLD = `exec sh -c 'echo sallyport-ready "$(id -u)" "$(id -un)"; exec cat >/dev/null'`;
-const READY = /^sallyport-ready (\d+) (\S+)$/m;
+/**
+ * It holds the connection for as long as its stdin is open: with us it ends, however we end. What every look asks first comes with its first
+ * word: over a long way that is a question less.
+ */
+const hold = (become: string): string =>
+  `exec sh -c 'echo sallyport-ready "$(id -u)" "$(id -un)" $(${become}stat -L -c %i /proc/self/ns/net /proc/1/ns/net 2>/dev/null); exec cat >/dev/null'`;
+const READY = /^sallyport-ready (\d+) (\S+)(?: (\d+) (\d+))?[^\n]*\n/m;
 
-/** Started with `client`, the vector of a master without its address. Throws a TransportError where it cannot connect; `onEnd` when it ends later. `explain` is asked first why it could not. */
+/**
+ * Started with `client`, the vector of a master without its address. Throws a TransportError where it cannot connect; `onEnd` when it
+ * ends later. `explain` is asked first why it could not.
+ */
 export function startMaster(
   host: string,
   client: readonly string[],
@@ -25,10 +34,11 @@ export function startMaster(
   onEnd: () => void,
   readyWithinMs = READY_WITHIN_MS,
   explain: (stderr: string) => Promise<string | undefined> = async () => undefined,
+  become?: 'sudo',
 ): Promise<SshMaster> {
   const [program = '', ...rest] = client;
   // In a group of its own: Ctrl-C is for us, who then end what is under way.
-  const child = spawn(program, [...rest, '-T', '--', address, HOLD], {
+  const child = spawn(program, [...rest, '-T', '--', address, hold(become === undefined ? '' : 'sudo -n ')], {
     ...{ stdio: 'pipe', detached: true, cwd: '/' },
     env: environment,
   });
@@ -54,7 +64,9 @@ export function startMaster(
       child.unref();
       for (const stream of [child.stdin, child.stdout, child.stderr])
         if ('unref' in stream && typeof stream.unref === 'function') stream.unref();
-      resolve({ isRoot: ready[1] === '0', user: ready[2] ?? '' });
+      const [, uid, user = '', own, first] = ready;
+      const namespaces = own === undefined || first === undefined ? undefined : ([own, first] as const);
+      resolve({ isRoot: uid === '0', user, namespaces });
     });
     child.once('error', (error) => {
       clearTimeout(late);

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { commandTransport } from './commands.ts';
 import { changedKey } from './host-key.ts';
-import { stateFolderOf, sudoRefusal } from './local.ts';
-import { commandEnvironment, systemEnvironment } from './process.ts';
+import { stateFolderIn, stateFolderOf, sudoRefusal } from './local.ts';
+import { commandEnvironment, systemEnvironment, takeTurns } from './process.ts';
 import { missingProgram } from './programs.ts';
 import { script } from './scripts.ts';
 import { clientEnvironment, clientOptions, type SshOptions } from './ssh-client.ts';
@@ -27,7 +27,7 @@ export function sshTransport(host: string, options: SshOptions): Transport {
   const environment = { ...commandEnvironment(), ...clientEnvironment() };
   let prepared: Promise<Prepared> | undefined;
   let master: Promise<SshMaster> | undefined;
-  const connect = async (): Promise<Prepared> => {
+  const connect = async (): Promise<Reached> => {
     prepared ??= prepare();
     const { client, socket } = await prepared;
     const vector = [...client, '-M', '-S', socket];
@@ -35,7 +35,7 @@ export function sshTransport(host: string, options: SshOptions): Transport {
       master = undefined;
     };
     const explain = (stderr: string) => changedKey(stderr, options.hostKey);
-    master ??= startMaster(host, vector, options.address, environment, onEnd, options.readyWithinMs, explain);
+    master ??= startMaster(host, vector, options.address, environment, onEnd, options.readyWithinMs, explain, become);
     const standing = await master.catch((error: unknown) => {
       master = undefined;
       throw error;
@@ -44,7 +44,7 @@ export function sshTransport(host: string, options: SshOptions): Transport {
       const what = `programming this host needs root, and ${standing.user} is not: log in as root, or set become: sudo beside ssh`;
       throw new TransportError(host, ['ssh'], what);
     }
-    return { client, socket };
+    return { client, socket, namespaces: standing.namespaces };
   };
   const words = (argv: readonly string[]): readonly string[] => [
     ...(become === undefined ? [] : ['sudo', '-n', '--']),
@@ -67,6 +67,7 @@ export function sshTransport(host: string, options: SshOptions): Transport {
       return isMissing ? missingProgram('sudo') : sudoRefusal(output);
     },
     read: readSshOutput,
+    turns: takeTurns(SESSIONS),
     lines: ownLines,
     environment,
     // Of what comes over a line, the first part may be all that comes.
@@ -78,8 +79,17 @@ export function sshTransport(host: string, options: SshOptions): Transport {
         : through(reached, words(script(END_GROUP, String(group))));
     },
   });
-  return { ...commands, stateFolder: (signal) => stateFolderOf(host, commands, signal) };
+  return {
+    ...commands,
+    async stateFolder(signal) {
+      const { namespaces } = await connect();
+      return namespaces === undefined ? stateFolderOf(host, commands, signal) : stateFolderIn(...namespaces);
+    },
+  };
 }
+
+/** At once by one connection: sshd refuses more than 10 (MaxSessions), of which one holds it and one ends what takes too long. */
+const SESSIONS = 8;
 
 /** Gone with this process. */
 async function makeFolder(): Promise<string> {
@@ -100,6 +110,10 @@ const END_GROUP = `
 kill -TERM "-$1"
 sleep 1
 kill -KILL "-$1" 2>/dev/null`;
+
+interface Reached extends Prepared {
+  readonly namespaces: SshMaster['namespaces'];
+}
 
 interface Prepared {
   /** The client with all its options, without the address. */
