@@ -1,5 +1,5 @@
 /** How a trace ended, in a sentence: for the terminal and for drawings alike. */
-import type { TraceReport, WayReport } from '../simulate/index.ts';
+import { MAYBE, type TraceReport, type WayReport } from '../simulate/index.ts';
 
 export interface Verdict {
   /** Of a packet that dies another says what its sender hears of that. */
@@ -27,9 +27,9 @@ export function tellVerdict(trace: TraceReport): Verdict {
       ? `The packet ${endingOf(verdict)}`
       : `The packet arrives${trace.clientAddressSeen === undefined ? '' : ` from ${trace.clientAddressSeen}`}, but its answer ${endingOf(broken.verdict)}`;
   const { reason, fix } = broken ?? trace;
-  const heard = isAnswer(trace) ? undefined : tellHeard(trace);
+  const told = isAnswer(trace) ? broken?.heard : tellHeard(trace);
   return {
-    sentence: `${what}${reason === undefined ? '' : `: ${reason}`}.${heard === undefined ? '' : ` ${heard}`}`,
+    sentence: `${what}${reason === undefined ? '' : `: ${reason}`}.${told === undefined ? '' : ` ${told}`}`,
     ...(fix !== undefined && { fix }),
   };
 }
@@ -57,7 +57,7 @@ function tellHeard({ verdict, hops, reply }: TraceReport): string | undefined {
   if (reply.verdict === 'undecided' || reply.verdict === 'exits')
     return `Whether its sender hears of it, by ${notice}, is not known${lost}.`;
   if (reply.verdict === 'delivered' && reply.reason === undefined)
-    return `Its sender hears of it, by ${notice}${isTooLarge ? ', and sends smaller packets from then on' : ''}.`;
+    return `Its sender hears of it, by ${notice}${isTooLarge ? ', and sends smaller packets from then on' : reply.hops[0]?.decidedBy === '' ? '' : MAYBE}.`;
   const fix = reply.fix === undefined ? '' : ` Fix of that: ${reply.fix}`;
   return `Its sender hears nothing of it${isTooLarge ? ', a black hole for packets of this size' : ''}: ${notice} is lost on its way back${lost}.${fix}`;
 }

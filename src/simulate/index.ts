@@ -21,7 +21,7 @@ export type { Notice } from './notice.ts';
 export type { Packet } from './packet.ts';
 export { printEnd, printPacket } from './packet.ts';
 export type { TraceReport, WayReport } from './report.ts';
-export { reportTrace, shownRequest } from './report.ts';
+export { MAYBE, reportTrace, shownRequest } from './report.ts';
 export type { WideSegments } from './segments.ts';
 export { largestPackets, wideSegments } from './segments.ts';
 export type { Connections, SimulateOptions } from './simulate.ts';

@@ -6,7 +6,7 @@ import type { Tracked } from './connections.ts';
 import { TCP_FLAGS } from './flow-packet.ts';
 import type { SimulatedHost } from './network.ts';
 import { familyOf, inverseOf, type Packet, PROTOCOLS, tupleOf } from './packet.ts';
-import { echoesBearMark, errorsBearInbound } from './setting.ts';
+import { echoesBearMark, errorLimit, errorsBearInbound } from './setting.ts';
 
 export type Notice =
   | {
@@ -149,6 +149,10 @@ function sourceTowards(
   if (byLink && !isNamed) return sourceOfLink(routes, link, destination);
   return way.kind === 'route' ? way.source : way.kind === 'local' ? (way.source ?? destination) : undefined;
 }
+
+/** What keeps the host from telling each time; undefined where nothing does. Of a size it always tells (icmpv4_xrlim_allow). */
+export const limitOf = (host: SimulatedHost, notice: Notice, family: Family): string | undefined =>
+  notice.kind === 'reset' || notice.mtu !== undefined ? undefined : errorLimit(host, family, notice.type);
 
 /** Why the sender makes nothing of what came back; undefined where it does. */
 export function misunderstood(asked: Packet, heard: Packet): string | undefined {

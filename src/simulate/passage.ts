@@ -198,6 +198,12 @@ function judge(passage: Passage, hook: Hook, evaluation: Evaluation): End | unde
     ...(decidedBy !== undefined && { decidedBy: printPlace(decidedBy) }),
   }));
   const what = verdict === 'drop' ? 'dropped' : 'rejected';
+  // From the ingress of its devices on it passes all chains but theirs (nf_flow_offload_ip_hook).
+  if (passage.tracked?.connection.entry?.offloaded === true && hook !== 'ingress' && hook !== 'egress')
+    return end(
+      'undecided',
+      `${host.name} has the connection of ${printPacket(passage.packet)} in its fast path, whose packets pass by what would stop this one: ${by}`,
+    );
   return end(
     what,
     `${host.name} ${what === 'dropped' ? 'drops' : 'rejects'} ${printPacket(passage.packet)} in ${hook}: ${by}`,

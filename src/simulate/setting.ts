@@ -85,6 +85,28 @@ export const echoesBearMark = ({ state: { sysctls } }: SimulatedHost, family: Fa
 export const errorsBearInbound = ({ state: { sysctls } }: SimulatedHost): boolean =>
   sysctls.get('net/ipv4/icmp_errors_use_inbound_ifaddr') === '1';
 
+/**
+ * The sysctl that limits how often the host sends such an error to one address; undefined where none does. Unless somebody set it
+ * otherwise: six at once, and then one a second, of IPv6 ten in late kernels (icmpv4_xrlim_allow, icmpv6_xrlim_allow, inet_peer_xrlim_allow).
+ */
+export function errorLimit({ state: { sysctls } }: SimulatedHost, family: Family, type: number): string | undefined {
+  const [path, maskPath] =
+    family === 4
+      ? (['net/ipv4/icmp_ratelimit', 'net/ipv4/icmp_ratemask'] as const)
+      : (['net/ipv6/icmp/ratelimit', 'net/ipv6/icmp/ratemask'] as const);
+  const value = sysctls.get(path) ?? 'not known';
+  const mask = sysctls.get(maskPath);
+  const isMasked = family === 4 ? ((Number(mask ?? 6168) >>> type) & 1) === 1 : listHas(mask ?? '0-1,3-127', type);
+  return value === '0' || !isMasked ? undefined : `sysctl ${path}=${value}`;
+}
+
+/** `0-1,3-127`. */
+const listHas = (list: string, wanted: number): boolean =>
+  list.split(',').some((part) => {
+    const [first = Number.NaN, last = first] = part.split('-').map(Number);
+    return first <= wanted && wanted <= last;
+  });
+
 /** Whether answers to a TCP connection bear the mark of its first packet. */
 export const answersBearMark = ({ state: { sysctls } }: SimulatedHost): boolean =>
   sysctls.get('net/ipv4/tcp_fwmark_accept') === '1';

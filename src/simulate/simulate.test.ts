@@ -12,6 +12,7 @@ import {
   number,
   payload,
   type Rule,
+  readConntrack,
   rule,
   type Table,
   type Tuple,
@@ -284,6 +285,22 @@ describe('a chain at a device', () => {
       if (verdict === 'undecided')
         expect(request.reason).toContain('whether chain e of table netdev out stands at lan');
     });
+});
+
+test('what stops a packet whose connection is in the fast path is passed by, or not', () => {
+  const stopping = baseChain(
+    'f',
+    { type: 'filter', hook: 'forward', priority: 0 },
+    rule(match(ct('mark'), '==', number(0)), drop),
+  );
+  const table: Table = { family: 'inet', name: 't', sets: [], maps: [], opaque: [], chains: [stopping] };
+  const verdicts = ['[ASSURED]', '[OFFLOAD]'].map((flag) => {
+    const line = `ipv4 2 tcp 6 99 ESTABLISHED src=192.0.2.7 dst=10.0.0.2 sport=40000 dport=80 src=10.0.0.2 dst=192.0.2.7 sport=80 dport=40000 ${flag} mark=0 use=1`;
+    const made = { ...router('router', { ...lan, tables: [table] }), entries: readConntrack(line) };
+    const network = buildNetwork([made, router('server', server)], []);
+    return simulate(network, { ...client, stands: true }).request.verdict;
+  });
+  expect(verdicts).toEqual(['dropped', 'undecided']);
 });
 
 test('between hosts: by which link it left, by which it came out, and as what', () => {

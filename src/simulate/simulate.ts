@@ -10,7 +10,7 @@ import { cross } from './crossing.ts';
 import { mtuBy, packetOf, TCP_FLAGS } from './flow-packet.ts';
 import { DEFAULT_TTL, type Left, receive, send } from './host-path.ts';
 import { isOverlay, type Network, type SimulatedHost, type TunnelPlug } from './network.ts';
-import { misunderstood, noticePacket, printNotice } from './notice.ts';
+import { limitOf, misunderstood, noticePacket, printNotice } from './notice.ts';
 import { familyOf, isIcmp, type Packet, printPacket, transportOf } from './packet.ts';
 import { noWay, type Passage } from './passage.ts';
 import { hear } from './sockets.ts';
@@ -74,7 +74,8 @@ function traceOf(network: Network, flow: Flow, walk: (start: Start) => Way): Omi
   const answer = answerTo(network, request);
   const asked = begin.packet;
   if (answer === undefined) {
-    const notice = request.hops.length === 0 ? undefined : heardOf(network, flow, asked, request, walk);
+    const own = flow.from.kind === 'host' ? flow.from.host : undefined;
+    const notice = request.hops.length === 0 ? undefined : heardOf(network, own, asked, request, walk);
     return { works: isOpen(request.verdict) ? 'undecided' : false, request, ...(notice && { notice }) };
   }
   const reply = walk(answer);
@@ -82,7 +83,11 @@ function traceOf(network: Network, flow: Flow, walk: (start: Start) => Way): Omi
   if (reply.verdict !== 'delivered' || !isAnswer) {
     // Out by another way, yet all right in itself: the Internet may carry it to the client.
     const may = reply.verdict === 'undecided' || (reply.verdict === 'exits' && isAnswer);
-    return { works: may ? 'undecided' : false, request, reply };
+    const told =
+      reply.hops.length === 0
+        ? undefined
+        : heardOf(network, answer.link === undefined ? answer.host : undefined, answer.packet, reply, walk);
+    return { works: may ? 'undecided' : false, request, reply, ...(told && { notice: told }) };
   }
   const next = walk({ ...(startOf(network, flow, TCP_FLAGS.ack) ?? begin), answers: true });
   const isSame = next.verdict === request.verdict;
@@ -91,10 +96,10 @@ function traceOf(network: Network, flow: Flow, walk: (start: Start) => Way): Omi
   return { works, request, reply, next, ...(answerAgain && { again: walk(answerAgain) }) };
 }
 
-/** How the sender of a request that died is told; undefined where nobody tells. */
+/** How the sender of a packet that died is told, at the host `own` or beyond all; undefined where nobody tells. */
 function heardOf(
   network: Network,
-  { from }: Flow,
+  own: string | undefined,
   asked: Packet,
   { tells }: Way,
   walk: (start: Start) => Way,
@@ -104,7 +109,6 @@ function heardOf(
   if (tells === undefined || made === undefined) return undefined;
   const { notice } = tells;
   const way = walk({ ...made, host: tells.host, answers: true, notice });
-  const own = from.kind === 'host' ? from.host : undefined;
   const astray = way.host === own ? undefined : `it comes to ${way.host}`;
   const unheard = way.verdict === 'delivered' ? (astray ?? misunderstood(asked, way.packet)) : undefined;
   return { notice, way, ...(unheard !== undefined && { unheard }) };
@@ -275,9 +279,14 @@ function follow(network: Network, walk: Walk, start: Start): Way {
         };
   const { notice } = start;
   if (notice !== undefined)
-    record(start.host, notice.kind, () => ({
-      detail: `${printNotice(notice, familyOf(packet))} goes to ${printAddress(packet.destination)}`,
-    }));
+    record(start.host, notice.kind, () => {
+      const teller = network.hosts.get(start.host);
+      const limit = teller && limitOf(teller, notice, familyOf(packet));
+      return {
+        detail: `${printNotice(notice, familyOf(packet))} goes to ${printAddress(packet.destination)}`,
+        ...(limit !== undefined && { decidedBy: limit }),
+      };
+    });
   let untracked: true | undefined;
   let hardware: string | undefined;
   let tunnelMtu: number | undefined;

@@ -69,7 +69,7 @@ export interface Trace {
   readonly request: Way;
   /** Absent where the request was not delivered. */
   readonly reply?: Way;
-  /** What comes back of a request that died, where its host tells the sender; only where hops are told. */
+  /** What comes back of a request that died, or of its answer, where the host tells who sent that; only where hops are told. */
   readonly notice?: Heard;
   /** The next packet of the connection, which meets what an established one meets. Absent where there was no answer. */
   readonly next?: Way;

@@ -6,7 +6,11 @@ export const OBSERVED_SYSCTLS: readonly string[] = [
   'net/ipv4/tcp_fwmark_accept',
   'net/ipv4/icmp_echo_ignore_all',
   'net/ipv4/icmp_errors_use_inbound_ifaddr',
+  'net/ipv4/icmp_ratelimit',
+  'net/ipv4/icmp_ratemask',
   'net/ipv6/icmp/echo_ignore_all',
+  'net/ipv6/icmp/ratelimit',
+  'net/ipv6/icmp/ratemask',
   'net/ipv6/fwmark_reflect',
   ...each('net/ipv4/conf/*', [
     'forwarding',
