@@ -1,21 +1,33 @@
 /** A packet, its answer and the packet after that, through the network of hosts. */
 import { isPublicAddress, printAddress } from '../net/index.ts';
-import { lookupRoute, sourceOfRefused } from '../routing/index.ts';
 import { answers, answerTo, type Start } from './answer.ts';
+import { startOf, unsent } from './begin.ts';
 import { crossBridge, looksInto } from './bridged.ts';
 import { carriersOf, sawHandshake } from './carrier.ts';
 import type { Draws } from './chance.ts';
 import type { ConnectionTable, FreePort, Tracked } from './connections.ts';
 import { cross } from './crossing.ts';
-import { mtuBy, packetOf, TCP_FLAGS } from './flow-packet.ts';
+import { packetOf, TCP_FLAGS } from './flow-packet.ts';
 import { DEFAULT_TTL, type Left, receive, send } from './host-path.ts';
 import { isOverlay, type Network, type SimulatedHost, type TunnelPlug } from './network.ts';
 import { limitOf, misunderstood, noticePacket, printNotice } from './notice.ts';
-import { familyOf, isIcmp, type Packet, printPacket, transportOf } from './packet.ts';
-import { noWay, type Passage } from './passage.ts';
+import { familyOf, isIcmp, type Packet, printPacket } from './packet.ts';
+import type { Passage } from './passage.ts';
 import { hear } from './sockets.ts';
 import { startTable } from './standing.ts';
-import type { Crossed, End, Ending, Flow, Heard, Hop, Origin, Recorder, Trace, Way } from './trace.ts';
+import {
+  type Crossed,
+  type End,
+  type Ending,
+  endOf,
+  type Flow,
+  type Heard,
+  type Hop,
+  type Origin,
+  type Recorder,
+  type Trace,
+  type Way,
+} from './trace.ts';
 
 /** The connections that hosts know, by host: given to several traces, each meets what those before it left. */
 export type Connections = Map<string, ConnectionTable>;
@@ -116,47 +128,6 @@ function heardOf(
 
 /** Endings beyond which the model does not see; delivered without a host is one of them: the packet came back to who sent it. */
 const isOpen = (verdict: Ending): boolean => verdict === 'undecided' || verdict === 'exits' || verdict === 'delivered';
-
-function startOf(network: Network, flow: Flow, tcpFlags?: number): Start | undefined {
-  const { from, to } = flow;
-  // Of a connection that stands there is a socket already.
-  const asks = flow.stands === true ? { answers: true as const } : { asks: true as const };
-  if (from.kind === 'beyond')
-    return { packet: packetOf(flow, from.address, tcpFlags), host: from.host, link: from.link, ...asks };
-  const host = network.hosts.get(from.host);
-  const routes = host?.routes;
-  const way =
-    routes === undefined ? undefined : lookupRoute(routes, { destination: to, ...transportOf(packetOf(flow, to)) });
-  const refused =
-    routes === undefined ||
-    way === undefined ||
-    way.kind === 'route' ||
-    way.kind === 'local' ||
-    way.kind === 'undecided'
-      ? undefined
-      : sourceOfRefused(routes, to);
-  const source = from.address ?? (way !== undefined && 'source' in way ? way.source : refused);
-  if (source === undefined) return undefined;
-  const choseSource = from.address === undefined && refused === undefined && { choseSource: true as const };
-  const mtu = host === undefined || way === undefined ? undefined : mtuBy(host, way);
-  return { packet: packetOf(flow, source, tcpFlags, mtu), host: from.host, ...asks, ...choseSource };
-}
-
-/** Why a host cannot even ask: it has no way there, or none that gives its socket a source. */
-function unsent(network: Network, flow: Flow): Pick<Way, 'verdict' | 'reason' | 'cause' | 'through'> {
-  const host = flow.from.kind === 'host' ? network.hosts.get(flow.from.host) : undefined;
-  const packet = packetOf(flow, flow.to);
-  const way = host && lookupRoute(host.routes, { destination: flow.to, ...transportOf(packet) });
-  if (host === undefined || way === undefined || way.kind === 'route' || way.kind === 'local')
-    return { verdict: 'undecided', reason: 'no source address', through: [] };
-  return { ...endOf(noWay(host, packet, way)), through: [host.name] };
-}
-
-/** What a way says of its end. */
-const endOf = ({ verdict, reason, cause }: End): Pick<Way, 'verdict' | 'reason' | 'cause'> => ({
-  ...{ verdict, reason },
-  ...(cause !== undefined && { cause }),
-});
 
 /** Links a packet may cross, those within a host too: before it does its TTL is used up. */
 const MOST_LINKS = 4 * DEFAULT_TTL;

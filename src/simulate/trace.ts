@@ -138,3 +138,9 @@ export const end = (verdict: Ending, reason: string, cause?: Cause, tells?: Noti
   ...(cause !== undefined && { cause }),
   ...(tells !== undefined && { tells }),
 });
+
+/** What a way says of its end. */
+export const endOf = ({ verdict, reason, cause }: End): Pick<Way, 'verdict' | 'reason' | 'cause'> => ({
+  ...{ verdict, reason },
+  ...(cause !== undefined && { cause }),
+});
