@@ -31,7 +31,7 @@ export async function lookAt(
   return reportStatus({
     ...seen,
     settings: new Map(await Promise.all(settings)),
-    ...(isSilent && { stopped: tunnelsStopped({ set, compiled: { hosts: wanted, problems: [] }, facts }) }),
+    ...(isSilent && { stopped: tunnelsStopped({ set, compiled: { hosts: wanted, probes: [], problems: [] }, facts }) }),
   });
 }
 

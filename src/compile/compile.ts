@@ -28,8 +28,9 @@ import { daemonNotes } from './daemon-files.ts';
 import { declaredDiffers } from './declared.ts';
 import { withoutFamiliesOff } from './families.ts';
 import { fastPathNotes } from './fast-path.ts';
-import { compileForwards, type TargetHealth } from './forward.ts';
+import { compileForwards } from './forward.ts';
 import { chooseNumbers } from './numbers.ts';
+import type { TargetHealth, TargetProbe } from './probe.ts';
 import { desiredSysctls, sysctlsBefore } from './sysctl.ts';
 import { compileEnd } from './tunnel.ts';
 import { chooseMtus, endKey } from './tunnel-mtu.ts';
@@ -37,6 +38,8 @@ import { type HostView, type PublicAddress, viewHost } from './view.ts';
 
 export interface Compiled {
   readonly hosts: ReadonlyMap<string, CompiledHost>;
+  /** How the targets of forwards are asked whether they answer. */
+  readonly probes: readonly TargetProbe[];
   /** What cannot be, with the place in the resources; then the hosts are not to be used. */
   readonly problems: readonly Problem[];
 }
@@ -58,7 +61,7 @@ export interface CompiledHost {
 export interface CompileOptions {
   readonly setName: string;
   readonly version: string;
-  /** Absent: all targets count as answering. */
+  /** Of what nobody asked, what stands is kept: a target that was left out stays out. */
   readonly health?: TargetHealth;
 }
 
@@ -79,7 +82,7 @@ export function compile(
   const { set, notes: switchedOff, problems: empty } = withoutFamiliesOff(documents, views);
   problems.push(...empty);
   const aims = chooseAims(waysOf(set, views), setName);
-  const forwards = compileForwards(set, views, aims, health);
+  const forwards = compileForwards(set, views, aims, health ?? new Map(), setName);
   problems.push(...forwards.problems);
   const { mtus, problems: tooLarge, notes: narrow } = chooseMtus(set, views);
   problems.push(...tooLarge);
@@ -128,7 +131,7 @@ export function compile(
     problems.push(...settled.problems, ...claimProblems(set, view, settled.sets, setName));
     hosts.set(view.name, { name: view.name, share, ...settled.host, publicAddresses: view.publicAddresses, notes });
   }
-  return { hosts, problems: distinctProblems(problems) };
+  return { hosts, probes: forwards.probes, problems: distinctProblems(problems) };
 }
 
 /** Said before anything moves: without conntrack an old flow keeps its target as long as it sends. */

@@ -1,19 +1,19 @@
 /** PortForwards: what each edge translates, and what each node takes from a tunnel. */
 import type { AcceptShare, ForwardShare } from '../host/index.ts';
 import { type Address, type Family, printAddress, sameAddress } from '../net/index.ts';
-import type { PortForwardResource, Problem, ResourceSet, Target, TunnelResource } from '../resources/index.ts';
-import { type Aim, aimKey, endOf } from './aim.ts';
-import { linkName } from './tunnel.ts';
-import { type HostView, linkTowards, type PublicAddress, printPublic, wayTo } from './view.ts';
-
-/** By PortForward: whether each of its targets answers, in their order. */
-export type TargetHealth = ReadonlyMap<string, readonly boolean[]>;
+import type { PortForwardResource, Problem, ResourceSet } from '../resources/index.ts';
+import type { Aim } from './aim.ts';
+import { answersAt, probed, probesOf, silentBefore, type TargetHealth, type TargetProbe } from './probe.ts';
+import { type Aimed, aim, type Place, targetId } from './target.ts';
+import { type HostView, type PublicAddress, printPublic } from './view.ts';
 
 export interface Forwards {
   /** By host name. */
   readonly forwards: ReadonlyMap<string, readonly ForwardShare[]>;
   readonly accepts: ReadonlyMap<string, readonly AcceptShare[]>;
   readonly notes: readonly { readonly host: string; readonly text: string }[];
+  /** Of forwards that may lead elsewhere, or whose documents ask for it. */
+  readonly probes: readonly TargetProbe[];
   readonly problems: readonly Problem[];
 }
 
@@ -22,11 +22,14 @@ export function compileForwards(
   set: ResourceSet,
   views: ReadonlyMap<string, HostView>,
   aims: ReadonlyMap<string, Aim>,
-  health: TargetHealth = new Map(),
+  health: TargetHealth,
+  setName: string,
 ): Forwards {
+  const silent = new Map([...views].map(([host, view]) => [host, silentBefore(view, setName)]));
   const forwards = new Map<string, ForwardShare[]>();
   const accepts = new Map<string, AcceptShare[]>();
   const notes = new Map<string, { readonly host: string; readonly text: string }>();
+  const probes: TargetProbe[] = [];
   const problems: Problem[] = [];
   const note = (host: string, text: string): void => {
     notes.set(`${host} ${text}`, { host, text });
@@ -36,8 +39,16 @@ export function compileForwards(
     for (const host of forward.atHosts) {
       const edge = views.get(host);
       if (edge === undefined) continue;
-      const known = health.get(forward.name);
-      const at = compileAt({ set, views, aims, forward, edge, ...(known !== undefined && { health: known }) });
+      const place = {
+        set,
+        views,
+        aims,
+        forward,
+        edge,
+        answers: answersAt(forward, health.get(host), silent.get(host)),
+      };
+      const at = compileAt(place);
+      probes.push(...probesOf(place));
       push(forwards, host, at.forwards);
       for (const { host: node, accept } of at.accepts) push(accepts, node, [accept]);
       for (const text of at.notes) note(host, text);
@@ -45,18 +56,7 @@ export function compileForwards(
     }
   }
   const settled = new Map([...accepts].map(([host, list]) => [host, unique(list)]));
-  return { forwards, accepts: settled, notes: [...notes.values()], problems };
-}
-
-/** A PortForward at one of its hosts. */
-interface Place {
-  readonly set: ResourceSet;
-  readonly views: ReadonlyMap<string, HostView>;
-  readonly aims: ReadonlyMap<string, Aim>;
-  readonly forward: PortForwardResource;
-  readonly edge: HostView;
-  /** Which targets answer, by their places; absent: nobody asked. */
-  readonly health?: readonly boolean[];
+  return { forwards, accepts: settled, notes: [...notes.values()], probes, problems };
 }
 
 interface AtHost {
@@ -94,6 +94,7 @@ function compileAt(place: Place): AtHost {
       for (const { host, ...accept } of found.accepts)
         accepts.push({ host, accept: { name, protocol, ports: targetPorts, ...accept } });
     }
+    accepts.push(...probed(forward, found.accepts));
   }
   const nothing = forwards.length === 0 && forward.atAddresses === undefined;
   if (nothing || forward.atAddresses !== undefined)
@@ -176,35 +177,32 @@ const known = (forward: PortForwardResource, views: ReadonlyMap<string, HostView
   return open.length === 0 ? 'none is known there' : `known there: ${open.join(', ')}`;
 };
 
-interface Aimed {
-  readonly forward: Pick<ForwardShare, 'to' | 'masquerade' | 'link'>;
-  readonly accept?: Omit<AcceptShare, 'name' | 'protocol' | 'ports'> & { readonly host: string };
-  /** What was chosen, for the plan. */
-  readonly note?: string;
-}
-
 /** Where packets of a family go, and what every node that may be chosen takes; or why there is nowhere. */
 interface AimedAll {
-  readonly forward: Pick<ForwardShare, 'to' | 'masquerade' | 'link' | 'balance'>;
+  readonly forward: Pick<ForwardShare, 'to' | 'masquerade' | 'link' | 'balance' | 'silent'>;
   readonly accepts: readonly NonNullable<Aimed['accept']>[];
   readonly notes: readonly string[];
 }
 
 function aimAll(place: Place, family: Family): AimedAll | string {
-  const { forward, health } = place;
+  const { forward, answers: known } = place;
   const all = forward.to.map((target, index) => ({ target, index, aimed: aim(place, target, family) }));
   const able = all.flatMap(({ target, index, aimed }) =>
-    typeof aimed === 'string' ? [] : [{ target, aimed, answers: health?.[index] !== false }],
+    typeof aimed === 'string' ? [] : [{ target, aimed, answers: known[index] !== false }],
   );
   const answering = able.filter(({ answers }) => answers);
   const chosen = answering.length > 0 ? answering : able;
   const [first] = chosen;
   if (first === undefined) return all.map(({ aimed }) => (typeof aimed === 'string' ? aimed : '')).join('; ');
+  const isSkipped = ({ answers }: (typeof able)[number], at: number): boolean =>
+    !answers && (forward.policy === 'Balance' || at < able.findIndex((each) => each.answers));
+  const skipped = answering.length === 0 ? [] : able.filter(isSkipped).map(({ target }) => targetId(target));
   const silent = able.filter(({ answers }) => !answers).map(({ target }) => targetId(target));
   const spreads = forward.policy === 'Balance' && chosen.length > 1;
   return {
     forward: {
       ...first.aimed.forward,
+      ...(skipped.length > 0 && { silent: skipped }),
       ...(spreads && {
         balance: chosen.map(({ target, aimed }) => ({
           ...aimed.forward,
@@ -227,101 +225,6 @@ function aimAll(place: Place, family: Family): AimedAll | string {
     ],
   };
 }
-
-/** What a target is called: `node`, `node/10.42.0.10`, `192.168.1.240`. */
-const targetId = (target: Target): string => {
-  if (target.kind === 'address') return printAddress(target.address);
-  return target.address === undefined ? target.host : `${target.host}/${printAddress(target.address)}`;
-};
-
-/** Where packets of a family go for a target, or why they cannot. */
-function aim({ set, views, aims, forward, edge }: Place, target: Target, family: Family): Aimed | string {
-  const masquerade = forward.clientAddress === 'Masquerade';
-  if (target.kind === 'address') {
-    const found = aimByRoute(edge, target.address, family, masquerade);
-    const isUnknown = typeof found !== 'string' && found.forward.link === undefined;
-    return forward.tracking === 'Stateless' && isUnknown
-      ? `by which link ${printAddress(target.address)} answers is not known, and Stateless needs it: declare its network in the Host`
-      : found;
-  }
-  const tunnel = set.tunnels.get(target.via.get(edge.name) ?? '');
-  const node = views.get(target.host);
-  if (tunnel === undefined || node === undefined) return `no tunnel joins ${edge.name} and ${target.host}`;
-  if (!tunnel.families.includes(family)) return `tunnel ${tunnel.name} carries no IPv${family}`;
-  const inTunnel = addressIn(tunnel, node.name, family);
-  const link = linkInto(tunnel, edge, inTunnel, forward);
-  const over = { masquerade, ...(link !== undefined && { link }) };
-  const through = { host: node.name, tunnel: tunnel.name };
-  if (target.address !== undefined) {
-    const behind = aimBehind(node, target.address, family);
-    if (typeof behind === 'string') return behind;
-    const atNode = behind.link !== undefined;
-    return {
-      // Behind the node the edge's own address in the tunnel would be as foreign as the client's: the node masquerades instead.
-      forward: { to: target.address, ...over, masquerade: masquerade && !atNode },
-      accept: {
-        ...through,
-        address: target.address,
-        masquerade: masquerade && atNode,
-        ...(behind.link !== undefined && { behind: behind.link }),
-      },
-    };
-  }
-  const name = `forwards to ${node.name} by ${tunnel.name} aim at`;
-  if (masquerade && inTunnel !== undefined)
-    // The edge asks from its own address in the tunnel: a UDP server on the wildcard address answers it from the node's.
-    return {
-      forward: { to: inTunnel, ...over },
-      accept: { ...through, address: inTunnel, masquerade: false },
-      note: `${name} ${printAddress(inTunnel)}, its tunnel address: the client is hidden`,
-    };
-  const found = aims.get(aimKey({ edge, node, tunnel }, family));
-  if (found === undefined) return `${node.name} has no IPv${family} address in tunnel ${tunnel.name}`;
-  const which = found.why === undefined ? 'its main address' : `its tunnel address: ${found.why}`;
-  return {
-    forward: { to: found.address, ...over },
-    accept: {
-      ...through,
-      address: found.address,
-      masquerade: false,
-      ...(found.moveTo !== undefined && { moveTo: found.moveTo }),
-    },
-    note: `${name} ${printAddress(found.address)}, ${which}`,
-  };
-}
-
-/** Direct: the existing link. Of other tunnels the table knows it by the target's route, but where nothing is remembered answers are told by it. */
-function linkInto(
-  tunnel: TunnelResource,
-  edge: HostView,
-  inTunnel: Address | undefined,
-  { tracking }: PortForwardResource,
-): string | undefined {
-  if (tunnel.type === 'Direct') return inTunnel && linkTowards(edge, inTunnel);
-  const end = tracking === 'Stateless' ? endOf(tunnel, edge.name) : undefined;
-  return end && linkName(tunnel, end, edge.facts);
-}
-
-/** A target that the edge reaches by its own routes. */
-function aimByRoute(edge: HostView, to: Address, family: Family, masquerade: boolean): Aimed | string {
-  if (to.family !== family) return `the target ${printAddress(to)} is IPv${to.family}`;
-  const link = linkTowards(edge, to);
-  if (link === undefined && edge.facts.source === 'observed') return `${edge.name} has no route to ${printAddress(to)}`;
-  return { forward: { to, masquerade, ...(link !== undefined && { link }) } };
-}
-
-/** A target behind a node: the link towards it, none where the address is the node's own. */
-function aimBehind(node: HostView, to: Address, family: Family): { readonly link?: string } | string {
-  if (to.family !== family) return `the target ${printAddress(to)} is IPv${to.family}`;
-  if (wayTo(node, to).kind === 'local') return {};
-  const link = linkTowards(node, to);
-  if (link === undefined && node.facts.source === 'observed') return `${node.name} has no route to ${printAddress(to)}`;
-  return link === undefined ? {} : { link };
-}
-
-/** The host's address of a family inside the tunnel. */
-const addressIn = (tunnel: TunnelResource, host: string, family: Family): Address | undefined =>
-  endOf(tunnel, host)?.addresses.find(({ address }) => address.family === family)?.address;
 
 function push<T>(lists: Map<string, T[]>, key: string, items: readonly T[]): void {
   const list = lists.get(key);

@@ -57,6 +57,7 @@ const share: fc.Arbitrary<HostShare> = fc.record({
         masquerade: fc.boolean(),
         publicLinks: fc.array(name, { maxLength: 2 }),
         drain: fc.constant(false as const),
+        silent: fc.array(name, { minLength: 1 }),
         fastPath: fc.constant(false as const),
         hairpin: fc.constant(false as const),
         stateless: fc.constant(true as const),

@@ -247,6 +247,7 @@ const encodeForward = (forward: ForwardShare): Readonly<Record<Exclude<keyof For
   match: encodeMatch(forward.match),
   policy: forward.policy && encodePolicy(forward.policy),
   publicLinks: forward.publicLinks,
+  silent: forward.silent,
   stateless: forward.stateless,
   to: printAddress(forward.to),
 });
@@ -332,6 +333,7 @@ const readSharedForward: Reader<Omit<ForwardShare, keyof Own>> = (json, path) =>
     ...optional(from, 'drain', readNo, path),
     ...optional(from, 'hairpin', readNo, path),
     ...optional(from, 'fastPath', readNo, path),
+    ...optional(from, 'silent', list(text), path),
     ...optional(from, 'stateless', readStateless, path),
   };
 };

@@ -75,6 +75,11 @@ export interface ForwardShare {
   readonly policy?: ForwardPolicy;
   /** policy Balance: all of its targets in this family, `to` being the first of them. Absent: `to` alone. */
   readonly balance?: readonly ForwardTarget[];
+  /**
+   * Targets that were found not to answer and are left out for that, by their names: policy Failover those before the one it leads to. Absent:
+   * none. It is kept for who does not ask them: what was moved stands until somebody does.
+   */
+  readonly silent?: readonly string[];
   /** TCP connections do not finish on the old target when the forward moves. Absent: they do. */
   readonly drain?: false;
   /** Only what comes in by a public link is translated. Absent: what asks from inside is too. */

@@ -35,6 +35,7 @@ const CHANGES: Readonly<Record<keyof ForwardShare, Partial<ForwardShare>>> = {
   publicLinks: { publicLinks: ['eth0', 'eth1'] },
   policy: { policy: { connections: 5 } },
   balance: { balance: [{ id: 'a', to: at('10.0.0.1'), masquerade: false, weight: 1 }] },
+  silent: { silent: ['node'] },
   drain: { drain: false },
   hairpin: { hairpin: false },
   fastPath: { fastPath: false },

@@ -59,6 +59,7 @@ const FORWARD: Sameness<ForwardShare> = {
   publicLinks: (one, other) => same(one.publicLinks, other.publicLinks),
   policy: (one, other) => same(one.policy, other.policy),
   balance: (one, other) => same(one.balance, other.balance),
+  silent: (one, other) => same(one.silent, other.silent),
   drain: (one, other) => one.drain === other.drain,
   hairpin: (one, other) => one.hairpin === other.hairpin,
   fastPath: (one, other) => one.fastPath === other.fastPath,

@@ -1,6 +1,6 @@
 import { type Family, printAddress } from '../net/index.ts';
 import type { Problem } from './problem.ts';
-import type { PortForwardResource, PortMapping, Target, TunnelResource } from './resource.ts';
+import type { HealthCheck, PortForwardResource, PortMapping, Target, TunnelResource } from './resource.ts';
 import type { PortForwardDocument } from './schema.ts';
 import type { Placed } from './validate.ts';
 
@@ -23,7 +23,7 @@ export const joinKey = (one: string, other: string): string => (one < other ? `$
 export function toForward(written: Written, known: Known, problems: Problem[]): PortForwardResource | undefined {
   const before = problems.length;
   const { place, spec, problem } = written;
-  const { at, ports, to, ...rest } = spec;
+  const { at, ports, to, health, ...rest } = spec;
   const mappings = ports.map(
     ({ protocol, port, targetPort = port }): PortMapping => ({
       protocol: protocol === 'TCP' ? 'tcp' : 'udp',
@@ -57,6 +57,7 @@ export function toForward(written: Written, known: Known, problems: Problem[]): 
     kind: 'PortForward',
     ...place,
     ...rest,
+    ...toHealth(health),
     atHosts: at.hosts,
     ...(addresses === undefined ? {} : { atAddresses: addresses }),
     ports: mappings,
@@ -155,3 +156,14 @@ function chooseTunnel(
 
 const instead = (candidates: readonly TunnelResource[]): string =>
   candidates.length === 0 ? '' : `; these do: ${candidates.map(({ name }) => name).join(', ')}`;
+
+/** Milliseconds between two probes. */
+const INTERVAL_MS = 200;
+
+function toHealth(health: PortForwardDocument['spec']['health']): { readonly health?: HealthCheck } {
+  if (health === undefined) return {};
+  const { tcp, http, interval = INTERVAL_MS, failures } = health;
+  const port = http?.port ?? tcp;
+  if (port === undefined) return {};
+  return { health: { port, ...(http !== undefined && { path: http.path }), intervalMs: interval, failures } };
+}

@@ -113,10 +113,19 @@ export interface PortForwardResource extends Resource {
   readonly hairpin: boolean;
   readonly allow: readonly Prefix[];
   readonly limits?: { readonly newConnectionsPerSecond?: number; readonly connections?: number };
-  readonly health?: { readonly tcp: number; readonly intervalMs?: number; readonly failures?: number };
+  readonly health?: HealthCheck;
   readonly drain: boolean;
   readonly fastPath: 'Auto' | 'Off';
   readonly allowAccessPort: boolean;
+}
+
+/** How a target is probed. */
+export interface HealthCheck {
+  /** A connection is opened there; with `path`, it is asked for that by HTTP. */
+  readonly port: number;
+  readonly path?: string;
+  readonly intervalMs: number;
+  readonly failures: number;
 }
 
 /** `ports` and `targetPorts` have the same length; the n-th of the one leads to the n-th of the other. */

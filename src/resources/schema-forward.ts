@@ -4,7 +4,6 @@ import {
   duration,
   hostsAt,
   listOf,
-  notes,
   port,
   portRange,
   prefix,
@@ -12,6 +11,9 @@ import {
   unicastAddress,
   wholeNumber,
 } from './fields.ts';
+
+/** Faster ones say more of the processors of both ends than of the path. */
+const LEAST_INTERVAL_MS = 50;
 
 const EVERYONE = ['0.0.0.0/0', '::/0'];
 
@@ -109,13 +111,32 @@ export const portForwardSpec = z.strictObject({
     .describe('Limits per client: an IPv4 address, a /64 of IPv6. What is over them is dropped.'),
   health: z
     .strictObject({
-      tcp: port().describe('Port of the target that a probe connects to.'),
-      interval: duration().exactOptional().describe('Time between two probes.'),
-      failures: wholeNumber(1, 100).exactOptional().describe('Failed probes in a row that make a target unhealthy.'),
+      tcp: port().exactOptional().describe('Port of the target that a probe connects to.'),
+      http: z
+        .strictObject({
+          port: port().describe('Port of the target that is asked.'),
+          path: z
+            .string()
+            .regex(/^\/[\x21-\x7e]*$/, { error: 'is no path of a URL, as /healthz' })
+            .default('/')
+            .describe('What is asked for; an answer of 200 to 399 is a good one.'),
+        })
+        .exactOptional()
+        .describe('Instead of `tcp`: asked by HTTP, without TLS.'),
+      interval: duration()
+        .refine((ms) => ms >= LEAST_INTERVAL_MS, { error: `is less than ${LEAST_INTERVAL_MS}ms` })
+        .exactOptional()
+        .describe('Time between two probes; 200ms unless named.'),
+      failures: wholeNumber(1, 100).default(3).describe('Failed probes in a row that make a target unhealthy.'),
+    })
+    .superRefine(({ tcp, http }, context) => {
+      if ((tcp === undefined) === (http === undefined))
+        context.addIssue({ code: 'custom', message: 'needs one of tcp and http' });
     })
     .exactOptional()
-    .describe("How targets are probed. Left out: the tunnel's state alone.")
-    .register(notes, { later: true }),
+    .describe(
+      'How `run` probes the targets, from the hosts of the forward. Left out: where there are several, whether anything answers through the tunnel at the first TCP port.',
+    ),
   drain: z.boolean().default(true).describe('Established TCP connections finish on the old target.'),
   fastPath: z
     .enum(['Auto', 'Off'])

@@ -195,7 +195,6 @@ for (const [says, text] of [
     'ends[1].provider',
     tunnel('x', '[{ host: edge, addresses: [10.9.0.1/30] }, { provider: { configFile: vpn.conf } }]'),
   ],
-  ['health', forward('x', 'hosts: [edge]', tcp(80), ', health: { tcp: 8080, interval: 200ms, failures: 3 }')],
 ] as const) {
   test(`not yet supported: ${says}`, () => {
     const { problems, set } = loadResources([{ name: 'f.yaml', text: [...hosts, text].join('---\n') }]);
