@@ -1,16 +1,22 @@
 /** What apply and destroy want of the hosts, as functions of what is known of them. */
 import { type Aim, type AimFor, type LeftHost, leftHosts } from '../apply/index.ts';
-import { type Compiled, compile, compileRemoval } from '../compile/index.ts';
+import { type Compiled, compile, compileRemoval, type TargetHealth } from '../compile/index.ts';
 import type { HostFacts } from '../host/index.ts';
 import type { ResourceSet } from '../resources/index.ts';
 import { CommandFailure } from './exit.ts';
 import { sallyportVersion } from './version.ts';
 
-/** The hosts as the documents say. */
+/** The hosts as the documents say; `health`: what is known of the targets of their forwards. */
 export const aimOfSet =
-  (set: ResourceSet, setName: string): ((facts: ReadonlyMap<string, HostFacts>) => Compiled) =>
-  (facts) =>
-    compile(set, facts, { setName, version: sallyportVersion() });
+  (
+    set: ResourceSet,
+    setName: string,
+    health: () => TargetHealth | undefined = () => undefined,
+  ): ((facts: ReadonlyMap<string, HostFacts>) => Compiled) =>
+  (facts) => {
+    const known = health();
+    return compile(set, facts, { setName, version: sallyportVersion(), ...(known !== undefined && { health: known }) });
+  };
 
 /** The hosts without the set; `all`: without any. */
 export const aimOfRemoval =

@@ -153,6 +153,7 @@ function run(program: Command, running: Running): void {
     .requiredOption('-f, --file <path>', 'a file or a folder, read again when it changes (repeatable)', collect)
     .option('--set <name>', 'the set these documents are the whole of', setName, 'default')
     .option('--every <time>', 'look at each host at least so often', duration, 60_000)
+    .option('--listen <addr:port>', 'answer /metrics (Prometheus), /healthz and /readyz there')
     .addOption(new Option('--log <form>', 'lines for people, or JSON').choices(['text', 'json']).default('text'))
     .option('--forget <host>', 'go on without a host that left the documents (repeatable)', collect)
     .option('--require-proof', 'refuse what the simulation leaves undecided too')

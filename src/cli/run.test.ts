@@ -230,3 +230,33 @@ test('ended at any moment of a repair, the next run makes the rest of it', async
   await last.stop();
   await waitFor('the hosts are as they were', async () => (await place.dumps()) === before);
 });
+
+test('metrics, health and readiness are told over HTTP', async () => {
+  await using kept = await startKept('--every', '1s', '--listen', '127.0.0.1:9750');
+  const { place, run } = kept;
+  const get = async (path: string): Promise<{ readonly status: number; readonly text: string }> => {
+    const ask = `fetch('http://127.0.0.1:9750${path}').then(async (r) => console.log(JSON.stringify({ status: r.status, text: await r.text() })))`;
+    return JSON.parse((await place.lab.run([process.execPath, '-e', ask])).stdout);
+  };
+  expect(await get('/healthz')).toEqual({ status: 200, text: 'ok\n' });
+  expect((await get('/other')).status).toBe(404);
+  await waitFor('it is ready', async () => (await get('/readyz')).status === 200);
+  const { hosts } = JSON.parse((await get('/readyz')).text);
+  expect(hosts).toMatchObject([
+    { host: 'edge', reachable: true },
+    { host: 'node', reachable: true },
+  ]);
+  for (const { goodAgeSeconds } of hosts) expect(goodAgeSeconds).toBeLessThan(12);
+  await place.lab.host('edge').run(['nft', 'flush', 'ruleset']);
+  await run.heard('put right', ({ event, host }) => event === 'repaired' && host === 'edge');
+  const { text } = await get('/metrics');
+  expect(text).toContain('# TYPE sallyport_host_repairs_total counter\n');
+  expect(text).toMatch(/^sallyport_host_repairs_total\{host="edge"\} [1-9]$/m);
+  expect(text).toMatch(/^sallyport_host_repairs_total\{host="node"\} 0$/m);
+  expect(text).toMatch(/^sallyport_host_reachable\{host="node"\} 1$/m);
+  // Another has the port: that is said, and nothing is begun.
+  const second = await place.sallyport('run', '-f', kept.file, '--listen', '127.0.0.1:9750');
+  expect(second).toMatchObject({ status: 1 });
+  expect(second.stderr).toContain('--listen 127.0.0.1:9750: listen EADDRINUSE');
+  expect((await place.sallyport('run', '-f', kept.file, '--listen', 'here')).stderr).toContain('is not ADDRESS:PORT');
+});

@@ -1,22 +1,37 @@
+import type { AimFor } from '../../apply/index.ts';
+import type { TargetProbe } from '../../compile/index.ts';
+import { type Endpoint, parseEndpoint } from '../../net/index.ts';
+import type { ResourceSet } from '../../resources/index.ts';
+import { aimOfSet } from '../aims.ts';
 import { DONE, UsageError } from '../exit.ts';
 import type { Output } from '../output.ts';
 import { watchDocuments } from '../run/documents.ts';
 import { type DocumentFlags, documentsInForce } from '../run/documents-in-force.ts';
-import { startKeeper } from '../run/keeper.ts';
+import { startHealth } from '../run/health.ts';
+import { type KeptHost, startKeeper } from '../run/keeper.ts';
+import { listen } from '../run/listen.ts';
 import { openLog } from '../run/log.ts';
+import type { Standing } from '../run/metrics.ts';
 
 export interface RunFlags extends DocumentFlags {
   /** Milliseconds. */
   readonly every: number;
   readonly log: 'text' | 'json';
+  /** Where metrics and readiness are asked. */
+  readonly listen?: string;
 }
 
 /** What is under way at the end may take so long; then it ends by itself. Milliseconds. */
 const LAST_WORK_MS = 800;
 
+/** A host is not ready that was not seen to be good for so many of its looks, and this long: in milliseconds. */
+const LATE_LOOKS = 2;
+const LATE_MS = 10_000;
+
 /** Keeps the hosts as the documents say until SIGTERM or Ctrl-C, which leaves them as they stand. */
 export async function run(output: Output, flags: RunFlags): Promise<number> {
   if (flags.file.includes('-')) throw new UsageError('run reads its documents again when they change: give files');
+  const at = flags.listen === undefined ? undefined : readListen(flags.listen);
   const stop = new AbortController();
   const log = openLog(flags.log, output.say, Date.now);
   const onSignal = (): void => stop.abort(new Error('stopped'));
@@ -31,9 +46,29 @@ export async function run(output: Output, flags: RunFlags): Promise<number> {
     log,
     signal,
     onSeen: () => void documents.consider().catch((cause: unknown) => stop.abort(new StartFailure(cause))),
+    onPlanned: () => health.ask(probes),
   });
-  const documents = documentsInForce(flags, keeper, log, signal);
+  /** Of the last time that all was compiled. */
+  let probes: readonly TargetProbe[] = [];
+  const health = startHealth({
+    ...{ log, signal, transportOf: keeper.transportOf, onMove: keeper.replan },
+    wasSilent: (probe) => wasSilent(keeper.hosts(), flags.set, probe),
+  });
+  const aimFor = (set: ResourceSet): AimFor => {
+    const compiled = aimOfSet(set, flags.set, health.health);
+    return (facts) => {
+      const aim = compiled(facts);
+      if (aim.problems.length === 0) probes = aim.probes;
+      return aim;
+    };
+  };
+  const documents = documentsInForce(flags, { keeper, log, signal, aimFor });
   log('info', 'started', `keeping what ${flags.file.join(', ')} say${flags.file.length === 1 ? 's' : ''}`);
+  const standing = (): Standing => ({
+    ...{ hosts: keeper.hosts(), targets: health.targets(), refused: documents.refused(), now: performance.now() },
+    ...{ hasDocuments: documents.set() !== undefined, staleMs: LATE_LOOKS * flags.every + LATE_MS },
+  });
+  const server = at === undefined ? undefined : await listen(at, standing);
   await documents.read();
   const watching = watchDocuments(flags.file, flags.every, documents.readAgain, signal);
   try {
@@ -41,6 +76,7 @@ export async function run(output: Output, flags: RunFlags): Promise<number> {
   } finally {
     const late = new Promise((resolve) => setTimeout(resolve, LAST_WORK_MS));
     await Promise.race([keeper.ended(), late]);
+    server?.close();
     for (const each of signals) process.off(each, onSignal);
   }
   log('info', 'stopped', 'stopped; the hosts stay as they are');
@@ -48,6 +84,19 @@ export async function run(output: Output, flags: RunFlags): Promise<number> {
   setTimeout(() => process.exit(), 0);
   return DONE;
 }
+
+function readListen(text: string): Endpoint {
+  const at = parseEndpoint(text);
+  if (at === undefined) throw new UsageError(`--listen "${text}" is not ADDRESS:PORT`);
+  return at;
+}
+
+const wasSilent = (hosts: readonly KeptHost[], setName: string, { host, forward, id }: TargetProbe): boolean => {
+  const record = hosts.find(({ name }) => name === host)?.facts?.record;
+  return (
+    record?.sets.get(setName)?.forwards.some(({ name, silent }) => name === forward && silent?.includes(id)) === true
+  );
+};
 
 /** The first documents cannot be taken up: the command ends with what was wrong. */
 class StartFailure extends Error {

@@ -1,5 +1,5 @@
 /** Which documents hold: the last ones that were good, until others are read that are good on what stands on the hosts. */
-import type { ManagedHost } from '../../apply/index.ts';
+import type { AimFor, ManagedHost } from '../../apply/index.ts';
 import type { HostFacts } from '../../host/index.ts';
 import { printProblem, type ResourceSet } from '../../resources/index.ts';
 import { TransportError } from '../../transport/index.ts';
@@ -26,14 +26,25 @@ export interface InForce {
   consider(): Promise<void>;
   /** The documents that hold. */
   readonly set: () => ResourceSet | undefined;
+  /** How often changed ones were not taken up. */
+  readonly refused: () => number;
+}
+
+interface Around {
+  readonly keeper: Keeper;
+  readonly log: Log;
+  readonly signal: AbortSignal;
+  /** What is wanted by documents that hold. */
+  readonly aimFor: (set: ResourceSet) => AimFor;
 }
 
 /** Nothing holds before `read`. */
-export function documentsInForce(flags: DocumentFlags, keeper: Keeper, log: Log, signal: AbortSignal): InForce {
+export function documentsInForce(flags: DocumentFlags, { keeper, log, signal, aimFor }: Around): InForce {
   let inForce: ResourceSet | undefined;
   let candidate: ResourceSet | undefined;
   let managed: ReadonlyMap<string, Placed> = new Map();
   let waitsFor = '';
+  let refused = 0;
 
   const read = async (): Promise<void> => {
     const set = await loadSet(flags.file);
@@ -74,7 +85,7 @@ export function documentsInForce(flags: DocumentFlags, keeper: Keeper, log: Log,
     managed = new Map([...managed].filter(([name]) => set.hosts.has(name)));
     keeper.keep(hosts);
     log('info', 'documents', `the documents hold: ${count(set)}`);
-    keeper.aim(aimOfSet(set, flags.set));
+    keeper.aim(aimFor(set));
   };
 
   const tellWaiting = (missing: readonly string[]): void => {
@@ -94,6 +105,7 @@ export function documentsInForce(flags: DocumentFlags, keeper: Keeper, log: Log,
     for (const line of lines) log('error', 'refused', line);
     log('error', 'refused', 'the documents that changed are not taken up: those from before hold');
     candidate = undefined;
+    refused += 1;
   };
 
   return {
@@ -116,6 +128,7 @@ export function documentsInForce(flags: DocumentFlags, keeper: Keeper, log: Log,
       }
     },
     set: () => inForce,
+    refused: () => refused,
   };
 }
 

@@ -12,6 +12,7 @@ import {
 import type { HostFacts } from '../../host/index.ts';
 import { backoff, repairDelay, restAfter } from '../../keep/index.ts';
 import { describeChange, type HostChange } from '../../plan/index.ts';
+import type { Transport } from '../../transport/index.ts';
 import type { Log } from './log.ts';
 import { createWake, pause, type Wake } from './wake.ts';
 import { aimNow, groupsOf, sameFacts } from './wanted.ts';
@@ -39,6 +40,8 @@ export interface KeeperOptions {
   readonly signal: AbortSignal;
   /** Called after each look that saw something new. */
   readonly onSeen: () => void;
+  /** Called after all hosts were planned. */
+  readonly onPlanned: () => void;
 }
 
 export interface Keeper {
@@ -49,6 +52,7 @@ export interface Keeper {
   /** What is wanted may have changed: plans at once, without a look. */
   replan(): void;
   hosts(): readonly KeptHost[];
+  transportOf(host: string): Transport | undefined;
   /** When all that is under way has ended; after an abort. */
   ended(): Promise<void>;
 }
@@ -57,8 +61,11 @@ type Kept = { -readonly [Field in keyof KeptHost]: KeptHost[Field] } & {
   readonly managed: ManagedHost;
   readonly wake: Wake;
   readonly stop: AbortController;
-  /** It is being changed. */
+  /** It is being changed, or was and has not been looked at since: what is known of it is not what stands. */
   isBusy: boolean;
+  isChanged: boolean;
+  /** Ends the rest between two looks. */
+  readonly hurry: Wake;
   /** Looks in a row without an answer. */
   silent: number;
   /** When repairs were made; and how many in a row failed, and when the next may begin. */
@@ -71,7 +78,7 @@ type Kept = { -readonly [Field in keyof KeptHost]: KeptHost[Field] } & {
 
 /** Starts with no host. */
 export function startKeeper(options: KeeperOptions): Keeper {
-  const { everyMs, log, signal, onSeen } = options;
+  const { everyMs, log, signal, onSeen, onPlanned } = options;
   const kept = new Map<string, Kept>();
   const running = new Set<Promise<void>>();
   let byDocuments: AimFor | undefined;
@@ -95,6 +102,7 @@ export function startKeeper(options: KeeperOptions): Keeper {
     for (const host of kept.values())
       if (host.reachable && !working.has(host.name) && !host.isBusy) host.goodAt = performance.now();
     for (const group of groups) begin(group);
+    onPlanned();
   };
 
   /** Begins to put a group of hosts right, unless one of them is being changed, or is to wait. */
@@ -152,11 +160,15 @@ export function startKeeper(options: KeeperOptions): Keeper {
       if (error instanceof LockHeld) log('info', 'busy', what);
       else for (const host of hosts) sayOnce(host, `${names.join(', ')} not put right: ${what}`);
     } finally {
-      for (const host of hosts) {
-        host.isBusy = false;
-        host.wake.wake();
-      }
+      for (const host of hosts) lookAgain(host);
     }
+  };
+
+  /** After it was changed, or may have been. It stays busy until then, and the next look frees it. */
+  const lookAgain = (host: Kept): void => {
+    host.isChanged = true;
+    host.wake.wake();
+    host.hurry.wake();
   };
 
   const tellRepair = (host: Kept | undefined, changes: readonly HostChange[]): void => {
@@ -172,18 +184,21 @@ export function startKeeper(options: KeeperOptions): Keeper {
 
   /** One look. True where something is to be thought over. */
   const look = async (host: Kept): Promise<boolean> => {
+    const frees = host.isChanged;
     try {
       const facts = await host.managed.driver.observe(host.stop.signal);
       const isNew = !host.reachable || host.facts === undefined || !sameFacts(host.facts, facts);
       if (!host.reachable) log('info', 'seen', host.silent > 0 ? 'answers again' : 'seen', { host: host.name });
       Object.assign(host, { facts, reachable: true, silent: 0, looks: host.looks + 1 });
-      return isNew;
+      return isNew || frees;
     } catch (error) {
       if (host.stop.signal.aborted) return false;
       const reason = reasonOf(host.name, error);
       if (host.silent === 0) log('warn', 'unreachable', `does not answer: ${reason}`, { host: host.name });
       Object.assign(host, { reachable: false, silent: host.silent + 1, looks: host.looks + 1 });
       return host.silent === 1;
+    } finally {
+      if (frees) Object.assign(host, { isBusy: false, isChanged: false });
     }
   };
 
@@ -199,14 +214,22 @@ export function startKeeper(options: KeeperOptions): Keeper {
       if (isNew || !isGood) replan();
       else if (host.reachable) host.goodAt = performance.now();
       isGood = host.goodAt !== undefined && host.goodAt >= began;
-      await pause(Math.max(restAfter(took), backoff(host.silent, Math.random())), stopped);
+      await host.hurry.next(Math.max(restAfter(took), backoff(host.silent, Math.random())), stopped);
       await host.wake.next(host.reachable ? everyMs : 0, stopped);
     }
   };
 
   const add = (managed: ManagedHost): void => {
     const host: Kept = {
-      ...{ name: managed.name, managed, wake: createWake(), stop: new AbortController(), isBusy: false },
+      ...{
+        name: managed.name,
+        managed,
+        wake: createWake(),
+        hurry: createWake(),
+        stop: new AbortController(),
+        isBusy: false,
+        isChanged: false,
+      },
       ...{ reachable: false, looks: 0, repairs: 0, failures: 0, silent: 0, made: [], failed: 0, notBefore: 0 },
     };
     kept.set(host.name, host);
@@ -233,6 +256,7 @@ export function startKeeper(options: KeeperOptions): Keeper {
     },
     replan,
     hosts: () => [...kept.values()],
+    transportOf: (host) => kept.get(host)?.managed.transport,
     async ended() {
       while (running.size > 0) await Promise.allSettled(running);
     },

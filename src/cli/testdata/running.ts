@@ -4,6 +4,7 @@ import { patient } from '../../lab/index.ts';
 import { SALLYPORT } from './story.ts';
 
 export interface LogLine {
+  readonly time: string;
   readonly level: string;
   readonly event: string;
   readonly host?: string;
