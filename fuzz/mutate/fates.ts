@@ -59,14 +59,27 @@ function clientsFor(
   return [...strangers, ...edges];
 }
 
-/** In a line. */
+/** In a line; of a datagram from elsewhere also what becomes of a large one, which nobody may fragment. */
 export function fateOf(network: Network, flow: Flow): string {
   const trace = simulate(network, flow);
   const { works, request, reply } = trace;
   const end = ({ verdict, host = '', packet }: NonNullable<typeof reply>): string =>
     `${verdict} ${host} ${verdict === 'delivered' || verdict === 'exits' ? printPacket(packet) : ''}`;
   const wide = wideSegments(network, flow, trace) !== undefined;
-  return `${works} ${end(request)}${reply === undefined ? '' : `, ${end(reply)}`}${wide ? ', too wide' : ''}`;
+  const large = flow.protocol === 'udp' && flow.from.kind === 'beyond' ? largeFate(network, flow) : '';
+  return `${works} ${end(request)}${reply === undefined ? '' : `, ${end(reply)}`}${wide ? ', too wide' : ''}${large}`;
+}
+
+/** Of 1500 bytes, after its sender was told of what is narrower as often as that is so. How often does not matter, nor what fits in the end. */
+function largeFate(network: Network, flow: Flow): string {
+  for (let size = 1500; ; ) {
+    const { request, notice } = simulate(network, { ...flow, size, df: true }, { hops: true });
+    const { verdict, cause } = request;
+    if (cause?.kind !== 'tooBig' || cause.mtu >= size) return `, large ${verdict}`;
+    const isHeard = notice?.way.verdict === 'delivered' && notice.unheard === undefined;
+    if (!isHeard) return ', large ones lost without a word';
+    size = cause.mtu;
+  }
 }
 
 export const printFlowOf = ({ from, to, port, protocol }: Flow): string =>

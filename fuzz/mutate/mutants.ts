@@ -1,7 +1,19 @@
 /** Small faults in what was rendered for a host, one at a time: what a slip in the renderer, or a hand on the host, would make of it. */
 import type { HostState } from '../../src/host/index.ts';
 import { addAddress, type Prefix } from '../../src/net/index.ts';
-import type { Chain, MapElement, Rule, Statement, Table } from '../../src/nftables/index.ts';
+import {
+  baseChain,
+  type Chain,
+  drop,
+  type MapElement,
+  match,
+  number,
+  payload,
+  type Rule,
+  rule,
+  type Statement,
+  type Table,
+} from '../../src/nftables/index.ts';
 import type { WireGuardDevice } from '../../src/wireguard/index.ts';
 
 export interface Mutant {
@@ -20,6 +32,7 @@ export const mutantsOf = (state: HostState): readonly Mutant[] => [
   ...ofSysctls(state),
   ...ofDevices(state),
   ...ofLinks(state),
+  ...withoutErrors(state),
 ];
 
 const without = <T>(list: readonly T[], at: number): readonly T[] => list.toSpliced(at, 1);
@@ -221,6 +234,24 @@ function ofDevices(state: HostState): readonly Mutant[] {
     ]),
   );
 }
+
+/** Somebody else's firewall that drops ICMP errors, as many do. */
+const withoutErrors = (state: HostState): readonly Mutant[] =>
+  (['input', 'forward', 'output'] as const).flatMap((hook) =>
+    ([4, 6] as const).map((family): Mutant => {
+      const [protocol, type] = family === 4 ? (['icmp', 3] as const) : (['icmpv6', 2] as const);
+      const dropped = rule(match(payload(protocol, 'type'), '==', number(type)), drop);
+      const table: Table = {
+        ...{ family: family === 4 ? 'ip' : 'ip6', name: 'theirs', sets: [], maps: [], opaque: [] },
+        chains: [baseChain('guard', { type: 'filter', hook, priority: 0 }, dropped)],
+      };
+      return {
+        kind: 'ICMP errors dropped',
+        at: `${hook}, IPv${family}`,
+        state: { ...state, tables: [...state.tables, table] },
+      };
+    }),
+  );
 
 const ofLinks = (state: HostState): readonly Mutant[] =>
   state.links.flatMap((link, index): readonly Mutant[] => {

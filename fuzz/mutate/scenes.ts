@@ -1,8 +1,18 @@
 /** Sets whose rendered state is broken. */
 
+import type { HostFacts } from '../../src/host/index.ts';
 import type { Planned } from '../../src/verify/index.ts';
 import { planned } from '../../src/verify/testdata/plan.ts';
-import { edge, forwardText, hostText, node, SLIM_EDGE, tunnelText, WEB } from '../../src/verify/testdata/sketch.ts';
+import {
+  edge,
+  forwardText,
+  hostText,
+  node,
+  SLIM_EDGE,
+  sketch,
+  tunnelText,
+  WEB,
+} from '../../src/verify/testdata/sketch.ts';
 
 const VXLAN = tunnelText(
   'edge-node',
@@ -24,6 +34,14 @@ const web = (more: string, target = '{ host: node, via: edge-node }'): string =>
     more,
   );
 
+const narrow = (facts: HostFacts, name: string): HostFacts => ({
+  ...facts,
+  state: {
+    ...facts.state,
+    links: facts.state.links.map((link) => (link.name === name ? { ...link, mtu: 1300 } : link)),
+  },
+});
+
 const slim = (forward: string): Planned => planned(SLIM_EDGE + forward, { edge: edge(), node: node() });
 
 export const SCENES: Readonly<Record<string, () => Planned>> = {
@@ -44,6 +62,16 @@ export const SCENES: Readonly<Record<string, () => Planned>> = {
       }),
     }),
   pod: () => slim(web('', '{ host: node, via: edge-node, address: 10.42.0.10 }')),
+  // What fits the tunnel does not fit what lies behind the node.
+  narrowPod: () =>
+    planned(SLIM_EDGE + hostText('pod') + web('', '{ host: node, via: edge-node, address: 10.42.0.10 }'), {
+      edge: edge(),
+      node: narrow(node({ interfaces: { eth0: NODE, pod0: ['10.42.0.1/24'] } }), 'pod0'),
+      pod: narrow(
+        sketch({ interfaces: { eth0: ['10.42.0.10/24'] }, routes: [['default', '10.42.0.1', 'eth0']] }),
+        'eth0',
+      ),
+    }),
   vxlan: () =>
     planned(hostText('edge') + hostText('node') + VXLAN + WEB, {
       edge: beside(edge, '172.31.0.1/24', EDGE),

@@ -102,8 +102,12 @@ describe.concurrent.each(faults.map((fault) => [fault.code, fault] as const))('%
       const { named, others, done, lookMs } = await showFault(fault, { ...options, beforeLook, beforeFix });
       expect(others).toEqual([]);
       expect(named.severity).not.toBe('info');
-      expect([code, done.length > 0]).toEqual([code, fault.instead === undefined]);
-      Object.assign(outcomeOf(code), { lookMs, fixed: done.length > 0 ? '`--fix`' : 'by hand' });
+      const isOurs = fault.instead === undefined && fault.typed === undefined;
+      expect([code, done.length > 0]).toEqual([code, isOurs]);
+      Object.assign(outcomeOf(code), {
+        lookMs,
+        fixed: isOurs ? '`--fix`' : fault.instead === undefined ? 'its commands, typed' : 'by hand',
+      });
     },
   );
 
@@ -124,8 +128,9 @@ function table(): readonly string[] {
     const shown = fixed === undefined ? '- | - | - | -' : `yes | yes | yes | ${fixed}`;
     return `| ${isCode(code) ? FAULTS[code] : ''} | [${code}](${code}.md) | ${shown} | ${misses} | ${lookMs === undefined ? '-' : `${(lookMs / 1000).toFixed(1)} s`} |`;
   });
-  const whys = LAB_FAULTS.flatMap(({ code, first, instead }) => [
+  const whys = LAB_FAULTS.flatMap(({ code, first, typed, instead }) => [
     ...(first === undefined ? [] : [`- ${code}, before its fix, by hand: ${first.why}.`]),
+    ...(typed === undefined ? [] : [`- ${code}, typed by a person: ${typed}.`]),
     ...(instead === undefined ? [] : [`- ${code}, by hand: ${instead.why}.`]),
   ]);
   return [

@@ -170,7 +170,9 @@ test('what only a person can say is printed, and nothing is changed', async () =
     1,
     expect.stringMatching(/clientAddressLost on router: what mends it is not for sallyport to do/),
   ]);
-  expect(stdout).toContain('fix   # narrow it to what comes from inside');
+  expect(stdout).toContain(
+    "nft insert rule ip hide post oifname lan0 ct status dnat ip saddr '!=' 192.168.1.0/24 return",
+  );
   expect(await dumpWithTunnels(lab, fault.host)).toBe(before);
 });
 

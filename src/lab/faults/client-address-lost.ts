@@ -22,14 +22,8 @@ export const clientAddressLost: LabFault = {
     const address = result.saw?.client.address;
     return address === '192.0.2.10' ? undefined : `the server sees ${address} in place of 192.0.2.10`;
   },
-  instead: {
-    commands: [
-      `nft flush chain ip hide post`,
-      `nft add rule ip hide post ip saddr 192.168.1.0/24 oifname wan0 masquerade`,
-      'conntrack -F',
-    ],
-    why: 'what is to be masqueraded and what not only a person can say',
-  },
+  typed:
+    'a target that answers by another way than this host needs the masquerade, and only a person knows which it is',
   nearMisses: [
     {
       title: 'only what leaves by the WAN is masqueraded',

@@ -22,6 +22,8 @@ export interface LabFault {
   readonly again?: (lab: Lab) => Promise<unknown>;
   /** What a person decides before the finding's own commands are carried out. */
   readonly first?: ByHand;
+  /** Why a person types them: `doctor --fix` does not carry them out. */
+  readonly typed?: string;
   /** In place of them, where they are for another machine or are no commands. */
   readonly instead?: ByHand;
   /** The documents by which it is mended: `doctor -f DOCUMENTS --fix`. */

@@ -73,12 +73,12 @@ export async function showFault(fault: LabFault, options: ShowOptions): Promise<
   out(`doctor   ${named.severity} ${named.code}: ${named.summary}\n`);
   for (const line of named.evidence) out(`         ${line}\n`);
   await options.beforeFix?.(lab, named);
-  const done = await mend(lab, fault, options, doctor);
+  const done = await mend(lab, fault, named, { ...options, doctor });
   const left = await fault.symptom(lab);
   if (left !== undefined) throw new Error(`${fault.code}: after the fix: ${left}`);
   // What was mended by doctor it has looked at again itself.
   const after = done.length > 0 ? [] : await doctor.look(lab, fault, within);
-  const still = after.find(({ code, severity }) => code === fault.code && severity === 'error');
+  const still = after.find(({ code }) => code === fault.code);
   if (still !== undefined) throw new Error(`${fault.code}: doctor still names it: ${JSON.stringify(still)}`);
   out('gone     nothing is seen of it any more, and doctor no longer names it\n');
   return {
@@ -99,8 +99,13 @@ export async function showNearMiss(fault: LabFault, miss: NearMiss, options: Sho
 }
 
 /** By `doctor --fix` where it can, else by hand what the finding says, or what stands in its place. */
-async function mend(lab: Lab, fault: LabFault, options: ShowOptions, doctor: LabDoctor): Promise<readonly string[]> {
-  const { first, instead, documents, code } = fault;
+async function mend(
+  lab: Lab,
+  fault: LabFault,
+  named: Named,
+  options: ShowOptions & { readonly doctor: LabDoctor },
+): Promise<readonly string[]> {
+  const { first, typed, instead, documents, code } = fault;
   if (documents !== undefined) {
     const argv = ['doctor', '-f', documents, '--fix', code, '--yes'];
     options.out(`fix      sallyport ${argv.join(' ')}\n`);
@@ -112,7 +117,8 @@ async function mend(lab: Lab, fault: LabFault, options: ShowOptions, doctor: Lab
     await runMend(lab, fault, line);
   };
   for (const line of first?.commands ?? []) await byHand(line);
-  const { done, left } = instead === undefined ? await doctor.fix(lab, fault) : { done: [], left: instead.commands };
+  const byPerson = typed === undefined ? instead?.commands : named.fix;
+  const { done, left } = byPerson === undefined ? await options.doctor.fix(lab, fault) : { done: [], left: byPerson };
   for (const line of done) options.out(`fix      ${line}\n`);
   for (const line of left) if (!line.startsWith('#')) await byHand(line);
   return done;

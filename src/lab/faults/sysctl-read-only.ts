@@ -11,8 +11,12 @@ const READ_ONLY: readonly string[] = [
 
 /** As a container's: a full tunnel for wg-quick, and nothing of the machine's own /run/wireguard. */
 async function config(lab: Lab): Promise<void> {
-  // A copy that may be changed: the machine's own stays as it is.
-  await lab.run(['sh', '-ec', 'w=$(command -v wg-quick); cp "$w" /run/wg-quick; mount -n --bind /run/wg-quick "$w"']);
+  // What is changed there lies over the machine's own, which stays as it is.
+  await lab.run([
+    ...['sh', '-ec'],
+    `d=$(dirname "$(readlink -f "$(command -v wg-quick)")"); mkdir -p /run/over/upper /run/over/work
+mount -n -t overlay overlay -o lowerdir="$d",upperdir=/run/over/upper,workdir=/run/over/work "$d"`,
+  ]);
   const key = (await lab.run(['wg', 'genkey'])).stdout.trim();
   const peer = (await lab.run(['sh', '-c', 'wg genkey | wg pubkey'])).stdout.trim();
   await writeConfig(
@@ -22,9 +26,8 @@ async function config(lab: Lab): Promise<void> {
   );
 }
 
-/** What the finding says, for a file that is mounted. */
-const ASK_FIRST = `w=$(command -v wg-quick)
-sed 's/&& cmd sysctl -q net.ipv4.conf.all.src_valid_mark=1/\\&\\& [[ $(sysctl -n net.ipv4.conf.all.src_valid_mark) != 1 ]] &/' "$w" >/run/patched; cat /run/patched >"$w"`;
+/** As the finding says. */
+const ASK_FIRST = `sed -i 's/&& cmd sysctl -q net.ipv4.conf.all.src_valid_mark=1/\\&\\& [[ $(sysctl -n net.ipv4.conf.all.src_valid_mark) != 1 ]] &/' "$(command -v wg-quick)"`;
 
 export const sysctlReadOnly: LabFault = {
   code: 'sysctlReadOnly',
@@ -51,10 +54,11 @@ export const sysctlReadOnly: LabFault = {
     const line = up.stderr.split('\n').find((each) => /sysctl|read-only/i.test(each) && !each.startsWith('[#]'));
     return line ?? up.stderr.trim().split('\n').at(-1);
   },
-  instead: {
-    commands: ['sysctl -w net.ipv4.conf.all.src_valid_mark=1', ASK_FIRST],
-    why: 'the value is set where the container is started, and wg-quick is a program of others; its file is mounted here, and cannot be replaced',
+  first: {
+    commands: ['sysctl -w net.ipv4.conf.all.src_valid_mark=1'],
+    why: 'it is set where the container is started, and not in it',
   },
+  typed: 'wg-quick is a program of others',
   nearMisses: [
     {
       title: 'read-only, the value is 1 already, and wg-quick asks first',

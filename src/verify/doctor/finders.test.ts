@@ -1145,3 +1145,26 @@ test('whatever stands on a host, no finder throws, each line of evidence stands 
   );
   expect(seen.size).toBeGreaterThanOrEqual(17);
 });
+
+test("what would keep the clients' addresses is said in the words of whose rules they are, and spares what the target's own network asks", () => {
+  const hiding = rule(masquerade());
+  const xt = { ...hiding, text: '-A POSTROUTING -j MASQUERADE' };
+  const fixOf = (post: Table): string | undefined =>
+    of(
+      patientOf({ sketch: ROUTER, state: withTables(table('ip', 'nat', [pre(TO_SERVER)]), post) }),
+      'clientAddressLost',
+    )[0]?.fix.at(-1);
+  const own = (table: Table, name: string): Table => ({
+    ...table,
+    chains: table.chains.map((chain) => ({ ...chain, name })),
+  });
+  expect(fixOf(table('ip', 'hide', [post(hiding)]))).toBe(
+    "nft insert rule ip hide post oifname lan0 ct status dnat ip saddr '!=' 192.168.1.0/24 return",
+  );
+  const iptables = " -t nat -I POSTROUTING -o lan0 '!' -s 192.168.1.0/24 -m conntrack --ctstate DNAT -j RETURN";
+  for (const [program, origin] of [
+    ['iptables', 'iptables-nft'],
+    ['iptables-legacy', 'iptables-legacy'],
+  ] as const)
+    expect(fixOf(own(table('ip', 'nat', [post(xt)], { origin }), 'POSTROUTING'))).toBe(program + iptables);
+});

@@ -24,9 +24,11 @@ export const byHand = (text: string): FixStep => ({ text });
 
 /** `undo`: an argument vector too. */
 export const command = (argv: readonly string[], undo?: readonly string[]): FixStep => ({
-  text: argv.map(quoted).join(' '),
+  text: printCommand(argv),
   run: { argv, ...(undo && { undo: { argv: undo } }) },
 });
+
+export const printCommand = (argv: readonly string[]): string => argv.map(quoted).join(' ');
 
 const quoted = (word: string): string => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`);
 

@@ -1,12 +1,23 @@
 /** Faults that a packet meets on its way: found by the model, weighed by what the kernel has counted and holds open. */
-import { type Address, printAddress, sameAddress } from '../../net/index.ts';
-import { printReference } from '../../nftables/index.ts';
+import { type Address, type Family, networkOf, printAddress, printPrefix, sameAddress } from '../../net/index.ts';
+import { printReference, type Table } from '../../nftables/index.ts';
 import { lookupRoute, printRoute, printRule } from '../../routing/index.ts';
 import { type Cause, isOverlay, type Way } from '../../simulate/index.ts';
 import { tryAdvice } from './advice.ts';
 import { type Asked, printAsked } from './asked.ts';
 import { type Examined, type Found, RANK } from './finding.ts';
-import { addRoute, addRule, addTable, byHand, command, dotted, type FixStep, insertRule, setSysctl } from './fix.ts';
+import {
+  addRoute,
+  addRule,
+  addTable,
+  byHand,
+  command,
+  dotted,
+  type FixStep,
+  insertRule,
+  printCommand,
+  setSysctl,
+} from './fix.ts';
 import type { Patient } from './patient.ts';
 
 /** One finding for each `key`: the worst, as of many ports somebody may wait at the last alone. */
@@ -311,7 +322,10 @@ export function clientAddressLost(patient: Patient, asked: readonly Asked[]): Ex
           why: 'The target sees this host instead of the client: logs, limits and allow lists go by the wrong address.',
           fix: [
             byHand(
-              `# narrow it to what comes from inside, by the source or by the link it came in by: ${hop.decidedBy}`,
+              '# where the target answers by this host, as by its default route; one with another way out needs the rule as it is:',
+            ),
+            byHand(
+              sparing(patient, hop.decidedBy, request) ?? `# let what comes from outside past it: ${hop.decidedBy}`,
             ),
           ],
         },
@@ -319,3 +333,39 @@ export function clientAddressLost(patient: Patient, asked: readonly Asked[]): Ex
     }),
   );
 }
+
+/**
+ * A command that lets what was translated on its way in keep its source: all but what the target's own network asks, whose answers would
+ * otherwise go past this host. Undefined where the rule is not found again.
+ */
+function sparing({ facts: { state } }: Patient, decidedBy: string, { packet, link }: Way): string | undefined {
+  const { family } = packet.destination;
+  const beside = state.addresses.flatMap(({ link: on, address }) =>
+    on === link && address.address.family === family ? [printPrefix(networkOf(address))] : [],
+  );
+  for (const table of state.tables)
+    for (const chain of table.chains)
+      for (const rule of chain.rules) {
+        const place = printReference({ table, chain: chain.name, rule });
+        if (link === undefined || (decidedBy !== place && !decidedBy.startsWith(`${place} # handle `))) continue;
+        const { family: kind, name, origin } = table;
+        const isXt = origin !== undefined || rule.text !== undefined;
+        return printCommand(
+          isXt
+            ? [
+                ...[iptablesOf(origin, family), '-t', name, '-I', chain.name, '-o', link],
+                ...beside.slice(0, 1).flatMap((prefix) => ['!', '-s', prefix]),
+                ...['-m', 'conntrack', '--ctstate', 'DNAT', '-j', 'RETURN'],
+              ]
+            : [
+                ...['nft', 'insert', 'rule', kind, name, chain.name, 'oifname', link, 'ct', 'status', 'dnat'],
+                ...beside.flatMap((prefix) => [family === 4 ? 'ip' : 'ip6', 'saddr', '!=', prefix]),
+                'return',
+              ],
+        );
+      }
+  return undefined;
+}
+
+const iptablesOf = (origin: Table['origin'], family: Family): string =>
+  `${family === 4 ? 'iptables' : 'ip6tables'}${origin === 'iptables-legacy' ? '-legacy' : ''}`;
