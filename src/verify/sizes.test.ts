@@ -87,6 +87,18 @@ describe('a link behind the node that is narrower than the tunnel', () => {
     ]);
   });
 
+  test('of a pod that is no host of ours is told of all the same, though how it answers is not known', () => {
+    const interfaces = { eth0: ['192.168.1.20/24', '2001:db8:1::20/64'] };
+    const said = (tables: readonly Table[]) => {
+      const hosts = {
+        edge: edge({ tables }),
+        node: node({ interfaces, routes: [['default', '192.168.1.1', 'eth0']] }),
+      };
+      return sizes(verifyPlan(planned(SLIM_EDGE + forwardOf('UDP', ', address: 10.42.0.10'), hosts))).holds;
+    };
+    expect([said([]), said([noErrors('output')])]).toEqual([true, false]);
+  });
+
   test('is a black hole for what the pod answers, where the node does not tell the pod', () => {
     const { holds, reason } = sizes(verifyPlan(withPod(1500, [noErrors('output')])));
     expect([holds, reason]).toEqual([false, expect.stringMatching(/^10\.42\.0\.10:443 .* of 1500 bytes .*no_icmp/)]);

@@ -11,16 +11,20 @@ import {
 } from '../simulate/index.ts';
 import { type Finding, fulfilled, worstOf } from './promise.ts';
 
-/** What the largest packets of a flow say, none of which may be fragmented: of the client's and of the target's. Of a flow that works. */
+/**
+ * What the largest packets of a flow say that reaches its target, none of which may be fragmented: of the client's, and where the target's
+ * answers come home of those. How much a client of TCP sends at once the answer says.
+ */
 export function sizeFinding(network: Network, flow: Flow, trace: ChanceTrace): Finding {
   const { works, request, reply, ways } = trace;
-  if (works !== true) return fulfilled;
   const largest = largestPackets(network, flow, trace);
   const through = new Set([...request.through, ...(reply?.through ?? [])]);
   const narrowest = narrowestOf(network, through);
+  const isAnswered = works === true;
+  const stands = { ...flow, stands: true as const };
   const sides = [
-    { begins: { ...flow, stands: true as const }, size: largest.client },
-    { begins: answering(flow, trace), size: largest.target },
+    ...(isAnswered || flow.protocol !== 'tcp' ? [{ begins: isAnswered ? stands : flow, size: largest.client }] : []),
+    ...(isAnswered ? [{ begins: answering(flow, trace), size: largest.target }] : []),
   ].filter(({ size }) => size > narrowest);
   if (sides.length === 0) return fulfilled;
   const connections: Connections = new Map();
