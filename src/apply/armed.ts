@@ -66,7 +66,12 @@ export async function carryOutArmed(
     if (wrong !== undefined) throw new Error(wrong);
     if (options.confirm !== undefined && !(await options.confirm(Math.max(0, ends - Date.now()))))
       throw new Error('not confirmed');
-    await tell(transport, script(CONFIRM, folder), 'it was not confirmed in time');
+    const way = transport.anew?.() ?? { transport, close() {} };
+    try {
+      await tell(way.transport, script(CONFIRM, folder), 'it was not confirmed in time');
+    } finally {
+      way.close();
+    }
   } catch (error) {
     const back = await takeBack(transport, folder);
     throw new ArmedFailure(`${transport.host}: ${reasonOf(transport.host, error)}; ${back}`, { cause: error });

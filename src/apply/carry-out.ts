@@ -2,8 +2,9 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { HostFacts } from '../host/index.ts';
 import { describeChange, type HostChange, planHost, undo } from '../plan/index.ts';
+import { TransportError } from '../transport/index.ts';
 import { sameKey } from '../wireguard/index.ts';
-import { ApplyError } from './driver.ts';
+import { type Armed, armHost, beginAgain, confirmAll, keepAlive, takeBackThere } from './arming.ts';
 import { lockAll } from './lock.ts';
 import { type ManagedHost, observeAll, reasonOf } from './observe.ts';
 import { type AimFor, type HostPlan, prepare, type SetPlan } from './prepare.ts';
@@ -13,14 +14,18 @@ import { sameWork, type Touched, takeBack } from './take-back.ts';
 export interface CarryOutOptions {
   readonly command: 'apply' | 'destroy';
   readonly aimFor: AimFor;
-  /** Aborted: no further step begins, and what stands is said. */
+  /** Aborted: no further step begins, and all is taken back. */
   readonly signal: AbortSignal;
   readonly onProgress?: (progress: Progress) => void;
   /** Asked after the checks; false takes everything back. Left out: the checks alone confirm. */
   readonly confirm?: () => Promise<boolean>;
   /** What the user agreed to is what is done: a plan that has become another one is refused. */
   readonly agreed: boolean;
+  /** After so many milliseconds without a word of us, each host takes the change back by itself. 30,000 unless given. */
+  readonly windowMs?: number;
 }
+
+const WINDOW_MS = 30_000;
 
 /** Something failed. The message says what, and of every host touched whether it is as it was. */
 class ApplyFailure extends Error {
@@ -29,9 +34,6 @@ class ApplyFailure extends Error {
     this.name = 'ApplyFailure';
   }
 }
-
-/** Ctrl-C: nothing is taken back, the message says what stands. */
-class Interrupted extends Error {}
 
 /** For what must not be cut short: checks and ways back. */
 const UNINTERRUPTED = new AbortController().signal;
@@ -63,7 +65,10 @@ export async function carryOut(
   const lock = await lockAll(
     concerned.map(({ transport }) => transport),
     options.command,
-  );
+  ).catch((error: unknown) => {
+    if (!(error instanceof TransportError)) throw error;
+    throw new ApplyFailure(`${error.message}; nothing was changed`, { cause: error });
+  });
   try {
     return await underLock(hosts, concerned, shown, options);
   } finally {
@@ -77,53 +82,128 @@ async function underLock(
   shown: SetPlan,
   options: CarryOutOptions,
 ): Promise<SetPlan> {
-  const plan = await planWithKeys(hosts, concerned, shown, options);
-  const touched: Touched[] = [];
+  const { plan, touched } = await planAndArm(hosts, concerned, shown, options);
+  const armed = touched.flatMap((each) => (each.armed === undefined ? [] : [each.armed]));
+  let confirmed: ReadonlySet<Armed> = new Set();
   try {
-    for (const each of plan.hosts) {
-      const managed = concerned.find(({ name }) => name === each.host);
-      if (managed !== undefined) await changeHost(managed, each, touched, plan, options);
+    const alive = keepAlive(armed);
+    try {
+      for (const each of touched) await changeHost(each, options);
+    } finally {
+      await alive.end();
     }
+    await beginAgain(armed);
     await dialAgain(touched, await check(touched, options));
-    if (options.confirm !== undefined && !(await options.confirm())) throw new Error('not confirmed');
+    if (options.confirm !== undefined) {
+      await beginAgain(armed);
+      if (!(await options.confirm())) throw new Error(options.signal.aborted ? 'stopped' : 'not confirmed');
+    }
+    confirmed = await confirm(armed, touched, options);
   } catch (error) {
-    if (error instanceof Interrupted) throw new ApplyFailure(error.message);
+    if (error instanceof PartlyConfirmed) confirmed = error.confirmed;
     const what = error instanceof Error ? error.message : String(error);
-    throw new ApplyFailure(`${what}; ${await takeBack(touched, options.onProgress)}`, { cause: error });
+    throw new ApplyFailure(`${what}; ${await takeBack(touched, confirmed, options.onProgress)}`, { cause: error });
   }
   await forgetEmpty(touched, options);
   return plan;
 }
 
-/** Makes the keys, looks again and plans again. Where that fails, hosts that had nothing of ours have nothing of ours again. */
+/** Some hosts go on by themselves, and some have gone back. */
+class PartlyConfirmed extends Error {
+  readonly confirmed: ReadonlySet<Armed>;
+  constructor(failures: readonly string[], confirmed: ReadonlySet<Armed>) {
+    super(failures.join('\n'));
+    this.confirmed = confirmed;
+  }
+}
+
+async function confirm(
+  armed: readonly Armed[],
+  touched: readonly Touched[],
+  { signal, onProgress }: CarryOutOptions,
+): Promise<ReadonlySet<Armed>> {
+  if (signal.aborted) throw new Error('stopped');
+  for (const { managed } of armed) onProgress?.({ kind: 'confirming', host: managed.name });
+  const { confirmed, failures } = await confirmAll(armed, async (each) => {
+    const plan = touched.find((one) => one.armed === each)?.plan;
+    if (plan === undefined) return false;
+    return planHost(await each.managed.driver.observe(UNINTERRUPTED), plan.aim).length === 0;
+  });
+  if (failures.length > 0) throw new PartlyConfirmed(failures, confirmed);
+  return confirmed;
+}
+
+/** All hosts that are to change, armed. Where one cannot be, no other is any more, and keys made for this are gone again. */
+async function planAndArm(
+  hosts: readonly ManagedHost[],
+  concerned: readonly ManagedHost[],
+  shown: SetPlan,
+  options: CarryOutOptions,
+): Promise<{ readonly plan: SetPlan; readonly touched: readonly Touched[] }> {
+  const armed: Armed[] = [];
+  try {
+    const plan = await planWithKeys(hosts, concerned, shown, options);
+    const touched = await Promise.allSettled(
+      plan.hosts.flatMap((each) => {
+        const managed = concerned.find(({ name }) => name === each.host);
+        return managed === undefined ? [] : [arm(managed, each, armed, options)];
+      }),
+    );
+    const failed = touched.flatMap((each) => (each.status === 'rejected' ? [each.reason] : []));
+    if (failed.length > 0)
+      throw new ApplyFailure(`${failed.map(messageOf).join('\n')}; nothing was changed`, { cause: failed[0] });
+    options.signal.throwIfAborted();
+    return { plan, touched: touched.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : [])) };
+  } catch (error) {
+    await Promise.allSettled(armed.map(takeBackThere));
+    await forgetKeys(concerned, shown);
+    throw options.signal.aborted ? new ApplyFailure('stopped; nothing was changed', { cause: error }) : error;
+  }
+}
+
+async function arm(
+  managed: ManagedHost,
+  plan: HostPlan,
+  into: Armed[],
+  { command, windowMs, signal, onProgress }: CarryOutOptions,
+): Promise<Touched> {
+  if (plan.changes.length === 0) return { managed, plan };
+  onProgress?.({ kind: 'arming', host: managed.name });
+  const armed = await armHost(managed, plan, { command, windowMs: windowMs ?? WINDOW_MS, signal });
+  into.push(armed);
+  return { managed, plan, armed };
+}
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+/** Makes the keys, looks again and plans again. */
 async function planWithKeys(
   hosts: readonly ManagedHost[],
   concerned: readonly ManagedHost[],
   shown: SetPlan,
   options: CarryOutOptions,
 ): Promise<SetPlan> {
-  try {
-    await makeKeys(concerned, shown, options);
-    const facts = await factsOf(hosts, options.signal);
-    const direction = options.command === 'apply' ? 'add' : 'remove';
-    const plan = madeOf(shown, facts) ? shown : prepare(facts, options.aimFor, direction);
-    const unlocked = plan.hosts.find((each) => needsWork(each) && concerned.every(({ name }) => name !== each.host));
-    if (
-      plan.problems.length > 0 ||
-      unlocked !== undefined ||
-      (options.agreed && plan !== shown && !sameWork(shown, plan))
-    ) {
-      throw new ApplyFailure('the hosts changed since the plan was made; nothing was changed: plan again');
-    }
-    return plan;
-  } catch (error) {
-    for (const { host, facts } of shown.hosts) {
-      const driver = concerned.find(({ name }) => name === host)?.driver;
-      if (driver === undefined || facts.record !== undefined || facts.keys.size > 0) continue;
-      // Another's apply may have come between the plan and the lock: what stands now counts, not what was seen.
-      if ((await driver.observe(UNINTERRUPTED)).record === undefined) await driver.forget(UNINTERRUPTED);
-    }
-    throw options.signal.aborted ? new ApplyFailure('stopped; nothing was changed', { cause: error }) : error;
+  await makeKeys(concerned, shown, options);
+  const facts = await factsOf(hosts, options.signal);
+  const direction = options.command === 'apply' ? 'add' : 'remove';
+  const plan = madeOf(shown, facts) ? shown : prepare(facts, options.aimFor, direction);
+  const unlocked = plan.hosts.find((each) => needsWork(each) && concerned.every(({ name }) => name !== each.host));
+  if (
+    plan.problems.length > 0 ||
+    unlocked !== undefined ||
+    (options.agreed && plan !== shown && !sameWork(shown, plan))
+  )
+    throw new ApplyFailure('the hosts changed since the plan was made; nothing was changed: plan again');
+  return plan;
+}
+
+/** Hosts that had nothing of ours have nothing of ours again. */
+async function forgetKeys(concerned: readonly ManagedHost[], shown: SetPlan): Promise<void> {
+  for (const { host, facts } of shown.hosts) {
+    const driver = concerned.find(({ name }) => name === host)?.driver;
+    if (driver === undefined || facts.record !== undefined || facts.keys.size > 0) continue;
+    // Another's apply may have come between the plan and the lock: what stands now counts, not what was seen.
+    if ((await driver.observe(UNINTERRUPTED)).record === undefined) await driver.forget(UNINTERRUPTED);
   }
 }
 
@@ -167,28 +247,18 @@ async function makeKeys(concerned: readonly ManagedHost[], shown: SetPlan, optio
   }
 }
 
-/** Changes one host. What stands is in `touched` whatever happens. */
-async function changeHost(
-  managed: ManagedHost,
-  plan: HostPlan,
-  touched: Touched[],
-  whole: SetPlan,
-  { signal, onProgress, command }: CarryOutOptions,
-): Promise<void> {
+/** Changes one host that is armed for it. */
+async function changeHost({ managed, plan, armed }: Touched, { signal, onProgress }: CarryOutOptions): Promise<void> {
   const host = managed.name;
-  if (signal.aborted) throw new Interrupted(printStands(touched, whole, command));
-  if (plan.changes.length === 0) {
-    touched.push({ managed, plan, done: [] });
-    return;
-  }
+  if (signal.aborted) throw new Error('stopped');
+  if (armed === undefined) return;
+  const onStep = (step: string): void => onProgress?.({ kind: 'step', host, step });
   try {
-    await managed.driver.apply(plan.changes, { signal, onStep: (step) => onProgress?.({ kind: 'step', host, step }) });
-    touched.push({ managed, plan, done: plan.changes });
+    await managed.driver.apply(plan.changes, { signal, armed, onStep });
   } catch (error) {
-    // Any other error comes before the first step.
-    touched.push({ managed, plan, done: error instanceof ApplyError ? error.done : [] });
-    if (signal.aborted) throw new Interrupted(printStands(touched, whole, command));
-    throw new Error(`${host}: ${reasonOf(host, error)}`, { cause: error });
+    throw signal.aborted
+      ? new Error('stopped', { cause: error })
+      : new Error(`${host}: ${reasonOf(host, error)}`, { cause: error });
   }
 }
 
@@ -228,17 +298,17 @@ async function check(
  * keepalive nobody calls, and who was called has a session before it says so: it counts a handshake from the first data.
  */
 async function dialAgain(touched: readonly Touched[], seen: ReadonlyMap<string, HostFacts>): Promise<void> {
-  for (const { managed, done } of touched) {
+  for (const { managed, plan, armed } of touched) {
     const devices = seen.get(managed.name)?.state.devices ?? [];
-    const calls = done.filter((change) => {
+    const calls = plan.changes.filter((change) => {
       if (change.action !== 'add' || change.after.kind !== 'peer') return false;
       const { link, peer } = change.after;
       if (peer.endpoint === undefined || peer.keepaliveSeconds === undefined) return false;
       const peers = devices.find((device) => device.link === link)?.peers ?? [];
       return peers.some((each) => sameKey(each.publicKey, peer.publicKey) && each.latestHandshake === undefined);
     });
-    if (calls.length === 0) continue;
-    await managed.driver.apply([...undo(calls), ...calls], { signal: UNINTERRUPTED });
+    if (calls.length === 0 || armed === undefined) continue;
+    await managed.driver.apply([...undo(calls), ...calls], { signal: UNINTERRUPTED, armed });
   }
 }
 
@@ -258,15 +328,4 @@ async function forgetEmpty(touched: readonly Touched[], { onProgress }: CarryOut
     onProgress?.({ kind: 'forgetting', host: managed.name });
     await managed.driver.forget(UNINTERRUPTED);
   }
-}
-
-/** What stands on each host, and how to go on. */
-function printStands(touched: readonly Touched[], whole: SetPlan, command: 'apply' | 'destroy'): string {
-  const stands = whole.hosts.filter(needsWork).map(({ host, changes }) => {
-    const done = touched.find(({ managed }) => managed.name === host)?.done.length ?? 0;
-    return `  ${host}: ${done === 0 ? 'as it was' : `${done} of ${changes.length} changes stand`}`;
-  });
-  const back =
-    command === 'apply' ? '"sallyport destroy" takes back what stands' : '"sallyport apply" puts everything back';
-  return `stopped.\n${stands.join('\n')}\nThe same ${command} goes on from here; ${back}.`;
 }

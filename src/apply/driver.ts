@@ -1,6 +1,7 @@
 /** What a thing that can be programmed must offer. Implemented in drivers/, one folder each. */
 import type { HostFacts } from '../host/index.ts';
 import type { HostChange } from '../plan/index.ts';
+import type { Guard } from '../transport/index.ts';
 import type { PublicKey } from '../wireguard/index.ts';
 
 export interface Driver {
@@ -13,12 +14,32 @@ export interface Driver {
    * Throws an ApplyError that holds the changes carried out so far.
    */
   apply(changes: readonly HostChange[], options: ApplyOptions): Promise<void>;
+  /** What takes `changes` back on the host itself, without us. `facts` are those that the changes were planned from. */
+  undo(changes: readonly HostChange[], facts: HostFacts, signal: AbortSignal): Promise<Undo>;
   /** Removes the state folder with keys and record: the last step of destroy, when nothing of ours is left on the host. */
   forget(signal: AbortSignal): Promise<void>;
 }
 
+/** A command for the host's own shell. */
+export interface UndoCommand {
+  readonly argv: readonly string[];
+  readonly stdin?: string;
+  /** It may find that it is so already, and says so: by `ip` or `wg`, whose words for that are known. */
+  readonly mild?: true;
+}
+
+/** The way back from the steps of one `apply`. */
+export interface Undo {
+  /** By the number of the step that it takes back, from 1; the last first. Those of a step that never began are left out. */
+  readonly steps: readonly { readonly step: number; readonly commands: readonly UndoCommand[] }[];
+  /** Files that are put back as they stood, or removed where there was none, after all that. */
+  readonly files: readonly string[];
+}
+
 export interface ApplyOptions {
   readonly signal: AbortSignal;
+  /** The host is armed for these very changes: what comes after it was taken back is refused. */
+  readonly armed?: Omit<Guard, 'step'>;
   /** Called after each step that stands: for progress, and for tests that kill us there. */
   readonly onStep?: (step: string) => void;
 }

@@ -1,6 +1,7 @@
 export { type ArmedOptions, type ArmedStep, carryOutArmed } from './armed.ts';
+export { settlePending } from './arming.ts';
 export { type CarryOutOptions, carryOut, needsWork } from './carry-out.ts';
-export type { ApplyOptions, Driver } from './driver.ts';
+export type { ApplyOptions, Driver, Undo, UndoCommand } from './driver.ts';
 export { ApplyError } from './driver.ts';
 export { type Lock, LockHeld, lockHost } from './lock.ts';
 export { type ManagedHost, type Observation, observeAll, reasonOf } from './observe.ts';

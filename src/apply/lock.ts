@@ -161,6 +161,11 @@ function parseJson(text: string): unknown {
 
 function describeHolder(holder: Holder | undefined, path: string): string {
   if (holder === undefined) return `another sallyport is at work here (${path}); try again`;
-  const { command, user, pid, machine, since } = holder;
-  return `another sallyport is at work here: ${command} by ${user}, process ${pid} on ${machine}, since ${since}; wait for it, or end it`;
+  return `another sallyport is at work here: ${printHolder(holder)}; wait for it, or end it`;
 }
+
+const printHolder = ({ command, user, pid, machine, since }: Holder): string =>
+  `${command} by ${user}, process ${pid} on ${machine}, since ${since}`;
+
+/** Who we are, for whoever finds a change of ours: `apply by root, process 4711 on mars, since …`. */
+export const printUs = (command: string): string => printHolder(describeUs(command));

@@ -1,6 +1,7 @@
 /** Undoes what an apply did, on every host it touched, and says of each whether it is as it was. */
 import { compileRemoval } from '../compile/index.ts';
 import { describeChange, type HostChange, planHost, undo } from '../plan/index.ts';
+import { type Armed, forgetPending, takeBackThere } from './arming.ts';
 import { ApplyError } from './driver.ts';
 import { type ManagedHost, reasonOf } from './observe.ts';
 import type { HostPlan, SetPlan } from './prepare.ts';
@@ -9,17 +10,18 @@ import type { Progress } from './progress.ts';
 /** A way back is never cut short. */
 const UNINTERRUPTED = new AbortController().signal;
 
-/** What stands on a host in the course of an apply. */
+/** A host in the course of an apply. */
 export interface Touched {
   readonly managed: ManagedHost;
   readonly plan: HostPlan;
-  /** Carried out so far, in order. */
-  readonly done: readonly HostChange[];
+  /** Armed for the plan; absent where nothing was to change there. */
+  readonly armed?: Armed;
 }
 
 /** Takes everything back, the last host first, and gives half a sentence: `edge and node are as they were`. Never throws. */
 export async function takeBack(
   touched: readonly Touched[],
+  confirmed: ReadonlySet<Armed>,
   onProgress?: (progress: Progress) => void,
 ): Promise<string> {
   const good: string[] = [];
@@ -27,7 +29,7 @@ export async function takeBack(
   for (const each of [...touched].reverse()) {
     const { name } = each.managed;
     onProgress?.({ kind: 'undoing', host: name });
-    const reason = await takeBackOne(each);
+    const reason = await takeBackOne(each, confirmed);
     if (reason === undefined) good.unshift(name);
     else bad.push(`${name} is not as it was: ${reason}`);
   }
@@ -37,16 +39,20 @@ export async function takeBack(
 }
 
 /** Undoes one host; what stands there then decides whether that was enough. Gives the reason where it was not. */
-async function takeBackOne(touched: Touched): Promise<string | undefined> {
-  const { managed, plan, done } = touched;
+async function takeBackOne(touched: Touched, confirmed: ReadonlySet<Armed>): Promise<string | undefined> {
+  const { managed, plan, armed } = touched;
   try {
-    const refused = await refusalOf(async () => {
-      if (done.length > 0) await managed.driver.apply(undo(done), { signal: UNINTERRUPTED });
-    });
+    const refused =
+      armed === undefined || confirmed.has(armed)
+        ? await refusalOf(async () => {
+            if (armed !== undefined) await managed.driver.apply(undo(plan.changes), { signal: UNINTERRUPTED });
+          })
+        : await takeBackThere(armed);
     if (!(await isAsItWas(touched))) {
       await returnTo(touched);
       if (!(await isAsItWas(touched))) return refused ?? 'something else differs now than before the change';
     }
+    if (armed !== undefined && refused !== undefined) await forgetPending(armed);
     if (plan.facts.record === undefined) await managed.driver.forget(UNINTERRUPTED);
     return undefined;
   } catch (error) {

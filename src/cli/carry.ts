@@ -1,5 +1,13 @@
 /** What apply and destroy share: ask, carry out with progress, ask again, say what was done. */
-import { type AimFor, carryOut, type ManagedHost, needsWork, type Progress, type SetPlan } from '../apply/index.ts';
+import {
+  type AimFor,
+  carryOut,
+  type ManagedHost,
+  needsWork,
+  type Progress,
+  type SetPlan,
+  settlePending,
+} from '../apply/index.ts';
 import { CommandFailure, UsageError } from './exit.ts';
 import type { Interrupt } from './interrupt.ts';
 import type { Output } from './output.ts';
@@ -25,6 +33,15 @@ export function requireConsent(command: string, { yes, file }: CarryFlags): void
   throw new UsageError(`nobody can be asked here (stdin is no terminal): add --yes to ${command} without a question`);
 }
 
+/** Before the hosts are looked at: takes back what somebody left there who never came to its end. */
+export const settle = (
+  output: Output,
+  managed: readonly ManagedHost[],
+  { signal }: Interrupt,
+  command: Carried['command'],
+): Promise<void> =>
+  settlePending(managed, { command, signal, onProgress: (progress) => output.progress(printProgress(progress)) });
+
 /** Carries the plan out and gives the plan that was; undefined when the user said no. Nothing is asked where there is nothing to do. */
 export async function carry(
   output: Output,
@@ -47,9 +64,13 @@ export async function carry(
     signal: interrupt.signal,
     agreed: asks,
     onProgress: (progress) => output.progress(printProgress(progress)),
+    windowMs: (flags.confirmTimeout ?? 30_000) + (asks ? KEY_MS : 0),
     ...(asks && command === 'apply' && { confirm: () => keepOrUndo(flags.confirmTimeout ?? 30_000, interrupt.signal) }),
   });
 }
+
+/** From the key that is pressed in the last moment to the host that hears of it. */
+const KEY_MS = 1_000;
 
 /** As `netplan try`: whoever locked himself out cannot press Enter. */
 async function keepOrUndo(timeoutMs: number, signal: AbortSignal): Promise<boolean> {
@@ -61,6 +82,12 @@ function printProgress(progress: Progress): string {
   switch (progress.kind) {
     case 'keys':
       return `${progress.host}: making WireGuard keys`;
+    case 'arming':
+      return `${progress.host}: arming: it will take the change back unless that is confirmed`;
+    case 'confirming':
+      return `${progress.host}: confirming`;
+    case 'settling':
+      return `${progress.host}: taking back what was never confirmed: ${progress.title}`;
     case 'checking':
       return `${progress.host}: checking`;
     case 'undoing':

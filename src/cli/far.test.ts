@@ -74,12 +74,18 @@ test('of the connection nothing is left, here or there', async () => {
   await vi.waitFor(async () => expect(await left()).toBe(''), 10_000);
 });
 
-test('nothing is changed over ssh, and it is said before anything is', async () => {
+test('applied, applied again and destroyed over ssh: each change is confirmed by a login of its own', async () => {
   const before = await cli.dumps();
-  const { status, stderr } = await onNode('apply', '--yes', '-f', file);
-  expect(stderr).toMatch(/edge: not yet supported: changes over ssh, .*; nothing was changed/);
-  expect(status).toBe(1);
+  const logins = sshd.logins();
+  expect(await onNode('apply', '--yes', '-f', file)).toMatchObject({ status: 0, stderr: '' });
+  expect(sshd.logins()).toBe(logins + 2);
+  expect((await onNode('plan', '--detailed-exitcode', '-f', file)).status).toBe(0);
+  expect(await onNode('apply', '--yes', '-f', file)).toMatchObject({ status: 0, stderr: '' });
+  expect(await onNode('destroy', '--yes', '-f', file)).toMatchObject({ status: 0, stderr: '' });
   expect(await cli.dumps()).toBe(before);
+});
+
+test('doctor --fix over ssh', async () => {
   const edge = cli.lab.host('edge');
   const rules =
     'table ip theirs { chain c { type nat hook prerouting priority -100; tcp dport 8081 dnat to 192.0.2.10; }; }';
@@ -97,10 +103,10 @@ test('nothing is changed over ssh, and it is said before anything is', async () 
   await cli.lab.run(['tee', '/root/.ssh/config'], { stdin: `${lines.join('\n')}\n` });
   const looked = await onNode('doctor', '--host', url, '-o', 'json');
   expect(JSON.parse(looked.stdout)).toMatchObject({ findings: [{ code: 'forwardingOff' }], unreachable: [] });
-  const fixed = await onNode('doctor', '--host', url, '--fix', 'forwardingOff', '--yes');
-  expect(fixed.stderr).toMatch(/not yet supported: changes over ssh, .*; nothing was changed/);
-  expect(fixed.status).toBe(1);
-  expect((await edge.run(['cat', '/proc/sys/net/ipv4/ip_forward'])).stdout).toBe('0\n');
+  const logins = sshd.logins();
+  expect(await onNode('doctor', '--host', url, '--fix', 'forwardingOff', '--yes')).toMatchObject({ status: 0 });
+  expect(sshd.logins()).toBe(logins + 2);
+  expect((await edge.run(['cat', '/proc/sys/net/ipv4/ip_forward'])).stdout).toBe('1\n');
 });
 
 test('a host that does not answer is named, and the others are still looked at', async () => {

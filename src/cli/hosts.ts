@@ -27,18 +27,11 @@ function openTransport(host: string, access: Access, file: string): Transport {
 /** This machine and its network namespaces have one. */
 const ownKernel: SharedKernel = {};
 
-/** Until a change there is armed to undo itself, one that cuts the connection would stand. */
-const NO_CHANGES =
-  'not yet supported: changes over ssh, for nothing there would take them back; plan, status, trace, verify and doctor look at it';
-
 /** Transport and driver of one host. `file`: where it was written, for paths beside it. */
 export function manage({ name, access }: Pick<HostResource, 'name' | 'access'>, file = '.'): ManagedHost {
   const transport = openTransport(name, access, file);
   const isHere = access.kind === 'local' || access.kind === 'netns';
-  return {
-    ...{ name, transport, driver: linuxDriver(transport, isHere ? ownKernel : undefined) },
-    ...(access.kind === 'ssh' && { readOnly: NO_CHANGES }),
-  };
+  return { name, transport, driver: linuxDriver(transport, isHere ? ownKernel : undefined) };
 }
 
 /** All hosts of the set. Throws UsageError where two of them are one machine. */

@@ -11,10 +11,7 @@ export function listenForInterrupt(writes: boolean): Interrupt {
   const controller = new AbortController();
   const onSignal = (signal: NodeJS.Signals): void => {
     if (controller.signal.aborted || !writes) {
-      if (writes)
-        process.stderr.write(
-          '\nended at once: what the last step was doing is not known; the next apply or destroy sorts it out\n',
-        );
+      if (writes) process.stderr.write('\nended at once: what was not confirmed, the hosts take back by themselves\n');
       process.exit(signal === 'SIGTERM' ? 143 : INTERRUPTED);
     }
     process.stderr.write('\nstopping at the next safe point; once more ends at once\n');

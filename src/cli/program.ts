@@ -12,6 +12,8 @@ import { sallyportVersion } from './version.ts';
 /** Commands of design.md that later work brings: not in help, named when typed. */
 const later = ['wireguard', 'generate', 'controller', 'agent', 'ui'];
 
+const WINDOW = 'each host takes the change back by itself unless it is confirmed within this time';
+
 interface CommonFlags {
   readonly output?: Format | DrawingFormat;
   readonly color?: boolean;
@@ -83,7 +85,7 @@ function buildProgram(running: Running): Command {
     .action(running(async (output, flags) => (await import('./commands/plan.ts')).plan(output, flags)));
   withFiles(program.command('apply').description('plan, then carry it out'))
     .option('--yes', 'ask nothing')
-    .option('--confirm-timeout <time>', 'at a terminal: undo unless confirmed within this time', duration, 30_000)
+    .option('--confirm-timeout <time>', WINDOW, duration, 30_000)
     .option('--full', 'show long lists of elements whole')
     .option('--forget <host>', 'go on without a host that left the documents (repeatable)', collect)
     .option('--require-proof', 'refuse what the simulation leaves undecided too')
@@ -136,6 +138,7 @@ function buildProgram(running: Running): Command {
   doctor(program, running);
   withFiles(program.command('destroy').description('take back what this set put on the hosts, and nothing else'))
     .option('--yes', 'ask nothing')
+    .option('--confirm-timeout <time>', WINDOW, duration, 30_000)
     .option('--all', 'every set, not this one alone')
     .option('--host <name>', 'on this host alone (repeatable)', collect)
     .option('--full', 'show long lists of elements whole')

@@ -33,7 +33,7 @@ const access = z
       })
       .exactOptional()
       .describe(
-        'By the OpenSSH client, with its own configuration, agent and known_hosts. To look at; changes over it are refused until they undo themselves there.',
+        'By the OpenSSH client, with its own configuration, agent and known_hosts. Changes undo themselves there unless they are confirmed by a login of their own.',
       ),
     netns: z
       .strictObject({ name: netnsName().describe('As `ip netns list` shows it.') })

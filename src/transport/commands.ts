@@ -1,4 +1,5 @@
 import { followProcess } from './follow.ts';
+import { guardedArguments, NOT_ARMED, TOO_LATE } from './guard.ts';
 import { ProcessError, type ProcessOptions, type ProcessOutput, runProcess } from './process.ts';
 import { missingProgram } from './programs.ts';
 import { CHANGE_FILE, READ_FILE, SEVERAL, script, WHILE_HEARD, WITH_WHOLE_STDIN, WRITE_FILE } from './scripts.ts';
@@ -50,8 +51,10 @@ export function commandTransport(host: string, reach: Reach): CommandTransport {
   ): Promise<ProcessOutput> => {
     const { argv, stdin = '' } = command;
     const length = Buffer.byteLength(stdin);
-    const guarded = length > (reach.oneWrite ?? ONE_WRITE) ? script(WITH_WHOLE_STDIN, String(length), ...argv) : argv;
-    const entered = await reach.enter(guarded, signal);
+    const guarded = command.guard === undefined ? argv : guardedArguments(command.guard, argv);
+    const whole =
+      length > (reach.oneWrite ?? ONE_WRITE) ? script(WITH_WHOLE_STDIN, String(length), ...guarded) : guarded;
+    const entered = await reach.enter(whole, signal);
     try {
       const output = await runProcess(entered, {
         stdin,
@@ -78,6 +81,7 @@ export function commandTransport(host: string, reach: Reach): CommandTransport {
     const { stdout, stderr, status } = await start(command, signal);
     const output = { stdout: stdout.toString('utf8'), stderr: stderr.toString('utf8'), status };
     if (status === 0) return output;
+    if (command.guard !== undefined && status === NOT_ARMED) throw new TransportError(host, command.argv, TOO_LATE);
     const unreached = await reach.explain(output, signal);
     if (unreached !== undefined) throw new TransportError(host, command.argv, unreached);
     if (isMissing(output)) throw new TransportError(host, command.argv, missingProgram(command.argv[0] ?? ''));
@@ -85,8 +89,8 @@ export function commandTransport(host: string, reach: Reach): CommandTransport {
   };
 
   /** A script of ours whose failure is the transport's. */
-  const must = async (argv: readonly string[], what: string, stdin: string, signal?: AbortSignal): Promise<Output> => {
-    const output = await run({ argv, stdin }, signal);
+  const must = async ({ argv, ...more }: Command, what: string, signal: AbortSignal | undefined): Promise<Output> => {
+    const output = await run({ argv, ...more }, signal);
     if (output.status !== 0) throw new TransportError(host, argv, `${what}: ${said(output)}`);
     return output;
   };
@@ -151,21 +155,23 @@ export function commandTransport(host: string, reach: Reach): CommandTransport {
       if (output.status !== 0) throw new TransportError(host, ['cat', path], `${path} cannot be read: ${said(output)}`);
       return output.stdout;
     },
-    async writeFile(path, content, mode, { standing, signal, note = [] } = {}) {
+    async writeFile(path, content, mode, { standing, signal, guard, note = [] } = {}) {
+      const guarding = guard && { guard };
       const octal = mode.toString(8);
       const splice = standing === undefined ? undefined : spliceOf(standing, content);
       if (splice !== undefined) {
         const { head, tail, sum, middle } = splice;
         const argv = script(CHANGE_FILE, path, octal, String(head), String(tail), sum, ...note);
-        const output = await run({ argv, stdin: middle }, signal);
+        const output = await run({ argv, stdin: middle, ...guarding }, signal);
         if (output.status === 0) return;
         if (output.status !== 45) throw new TransportError(host, argv, `${path} cannot be written: ${said(output)}`);
       }
       const args = [path, octal, String(Buffer.byteLength(content)), ...note];
-      await must(script(WRITE_FILE, ...args), `${path} cannot be written`, content, signal);
+      const writing = { argv: script(WRITE_FILE, ...args), stdin: content, ...guarding };
+      await must(writing, `${path} cannot be written`, signal);
     },
     async removeFile(path, signal) {
-      await must(['rm', '-f', '--', path], `${path} cannot be removed`, '', signal);
+      await must({ argv: ['rm', '-f', '--', path] }, `${path} cannot be removed`, signal);
     },
   };
 }

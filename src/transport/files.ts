@@ -1,8 +1,9 @@
 /** Files of this machine, without a process for each: where we are root here, and a record may be two megabytes. */
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { access, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { getSystemErrorMap } from 'node:util';
 import type { CommandTransport } from './commands.ts';
+import { armedName, type Guard, TOO_LATE } from './guard.ts';
 import { TransportError } from './transport.ts';
 
 /** Reads and writes as a CommandTransport does by the shell. */
@@ -17,13 +18,14 @@ export function machineFiles(host: string): Pick<CommandTransport, 'readFile' | 
   };
   return {
     readFile: (path, signal) => attempt(path, 'read', () => textOf(path), signal),
-    writeFile: (path, content, mode, { signal, note } = {}) =>
+    writeFile: (path, content, mode, { signal, note, guard } = {}) =>
       attempt(
         path,
         'written',
         async () => {
+          if (guard !== undefined) await requireArmed(guard);
           if (note !== undefined) await keep(...note);
-          await put(path, content, mode);
+          await put(path, content, mode, guard);
         },
         signal,
       ),
@@ -39,8 +41,17 @@ const textOf = (path: string): Promise<string | undefined> =>
     throw error;
   });
 
-/** The temporary file has a fixed name, so that what a killed run left is overwritten and not gathered. */
-async function put(path: string, content: string, mode: number): Promise<void> {
+async function requireArmed({ folder, token }: Guard): Promise<void> {
+  await access(join(folder, armedName(token))).catch((error: unknown) => {
+    throw codeOf(error) === 'ENOENT' ? new Error(TOO_LATE) : error;
+  });
+}
+
+/**
+ * The temporary file has a fixed name, so that what a killed run left is overwritten and not gathered. Who undoes removes it too: of a host
+ * that is armed no more, nothing can take the file's place after that.
+ */
+async function put(path: string, content: string, mode: number, guard?: Guard): Promise<void> {
   const folder = dirname(path);
   const draft = `${path}.new`;
   await makeFolder(folder);
@@ -49,6 +60,7 @@ async function put(path: string, content: string, mode: number): Promise<void> {
     await file.writeFile(content);
     await file.chmod(mode);
     await file.sync();
+    if (guard !== undefined) await requireArmed(guard);
   } catch (error) {
     await rm(draft, { force: true }).catch(() => {}); // what failed before is what is said
     throw error;

@@ -1,6 +1,7 @@
 export type { Bundle } from './bundle.ts';
 export { BUNDLED_STATE, BundleError, bundleTransport, readBundle } from './bundle.ts';
 export { collectScript } from './collect.ts';
+export { type Guard, guarded } from './guard.ts';
 export { fingerprintOf, type LearnedKey, learnHostKey } from './host-key.ts';
 export type { LocalOptions } from './local.ts';
 export { localTransport, NAMESPACE_STATES } from './local.ts';
@@ -10,5 +11,5 @@ export { missingProgram, type Packaging, packageOf } from './programs.ts';
 export { script } from './scripts.ts';
 export { sshTransport } from './ssh.ts';
 export type { SshOptions } from './ssh-client.ts';
-export type { Command, Output, Transport } from './transport.ts';
+export type { Command, Output, OwnConnection, Transport } from './transport.ts';
 export { TransportError } from './transport.ts';

@@ -9,6 +9,8 @@ export interface SshMaster {
   readonly isRoot: boolean;
   /** The inode numbers of its network namespace and of process 1's, where root says them: so nobody need ask. */
   readonly namespaces: readonly [own: string, first: string] | undefined;
+  /** Ends the connection. */
+  end(): void;
 }
 
 /** From the start to the first word of its shell. */
@@ -66,7 +68,7 @@ export function startMaster(
         if ('unref' in stream && typeof stream.unref === 'function') stream.unref();
       const [, uid, user = '', own, first] = ready;
       const namespaces = own === undefined || first === undefined ? undefined : ([own, first] as const);
-      resolve({ isRoot: uid === '0', user, namespaces });
+      resolve({ isRoot: uid === '0', user, namespaces, end: () => child.kill() });
     });
     child.once('error', (error) => {
       clearTimeout(late);

@@ -17,10 +17,19 @@ import { type Transport, TransportError } from './transport.ts';
  * Commands on a host that the system's OpenSSH client reaches, with the user's own configuration, agent and keys; all by one connection. The far
  * side needs a POSIX shell. Wants root there, or `become: 'sudo'`.
  */
-export function sshTransport(host: string, options: SshOptions): Transport {
+export const sshTransport = (host: string, options: SshOptions): Transport => openSsh(host, options, { masters: [] });
+
+/** What a transport made on this machine, for who ends it. */
+interface Made {
+  readonly masters: Promise<SshMaster>[];
+  folder?: string;
+}
+
+function openSsh(host: string, options: SshOptions, made: Made): Transport {
   const { entry = [], become } = options;
   const prepare = async (): Promise<Prepared> => {
-    const folder = options.folder ?? (await makeFolder());
+    made.folder = options.folder ?? (await makeFolder());
+    const { folder } = made;
     const socket = join(folder, 'master');
     return { socket, client: [...entry, 'ssh', ...(await clientOptions(folder, options))] };
   };
@@ -35,7 +44,10 @@ export function sshTransport(host: string, options: SshOptions): Transport {
       master = undefined;
     };
     const explain = (stderr: string) => changedKey(stderr, options.hostKey);
-    master ??= startMaster(host, vector, options.address, environment, onEnd, options.readyWithinMs, explain, become);
+    if (master === undefined) {
+      master = startMaster(host, vector, options.address, environment, onEnd, options.readyWithinMs, explain, become);
+      made.masters.push(master);
+    }
     const standing = await master.catch((error: unknown) => {
       master = undefined;
       throw error;
@@ -85,11 +97,28 @@ export function sshTransport(host: string, options: SshOptions): Transport {
       const { namespaces } = await connect();
       return namespaces === undefined ? stateFolderOf(host, commands, signal) : stateFolderIn(...namespaces);
     },
+    anew() {
+      // A client and a socket of its own: from the first packet on, as anybody who logs in.
+      const { folder: _, ...same } = options;
+      const own: Made = { masters: [] };
+      const readyWithinMs = Math.min(options.readyWithinMs ?? ANEW_MS, ANEW_MS);
+      const transport = openSsh(host, { ...same, readyWithinMs }, own);
+      return {
+        transport,
+        close: () => {
+          for (const each of own.masters) each.then(({ end }) => end()).catch(() => {}); // said where it was used
+          if (own.folder !== undefined) removeFolder(own.folder);
+        },
+      };
+    },
   };
 }
 
 /** At once by one connection: sshd refuses more than 10 (MaxSessions), of which one holds it and one ends what takes too long. */
 const SESSIONS = 8;
+
+/** A host that takes longer to let somebody in is asked again, or taken to be gone. */
+const ANEW_MS = 10_000;
 
 /** Gone with this process. */
 async function makeFolder(): Promise<string> {
@@ -102,7 +131,12 @@ async function makeFolder(): Promise<string> {
 const folders = new Set<string>();
 
 function removeFolders(): void {
-  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+  for (const folder of folders) removeFolder(folder);
+}
+
+function removeFolder(folder: string): void {
+  folders.delete(folder);
+  rmSync(folder, { recursive: true, force: true });
 }
 
 /** GROUP: asks it to end, when our scripts take their temporary files away, and a second later ends what is left of it. */

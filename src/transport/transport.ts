@@ -1,6 +1,10 @@
+import type { Guard } from './guard.ts';
+
 /** How a command gets to a host and its output back. Commands are argument vectors and stdin, never a line for a shell. */
 export interface Command {
   readonly argv: readonly string[];
+  /** Carried out only while the host is armed for the change that it is part of. */
+  readonly guard?: Guard;
   readonly stdin?: string;
   /** The whole command, in milliseconds; it and its children are killed then. Default 30,000. */
   readonly timeoutMs?: number;
@@ -18,6 +22,8 @@ export interface Output {
 /** `standing`: what is thought to stand there, of which a long text may be made. */
 export interface WriteOptions {
   readonly standing?: string | undefined;
+  /** As a command's. */
+  readonly guard?: Guard | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -51,6 +57,14 @@ export interface Transport {
   removeFile(path: string, signal?: AbortSignal): Promise<void>;
   /** Where state lies on this host: /etc/sallyport, or /run/sallyport/netns/INODE for a namespace that is not PID 1's. */
   stateFolder(signal?: AbortSignal): Promise<string>;
+  /** The same host by a connection of its own, made anew from the first packet on; absent where there is none to be made. */
+  anew?(): OwnConnection;
+}
+
+/** A transport by a connection that ends with `close`. */
+export interface OwnConnection {
+  readonly transport: Transport;
+  close(): void;
 }
 
 /** The host did not answer, or a command could not be run there: `host: what`, with the command and its stderr. */

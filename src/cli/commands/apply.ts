@@ -3,7 +3,7 @@ import type { Compiled } from '../../compile/index.ts';
 import type { ResourceSet } from '../../resources/index.ts';
 import type { Seen } from '../../verify/index.ts';
 import { aimOfSet, requireNobodyLeft } from '../aims.ts';
-import { type CarryFlags, carry, requireConsent } from '../carry.ts';
+import { type CarryFlags, carry, requireConsent, settle } from '../carry.ts';
 import { DONE, FAILED, InputProblems } from '../exit.ts';
 import { aboutHosts, manageAll } from '../hosts.ts';
 import { listenForInterrupt } from '../interrupt.ts';
@@ -27,6 +27,7 @@ export async function apply(output: Output, flags: ApplyFlags): Promise<number> 
   const set = await loadSet(flags.file);
   using interrupt = listenForInterrupt(true);
   const managed = manageAll(set);
+  await settle(output, managed, interrupt, 'apply');
   const [survey, seen] = await Promise.all([
     surveyManaged(set, managed, interrupt.signal, output),
     lookForUsers(managed, interrupt.signal),

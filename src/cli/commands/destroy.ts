@@ -1,15 +1,15 @@
 import { prepare } from '../../apply/index.ts';
 import type { ResourceSet } from '../../resources/index.ts';
 import { aimOfRemoval } from '../aims.ts';
-import { type CarryFlags, carry, requireConsent } from '../carry.ts';
+import { type CarryFlags, carry, requireConsent, settle } from '../carry.ts';
 import { DONE, FAILED, UsageError } from '../exit.ts';
-import { aboutHosts } from '../hosts.ts';
+import { aboutHosts, manageAll } from '../hosts.ts';
 import { listenForInterrupt } from '../interrupt.ts';
 import { loadSet } from '../load.ts';
 import type { Output } from '../output.ts';
 import { reportPlan } from '../plan-report.ts';
 import { printPlan, printSummary } from '../plan-text.ts';
-import { requireWritable, surveyHosts } from '../survey.ts';
+import { requireWritable, surveyManaged } from '../survey.ts';
 
 export interface DestroyFlags extends CarryFlags {
   readonly set: string;
@@ -23,7 +23,9 @@ export async function destroy(output: Output, flags: DestroyFlags): Promise<numb
   requireConsent('destroy', flags);
   const set = onlyHosts(await loadSet(flags.file), flags.host ?? []);
   using interrupt = listenForInterrupt(true);
-  const survey = await surveyHosts(set, interrupt.signal, output);
+  const managed = manageAll(set);
+  await settle(output, managed, interrupt, 'destroy');
+  const survey = await surveyManaged(set, managed, interrupt.signal, output);
   requireWritable(survey, '--host NAME takes back what the hosts that answer hold');
   const names = [...set.hosts.keys()];
   const aimFor = aimOfRemoval(names, flags.set, flags.all === true);

@@ -9,11 +9,11 @@ import {
   type WrittenTraffic,
 } from '../../host/index.ts';
 import { readIptablesSave } from '../../iptables/index.ts';
-import { printRuleExchange, type Rule, readRuleset, type Table } from '../../nftables/index.ts';
+import { printRule, printRuleExchange, type Rule, readRuleset, type Table } from '../../nftables/index.ts';
 import { type Command, type Output, script, type Transport } from '../../transport/index.ts';
 import { failure } from './ask.ts';
-import { writeOwned } from './owners.ts';
-import { LIST_IPTABLES, RESTORE_IPTABLES } from './scripts.ts';
+import { undoOwned, writeOwned } from './owners.ts';
+import { EXCHANGE_IPTABLES, EXCHANGE_NFT, LIST_IPTABLES, RESTORE_IPTABLES } from './scripts.ts';
 
 /** Makes what is ours at the place this and nothing else; of no traffic: takes it away. Gives the refusal, if there is one. */
 export async function writeAccept(
@@ -41,6 +41,26 @@ export async function writeAccept(
       : exchangeIptables(place, own, wanted, behind);
   const output = await transport.run(command);
   return output.status === 0 ? undefined : failure(transport.host, command.argv, output);
+}
+
+/** What makes `before` of `stands` at that place, on the host itself, which looks at the chain by itself. */
+export async function undoAccept(
+  transport: Transport,
+  place: AcceptPlace,
+  stands: readonly AcceptTraffic[],
+  before: readonly AcceptTraffic[],
+): Promise<readonly Command[]> {
+  const wanted = before.filter((each): each is WrittenTraffic => each.kind !== 'other');
+  if (place.kind === 'ufw' || place.kind === 'firewalld') return undoOwned(transport, place, stands, wanted);
+  const behind = place.behind ?? 0;
+  if (place.kind === 'nft') {
+    const { family, table, chain } = place;
+    const rules = wanted.map((traffic) => `${printRule(acceptRule(traffic))}\n`).join('');
+    return [{ argv: script(EXCHANGE_NFT, family, table, chain, String(behind)), stdin: rules }];
+  }
+  const { family, backend, table, chain } = place;
+  const rules = wanted.map((traffic, index) => `-I ${chain} ${behind + 1 + index} ${iptablesRule(traffic)}\n`).join('');
+  return [{ argv: script(EXCHANGE_IPTABLES, String(family), backend, table, chain), stdin: rules }];
 }
 
 const isTagged = ({ comment }: Rule): boolean => comment === ACCEPT_TAG;

@@ -1,7 +1,7 @@
 import { ApplyError, type ApplyOptions } from '../../apply/index.ts';
 import type { HostChange } from '../../plan/index.ts';
 import { changeLinkArguments, type Link, printBatches } from '../../routing/index.ts';
-import { type Output, script, type Transport } from '../../transport/index.ts';
+import { guarded, type Output, script, type Transport } from '../../transport/index.ts';
 import { writeAccept } from './accepts.ts';
 import { failure } from './ask.ts';
 import { daemonFilesCommand } from './daemons.ts';
@@ -45,10 +45,9 @@ export async function applyChanges(
   transport: Transport,
   support: () => Promise<LinkSupport>,
   changes: readonly HostChange[],
-  { signal, onStep }: ApplyOptions,
+  { signal, onStep, armed }: ApplyOptions,
 ): Promise<void> {
   const stateFolder = await transport.stateFolder(signal);
-  const place = { transport, stateFolder, support };
   const done: HostChange[] = [];
   const steps = makeSteps(changes, stateFolder);
   const moving = startMoving(transport, steps);
@@ -58,8 +57,9 @@ export async function applyChanges(
       throw new ApplyError(message, done, { cause: signal.reason });
     }
     if (index === moving?.from) moving.look();
+    const guard = armed && { ...armed, step: index + 1 };
     const refusal = await carryOut(
-      place,
+      { transport: guarded(transport, guard), stateFolder, support },
       step,
       moving?.table === index || step.kind === 'flows' ? moving : undefined,
     ).catch((error: unknown): Refusal => {

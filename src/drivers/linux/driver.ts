@@ -5,6 +5,7 @@ import { applyChanges } from './apply.ts';
 import { makeKeys } from './keys.ts';
 import { type LinkSupport, observe, probeLinks } from './observe.ts';
 import { startReadings } from './readings.ts';
+import { undoOf } from './undo.ts';
 
 /** What hosts with one kernel (this machine and its network namespaces) need to ask only once. */
 export interface SharedKernel {
@@ -38,6 +39,16 @@ export function linuxDriver(transport: Transport, kernel?: SharedKernel): Driver
         },
         changes,
         options,
+      ),
+    undo: (changes, facts, signal) =>
+      undoOf(
+        transport,
+        async () => {
+          support ??= await probeLinks(transport, signal);
+          return support;
+        },
+        { changes, facts },
+        signal,
       ),
     async forget(signal) {
       const folder = await transport.stateFolder(signal);

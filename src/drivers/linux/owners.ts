@@ -65,14 +65,34 @@ export async function writeOwned(
   return undefined;
 }
 
+/** What the host is told once `stands` is at the place, for it to be as before. What is there of others' is looked at now. */
+export async function undoOwned(
+  transport: Transport,
+  place: PlaceOf<'ufw' | 'firewalld'>,
+  stands: readonly AcceptTraffic[],
+  before: readonly WrittenTraffic[],
+): Promise<readonly Command[]> {
+  if (place.kind === 'firewalld') return [tellFirewalld(before)];
+  const { stdout } = await transport.run({ argv: OWNERS_COMMAND });
+  return ufwCommands(readOwners(stdout, [], undefined).ufw, place, before, stands);
+}
+
 /** All of ours there is deleted and added anew, by one command of ufw's for each: a rule has no name to be changed by. */
 async function tellUfw(
   transport: Transport,
-  { family, chain, behind = 0 }: PlaceOf<'ufw'>,
+  place: PlaceOf<'ufw'>,
   wanted: readonly WrittenTraffic[],
 ): Promise<readonly Command[]> {
   const { stdout } = await transport.run({ argv: OWNERS_COMMAND });
-  const { ufw } = readOwners(stdout, [], undefined);
+  return ufwCommands(readOwners(stdout, [], undefined).ufw, place, wanted);
+}
+
+function ufwCommands(
+  ufw: readonly UfwRule[],
+  { family, chain, behind = 0 }: PlaceOf<'ufw'>,
+  wanted: readonly WrittenTraffic[],
+  stands?: readonly AcceptTraffic[],
+): readonly Command[] {
   const isOwn = ({ own, ...rule }: UfwRule): boolean => rule.family === family && own?.chain === chain;
   const others = ufw.filter((rule) => !isOwn(rule));
   const route = chain === 'forward' ? ['route'] : [];
@@ -80,10 +100,10 @@ async function tellUfw(
     ...['ufw', ...route, ...verb, 'allow', ...ufwWords(traffic, family)],
   ];
   const at = positionIn(others, family, chain, behind);
+  const standing =
+    stands ?? ufw.flatMap(({ own, ...rule }) => (own !== undefined && isOwn({ ...rule, own }) ? [own.traffic] : []));
   return [
-    ...ufw.flatMap(({ own, ...rule }) =>
-      own !== undefined && isOwn({ ...rule, own }) ? [{ argv: command(['delete'], own.traffic) }] : [],
-    ),
+    ...standing.map((traffic) => ({ argv: command(['delete'], traffic) })),
     ...wanted.map((traffic, index) => ({
       argv: [...command(at === undefined ? [] : ['insert', String(at + index)], traffic), 'comment', 'sallyport'],
     })),

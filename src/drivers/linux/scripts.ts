@@ -39,6 +39,32 @@ saver "$1" "$2" || { echo "there is no iptables-restore for IPv$1 ($2)" >&2; exi
 exec "\${c%-save}-restore" --noflush --wait=10`;
 
 /**
+ * FAMILY BACKEND TABLE CHAIN, lines `-I …` on stdin: takes all of ours out of the chain and puts these in, as RESTORE_IPTABLES would.
+ * Nothing to do where there is no such chain and nothing is to be put in.
+ */
+export const EXCHANGE_IPTABLES = `${SAVER}
+new=$(cat)
+saver "$1" "$2" || { [ -z "$new" ] && exit 0; echo "there is no iptables-save for IPv$1 ($2)" >&2; exit 127; }
+old=$("$c" -t "$3" 2>/dev/null | awk -v chain="$4" '$1 == "-A" && $2 == chain && / --comment "?sallyport"?( |$)/ { sub(/^-A/, "-D"); print }')
+[ -n "$old$new" ] || exit 0
+{ echo "*$3"; printf '%s\n' "$old" "$new" | sed '/^$/d'; echo COMMIT; } | "\${c%-save}-restore" --noflush --wait=10`;
+
+/**
+ * FAMILY TABLE CHAIN BEHIND, rules a line on stdin: takes all of ours out of a chain that is another's and puts these in, behind so many
+ * rules of its owner. Nothing to do where there is no such chain and nothing is to be put in.
+ */
+export const EXCHANGE_NFT = `
+new=$(cat)
+list=$(nft -a list chain "$1" "$2" "$3" 2>&1) || { [ -z "$new" ] && exit 0; printf '%s\n' "$list" >&2; exit 1; }
+{ printf '%s\n' "$list"; echo; printf '%s\n' "$new"; } | awk -v place="$1 $2 $3" -v behind="$4" '
+  /^$/ { rules = 1; next }
+  !rules && /# handle [0-9]+$/ && !/^[ \t]*(table|chain) / {
+    if (/ comment "sallyport" # handle [0-9]+$/) print "delete rule", place, "handle", $NF
+    else if (others++ == behind) next_one = $NF
+  }
+  rules { if (next_one) print "insert rule", place, "handle", next_one, $0; else print "add rule", place, $0 }' | nft -f -`;
+
+/**
  * FAMILY BACKEND: what that saver of iptables lists, after a line `= FAMILY BACKEND STATUS`; 127 where there is none. Then,
  * where a rule asks a set, `= ipset STATUS` and all sets. Their own comments (the date) are left out, so that the same rules give the
  * same text; what they warn of a table stays.
@@ -112,7 +138,7 @@ fi`;
  */
 export const START_WIREGUARD_GO = `
 l=$1; shift
-setsid wireguard-go "$l" </dev/null || exit
+setsid wireguard-go "$l" </dev/null 9>&- || exit
 i=0
 until wg show "$l" listen-port >/dev/null 2>&1; do
   i=$((i+1))
@@ -139,6 +165,40 @@ ip link delete dev "$1" || exit
 s=/run/wireguard/$1.sock; i=0
 while { [ -S "$s" ] || runs; } && [ "$i" -lt 100 ]; do i=$((i+1)); sleep 0.02; done
 rm -f "$s"`;
+
+/** PATH VALUE, and again: each becomes so where it is not; one that is gone went with its link. */
+export const PUT_SYSCTLS = `
+set -f
+r=0
+while [ "$#" -gt 0 ]; do
+  f=/proc/sys/$1
+  if [ -e "$f" ]; then
+    v=$(cat "$f")
+    is=$(set -- $v; echo "$*")
+    wanted=$(set -- $2; echo "$*")
+    [ "$is" = "$wanted" ] || printf '%s\n' "$2" >"$f" || { echo "$1" >&2; r=1; }
+  fi
+  shift 2
+done
+exit "$r"`;
+
+/** LINK: as REMOVE_WIREGUARD, where there is such a link. */
+export const REMOVE_WIREGUARD_IF_THERE = `ip link show dev "$1" >/dev/null 2>&1 || exit 0
+${REMOVE_WIREGUARD}`;
+
+/** LINK FOLDER COMMAND…: as START_WIREGUARD_GO, where there is no such link; FOLDER is for its socket. */
+export const START_IF_ABSENT = `! ip link show dev "$1" >/dev/null 2>&1 || exit 0
+mkdir -p -m 700 "$2" || exit
+l=$1; shift 2; set -- "$l" "$@"
+${START_WIREGUARD_GO}`;
+
+/** PATH CONTENT COMMAND…: runs COMMAND unless the file says CONTENT, or is not there for none. */
+export const UNLESS_IT_SAYS = `
+if [ -z "$2" ]; then [ -e "$1" ] || [ -L "$1" ] || exit 0
+elif [ -e "$1" ] && [ "$(cat "$1"; echo .)" = "$2." ]; then exit 0
+fi
+shift 2
+exec "$@"`;
 
 /** PATH VALUE, and again: writes each sysctl and reads it back. Stops at the first that does not take its value, and says how many stand. */
 export const WRITE_SYSCTLS = `
