@@ -5,7 +5,7 @@
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type ManagedHost, observeAll } from '../src/apply/index.ts';
+import { armHost, confirmAll, type ManagedHost, observeAll } from '../src/apply/index.ts';
 import { saveMemory } from '../src/cli/memory.ts';
 import { compile } from '../src/compile/index.ts';
 import { linuxDriver } from '../src/drivers/index.ts';
@@ -62,8 +62,22 @@ for (const [name, wanted] of compiled.hosts) {
 }
 ends('plan');
 
-for (const { name, driver } of managed) await driver.apply(plans.get(name) ?? [], { signal });
+const armed = await Promise.all(
+  managed.map((host) => {
+    const known = facts.get(host.name);
+    if (known === undefined) throw new Error(`${host.name} was not seen`);
+    const plan = { changes: plans.get(host.name) ?? [], facts: known };
+    return armHost(host, plan, { command: 'apply', windowMs: 30_000, signal });
+  }),
+);
+ends('arm');
+
+for (const each of armed) await each.managed.driver.apply(plans.get(each.managed.name) ?? [], { signal, armed: each });
 ends('apply');
+
+const { failures } = await confirmAll(armed, async () => false);
+if (failures.length > 0) throw new Error(failures.join('\n'));
+ends('confirm');
 
 const rulesetChange = (change: HostChange): readonly RulesetChange[] => {
   switch (change.action) {

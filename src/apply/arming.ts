@@ -37,7 +37,7 @@ const TOO_LATE = 47;
 /** Arms one host for its plan. Throws where it cannot be, and nothing is left there then. */
 export async function armHost(
   managed: ManagedHost,
-  { changes, facts }: HostPlan,
+  { changes, facts }: Pick<HostPlan, 'changes' | 'facts'>,
   { command, windowMs, signal }: ArmOptions,
 ): Promise<Armed> {
   const { transport, driver, name } = managed;
