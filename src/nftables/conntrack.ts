@@ -35,7 +35,8 @@ export interface Expectation {
   readonly text: string;
 }
 
-const STATUS = { seenReply: 2, assured: 4, confirmed: 8, sourceNat: 16, destinationNat: 32 } as const;
+/** IPS_* of nf_conntrack_common.h. */
+export const CONNTRACK_STATUS = { seenReply: 2, assured: 4, confirmed: 8, sourceNat: 16, destinationNat: 32 } as const;
 
 const FAMILIES: Readonly<Record<string, Family>> = { ipv4: 4, ipv6: 6 };
 
@@ -150,11 +151,11 @@ function readEntry(line: string): ConntrackEntry {
     ...{ original, reply, text: words.join(' '), mark: number('mark', 0) ?? 0 },
     zone: { original: number('zone-orig', 0) ?? zone, reply: number('zone-reply', 0) ?? zone },
     status:
-      STATUS.confirmed |
-      (words.includes('[UNREPLIED]') ? 0 : STATUS.seenReply) |
-      (words.includes('[ASSURED]') || words.includes('[OFFLOAD]') ? STATUS.assured : 0) |
-      (isSameEnd(reply, 'destination', original, 'source') ? 0 : STATUS.sourceNat) |
-      (isSameEnd(reply, 'source', original, 'destination') ? 0 : STATUS.destinationNat),
+      CONNTRACK_STATUS.confirmed |
+      (words.includes('[UNREPLIED]') ? 0 : CONNTRACK_STATUS.seenReply) |
+      (words.includes('[ASSURED]') || words.includes('[OFFLOAD]') ? CONNTRACK_STATUS.assured : 0) |
+      (isSameEnd(reply, 'destination', original, 'source') ? 0 : CONNTRACK_STATUS.sourceNat) |
+      (isSameEnd(reply, 'source', original, 'destination') ? 0 : CONNTRACK_STATUS.destinationNat),
     ...(tcpState !== undefined && { tcpState }),
     ...(icmpType !== undefined && { icmpType }),
     ...((words.includes('[OFFLOAD]') || words.includes('[HW_OFFLOAD]')) && { offloaded: true }),

@@ -50,7 +50,7 @@ export {
   xor,
 } from './build.ts';
 export type { ConntrackEntry, Expectation } from './conntrack.ts';
-export { CONNTRACK_COMMANDS, readConntrack } from './conntrack.ts';
+export { CONNTRACK_COMMANDS, CONNTRACK_STATUS, readConntrack } from './conntrack.ts';
 export { normalProtocol } from './datatype.ts';
 export { CHAINS_COMMAND, lackDevices, withDevices } from './devices.ts';
 export { diffTable } from './diff.ts';

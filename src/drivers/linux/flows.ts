@@ -203,7 +203,11 @@ const byPortsOf = (flow: FlowsOfForward, marked: Marked): readonly string[] => [
 
 const printMark = (mark: number, mask: number): string => `0x${mark.toString(16)}/0x${mask.toString(16)}`;
 
-/** Reads what `conntrack -L` prints: `udp 17 29 src=… dst=… sport=… dport=… [UNREPLIED] src=… … mark=255 use=1`. Other protocols have no ports. */
+/**
+ * A reader of its own beside readConntrack: within a transaction nothing is thrown over a line that it does not know, other protocols are
+ * not looked at, and the lines have no family before them (`-o extended`), as a hundred thousand of them are read while forwards change.
+ * Reads what `conntrack -L` prints: `udp 17 29 src=… dst=… sport=… dport=… [UNREPLIED] src=… … mark=255 use=1`. Other protocols have no ports.
+ */
 export function readFlows(text: string): readonly Flow[] {
   return text.split('\n').flatMap((line): readonly Flow[] => {
     const protocol = line.startsWith('udp ') ? 'udp' : line.startsWith('tcp ') ? 'tcp' : undefined;

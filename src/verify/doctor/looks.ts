@@ -1,7 +1,7 @@
 /** The commands by which `doctor` looks at a host beyond its facts, and what they say. They read; nothing is changed. */
 import { type Address, parseAddress, parsePrefix } from '../../net/index.ts';
-import { CONNTRACK_COMMANDS } from '../../nftables/index.ts';
-import type { Entry, EntryTuple, HalfOpen, Looks, PathProbe, WireGuardFile } from './patient.ts';
+import { CONNTRACK_COMMANDS, CONNTRACK_STATUS, type ConntrackEntry, readConntrack } from '../../nftables/index.ts';
+import type { Entry, HalfOpen, Looks, PathProbe, WireGuardFile } from './patient.ts';
 
 interface Said {
   readonly stdout: string;
@@ -85,6 +85,7 @@ export const LOOK_COMMANDS: readonly (readonly string[])[] = [
 export function readLooks(outputs: readonly Said[]): Looks {
   const at = (index: number): string | undefined => (outputs[index]?.status === 0 ? outputs[index].stdout : undefined);
   const [ipv4, ipv6] = [at(0), at(1)];
+  const entries = ipv4 === undefined ? undefined : readEntries(ipv4, ipv6 ?? '');
   const stats = at(2);
   const drops = reversePathDrops(at(3) ?? '');
   const [tcp, tcp6] = [at(4), at(5)];
@@ -92,7 +93,7 @@ export function readLooks(outputs: readonly Said[]): Looks {
   const now = Number(at(11));
   const asksFirst = outputs[12]?.status === 0;
   return {
-    ...(ipv4 !== undefined && { entries: [...readEntries(ipv4), ...readEntries(ipv6 ?? '')] }),
+    ...(entries !== undefined && { entries }),
     ...(tcp !== undefined && { halfOpen: [...readHalfOpen(tcp), ...readHalfOpen(tcp6 ?? '')] }),
     ...(drops !== undefined && { reversePathDrops: drops }),
     ...(stats !== undefined && { conntrackStats: readStats(stats) }),
@@ -108,32 +109,25 @@ export function readLooks(outputs: readonly Said[]): Looks {
 
 const lines = (text: string): readonly string[] => text.split('\n').filter((line) => line !== '');
 
-/** The entries of TCP and UDP in `conntrack -L -o extended`. */
-const readEntries = (text: string): readonly Entry[] => text.split('\n').flatMap(readEntry);
+/** The entries of TCP and UDP; undefined where a line is of another form: then they cannot be read. */
+function readEntries(...texts: readonly string[]): readonly Entry[] | undefined {
+  try {
+    return texts.flatMap(readConntrack).flatMap(entryOf);
+  } catch (error) {
+    if (error instanceof TypeError) return undefined;
+    throw error;
+  }
+}
 
-function readEntry(line: string): readonly Entry[] {
-  const words = line.trim().split(/\s+/);
-  const [, , protocol] = words;
-  if (protocol !== 'tcp' && protocol !== 'udp') return [];
-  const all = (name: string): readonly string[] =>
-    words.filter((word) => word.startsWith(`${name}=`)).map((word) => word.slice(name.length + 1));
-  const [sources, destinations, sports, dports] = ['src', 'dst', 'sport', 'dport'].map(all);
-  const tuple = (index: number): EntryTuple | undefined => {
-    const source = parseAddress(sources?.[index] ?? '');
-    const destination = parseAddress(destinations?.[index] ?? '');
-    if (source === undefined || destination === undefined) return undefined;
-    return { source, destination, sourcePort: Number(sports?.[index]), destinationPort: Number(dports?.[index]) };
-  };
-  const [original, reply] = [tuple(0), tuple(1)];
-  if (original === undefined || reply === undefined) return [];
-  const state = protocol === 'tcp' ? words.find((word) => /^[A-Z_]+[0-9]?$/.test(word)) : undefined;
+function entryOf({ original, reply, tcpState, status, mark, text }: ConntrackEntry): readonly Entry[] {
+  const protocol = original.protocol === 6 ? 'tcp' : original.protocol === 17 ? 'udp' : undefined;
+  if (protocol === undefined) return [];
   return [
     {
-      ...{ protocol, original, reply, text: words.join(' ') },
-      ...(state !== undefined && { state }),
-      unreplied: words.includes('[UNREPLIED]'),
-      assured: words.includes('[ASSURED]'),
-      mark: Number(all('mark')[0] ?? 0),
+      ...{ protocol, original, reply, mark, text },
+      ...(tcpState !== undefined && { state: tcpState }),
+      unreplied: (status & CONNTRACK_STATUS.seenReply) === 0,
+      assured: (status & CONNTRACK_STATUS.assured) !== 0,
     },
   ];
 }
