@@ -4,16 +4,19 @@ import { type Address, parseAddress, printAddress } from '../src/net/index.ts';
 import {
   buildNetwork,
   type Connections,
+  type Draws,
   findTunnels,
   type Flow as ModelFlow,
   type Network,
   simulate,
+  startDraws,
   type Way,
 } from '../src/simulate/index.ts';
+import { startJournal } from './journal.ts';
 import { type Kernel, type Leg, outsideOf, type Seen, type Step, startKernel } from './kernel.ts';
 import { isDrawnPort } from './rules.ts';
 import type { Flow, Scenario } from './scenario.ts';
-import { differenceOf, FREE_PORTS, kernelStory, modelStory, type Ports } from './story.ts';
+import { differenceOf, FREE_PORTS, kernelStory, modelStory, type Ports, type Story } from './story.ts';
 
 export interface Result {
   /** Flows compared to their end, in all that they sent. */
@@ -83,49 +86,114 @@ function checkFlow({ kernel, states, network, connections }: Bench, flow: Flow, 
         : { kind: 'host', host: from.host },
     ...{ to: at(flow.to), port: flow.port, sourcePort: flow.sourcePort },
     protocol: flow.protocol === 'icmp' && flow.to.includes(':') ? 'icmpv6' : flow.protocol,
+    ...sizeOf(flow),
   };
-  const { request, reply, next, again } = simulate(network, modelFlow, {
-    connections,
-    hops: true,
-    carriers: true,
-    freePort,
-  });
-  const ports: Ports = new Map();
-  const ways: Ways = [
-    ['request', request],
-    ...(reply === undefined ? [] : [['reply', reply] as const]),
-    ...(next === undefined ? [] : [['next', next] as const]),
-    ...(again === undefined ? [] : [['again', again] as const]),
-  ];
-  const reached = [`${flow.protocol} ${request.verdict}`];
+  const told = tellAll({ network, connections }, modelFlow);
+  if (told === undefined) return { packets: 0, reached: [], isReset: false, undecided: 'too many ways' };
+  let [first, ...others] = told;
+  const reached = [`${flow.protocol} ${first.ways[0]?.[1].verdict}`];
   let packets = 0;
   let seen: Seen | undefined;
   let isReset = false;
-  for (const [leg, way] of ways) {
+  for (const [at, leg] of LEGS.entries()) {
+    const { ways, ports } = first;
+    const way = ways[at]?.[1];
+    if (way === undefined) break;
     if (seen === undefined || !followsByItself(flow, leg, ways)) {
       seen = kernel.send(withPorts(stepOf(flow, leg, number, ways, seen), ports));
     }
     // One that the rules of its own host dropped ended the connection there all the same.
     isReset ||= [...seen.links, ...seen.trace].some((each) => each.leg === 'reset');
     packets++;
-    const told = modelStory(way);
-    if (told === undefined) return { packets, reached, isReset, undecided: way.reason ?? 'no reason' };
-    const text =
-      differenceOf(told, kernelStory(onlyOf(seen, legAs(flow, leg)), states), ports) ?? keptPort(flow, ports);
-    if (metDrawnPort(flow, seen, ports))
+    const why = [first, ...others].map((each) => undecidedOf(each.ways[at]?.[1])).find((each) => each !== undefined);
+    if (why !== undefined) return { packets, reached, isReset, undecided: why };
+    const ofKernel = kernelStory(onlyOf(seen, legAs(flow, leg)), states);
+    const differences = [first, ...others].map((each) => differenceFrom(each.ways[at]?.[1], ofKernel, each.ports));
+    const text = differences.every((each) => each !== undefined) ? differences[0] : undefined;
+    const alike = [first, ...others].filter((_, index) => differences[index] === undefined);
+    [first, ...others] = [alike[0] ?? first, ...alike.slice(1)];
+    const kept = text ?? keptPort(flow, first.ports);
+    if (metDrawnPort(flow, seen, first.ports))
       return { packets, reached, isReset, undecided: 'the kernel took a port that is drawn' };
-    if (text !== undefined)
+    if (kept !== undefined)
       return {
         ...{ packets, reached, isReset },
-        difference: { packet: leg, text: `${text}${seen.lost === true ? ' (messages were lost)' : ''}` },
+        difference: { packet: leg, text: `${kept}${seen.lost === true ? ' (messages were lost)' : ''}` },
       };
-    reached.push(...partsOf(way));
+    reached.push(...partsOf(first.ways[at]?.[1] ?? way));
     // The packets after it meet what the reset left.
     if (isReset) break;
   }
+  settleOn({ network, connections }, modelFlow, first);
   if (isReset) reached.push('a reset');
-  if (ports.size > 0) reached.push('a source port that was taken');
+  if (first.ports.size > 0) reached.push('a source port that was taken');
   return { packets, reached, isReset };
+}
+
+/** What the model says by one of the ways that chance may choose. */
+interface Told {
+  readonly ways: Ways;
+  /** What was drawn for it; none: there is no other. */
+  readonly drawn: readonly number[];
+  readonly ports: Ports;
+}
+
+const LEGS = ['request', 'reply', 'next', 'again'] as const;
+const MOST_WAYS = 64;
+
+/** By every way, the first of them at least; undefined where there are too many. */
+function tellAll(bench: Pick<Bench, 'network' | 'connections'>, flow: ModelFlow): [Told, ...Told[]] | undefined {
+  const from = freePorts;
+  const told: Told[] = [];
+  const pending: (readonly number[])[] = [[]];
+  for (let given = pending.pop(); given !== undefined; given = pending.pop()) {
+    freePorts = from;
+    const journal = startJournal(bench.connections, bench.network.hosts.keys());
+    const draws = startDraws(given);
+    const { request, reply, next, again } = simulate(bench.network, flow, {
+      ...{ connections: journal.connections, hops: true, carriers: true, freePort, draws: eachTime(draws) },
+    });
+    const ways: Ways = [
+      ['request', request],
+      ...(reply === undefined ? [] : [['reply', reply] as const]),
+      ...(next === undefined ? [] : [['next', next] as const]),
+      ...(again === undefined ? [] : [['again', again] as const]),
+    ];
+    const drawn = draws.drawn.map(({ way }) => way);
+    told.push({ ways, drawn, ports: new Map() });
+    if (draws.drawn.length === 0) return [{ ways, drawn, ports: new Map() }];
+    journal.undo();
+    for (const [index, { of }] of draws.drawn.entries())
+      for (let way = 1; index >= given.length && way < of; way++) pending.push([...drawn.slice(0, index), way]);
+    if (told.length + pending.length > MOST_WAYS) return undefined;
+  }
+  const [first, ...others] = told;
+  freePorts = from;
+  return first && [first, ...others];
+}
+
+/** A rule with a range decides anew for each connection: one that comes round again may get another. */
+const eachTime = (draws: Draws): Draws => ({
+  ...draws,
+  draw: (at, count) => draws.draw({ ...at, ...(at.rule && { rule: { ...at.rule } }) }, count),
+});
+
+/** What hosts track is now as that way left it. */
+function settleOn(
+  { network, connections }: Pick<Bench, 'network' | 'connections'>,
+  flow: ModelFlow,
+  { drawn }: Told,
+): void {
+  if (drawn.length === 0) return;
+  simulate(network, flow, { connections, hops: true, carriers: true, freePort, draws: eachTime(startDraws(drawn)) });
+}
+
+const undecidedOf = (way: Way | undefined): string | undefined =>
+  way?.verdict === 'undecided' ? (way.reason ?? 'no reason') : undefined;
+
+function differenceFrom(way: Way | undefined, kernel: Story, ports: Ports): string | undefined {
+  const told = way && modelStory(way);
+  return told === undefined ? 'the model says nothing of it' : differenceOf(told, kernel, ports);
 }
 
 /** A port that was taken is no port that the kernel takes instead. */
@@ -155,6 +223,15 @@ const PARTS: readonly (readonly [name: string, told: RegExp])[] = [
   ['a tunnel', / comes in by vx\d$/],
   ["a tunnel's mark", /stays from the packet around it$/],
   ['a tunnel that does not carry', /^the packets of vx\d itself do not arrive/],
+  ['fragmented', /^fragmented: /],
+  ['put together', /^put together again/],
+  ['too big for a router', /^dropped: \d+ bytes do not fit; /],
+  ['too big for its sender', /^not sent: \d+ bytes do not fit/],
+  ['too big for the far end', /^dropped: larger than its MTU/],
+  ['one of several next hops', /^by chance by /],
+  ['a range', /(?: to | --to-\S+ )\S*\d-\[?\S*\d/],
+  ['a limit', /\blimit rate |--limit /],
+  ['a quota', /quota/],
   ['rp_filter', /^the source is not believed/],
 ];
 
@@ -218,6 +295,11 @@ const [SYN, ACK] = [2, 16];
 /** Of the client outside. */
 const SEQ = 1000;
 
+const sizeOf = ({ size, df }: Flow): Pick<Flow, 'size' | 'df'> => ({
+  ...(size !== undefined && { size }),
+  ...(df === true && { df }),
+});
+
 /** What is sent for a packet of the flow. `before` is what was seen of the last one. */
 function stepOf(flow: Flow, leg: Sent, number: number, ways: Ways, before: Seen | undefined): Step {
   const answered = leg === 'reply' || leg === 'again' ? wayOf(ways, BEFORE[leg]) : undefined;
@@ -225,7 +307,7 @@ function stepOf(flow: Flow, leg: Sent, number: number, ways: Ways, before: Seen 
   const { from, to, sourcePort, port } = flow;
   const protocol = numberOf(flow);
   const destinationPort = flow.protocol === 'icmp' ? sourcePort : port;
-  const packet = { sourcePort, destinationPort, destination: to, payload: `fuzz ${number}`, protocol };
+  const packet = { sourcePort, destinationPort, destination: to, payload: `fuzz ${number}`, protocol, ...sizeOf(flow) };
   if (!('link' in from)) return { kind: 'ask', space: from.host, ...packet };
   const seq = before?.links.findLast((each) => each.leg === 'reply' && each.seq !== undefined)?.seq;
   return {
@@ -249,7 +331,11 @@ function replyTo(
   const id = flow.protocol === 'icmp' ? came?.sourcePort : undefined;
   const tuple = {
     ...{ source: printAddress(packet.destination), destination: printAddress(packet.source) },
-    ...{ protocol: packet.protocol, payload: `fuzz ${number}` },
+    ...{
+      protocol: packet.protocol,
+      payload: `fuzz ${number}`,
+      ...(packet.size !== undefined && flow.protocol === 'icmp' && { size: packet.size }),
+    },
     ...{ sourcePort: id ?? packet.destinationPort, destinationPort: id ?? packet.sourcePort },
   };
   if (verdict === 'delivered') return { kind: 'answer', space: host, ...tuple };

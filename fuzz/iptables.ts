@@ -1,7 +1,7 @@
 /** Draws rulesets in the grammar of iptables(8), iptables-extensions(8) and ipset(8). */
 import { type Ground, MARKS, MASKS } from './network.ts';
 import type { Random } from './random.ts';
-import { NAT_PORTS, PORTS, SOURCE_PORTS, VXLAN_PORT } from './rules.ts';
+import { NAT_PORTS, NAT_RANGE, PORTS, SOURCE_PORTS, twoFrom, VXLAN_PORT } from './rules.ts';
 import type { Host, IptablesText } from './scenario.ts';
 
 type Name = 'raw' | 'mangle' | 'nat' | 'filter';
@@ -97,6 +97,7 @@ function drawMatch({ random, ground, host, family, table, chain }: Place, protoc
     () => `-m set ${not}--match-set ip${family} ${random.pick(['src', 'dst'])}`,
     () => `-m set ${not}--match-set net${family} ${random.pick(['src', 'dst'])}`,
     () => `-m addrtype ${not}--${random.pick(['src', 'dst'])}-type ${random.pick(['LOCAL', 'UNICAST'])}`,
+    () => '-m limit --limit 10000/second --limit-burst 1000',
     () => `-m comment --comment "drawn ${random.below(9)}"`,
   ];
   if (protocol === 'tcp' || protocol === 'udp') {
@@ -136,8 +137,12 @@ function drawTarget({ random, ground, host, family, table, chain }: Place, proto
     ? random.pick(ground.addresses[family])
     : random.pick(ground.ownOf.get(host)?.[family] ?? ground.addresses[family]);
   const hasPorts = protocol === 'tcp' || protocol === 'udp';
-  const at = (port: string): string => (family === 6 ? `[${address}]:${port}` : `${address}:${port}`);
-  const port = String(random.pick(PORTS));
+  const isRange = ground.isChancy && random.chance(0.4);
+  const next = isRange ? twoFrom(address) : undefined;
+  const whole = next === undefined ? address : `${address}-${next}`;
+  const at = (port: string): string => (family === 6 ? `[${whole}]:${port}` : `${whole}:${port}`);
+  const port = isRange ? '5000-5002' : String(random.pick(PORTS));
+  const natPort = (one: number): string => (isRange ? NAT_RANGE : String(one));
   const kinds: string[] = [];
   if (table === 'raw') kinds.push('CT --notrack', 'CT --notrack', 'CT --zone 1', 'ACCEPT');
   if (table === 'mangle')
@@ -154,7 +159,7 @@ function drawTarget({ random, ground, host, family, table, chain }: Place, proto
   if ((table === 'filter' || table === 'mangle') && chain !== undefined) kinds.push('user');
   if (table === 'nat' && (chain === 'PREROUTING' || chain === 'OUTPUT'))
     kinds.push(
-      `DNAT --to-destination ${address}`,
+      `DNAT --to-destination ${whole}`,
       'ACCEPT',
       ...(hasPorts ? [`DNAT --to-destination ${at(port)}`, `REDIRECT --to-ports ${port}`] : ['REDIRECT']),
     );
@@ -162,7 +167,12 @@ function drawTarget({ random, ground, host, family, table, chain }: Place, proto
   if (table === 'nat' && chain === 'POSTROUTING')
     kinds.push(
       ...['MASQUERADE', 'MASQUERADE', 'ACCEPT', `SNAT --to-source ${address}`],
-      ...(hasPorts ? [`SNAT --to-source ${at(String(NAT_PORTS[1]))}`, `MASQUERADE --to-ports ${NAT_PORTS[0]}`] : []),
+      ...(hasPorts
+        ? [
+            `SNAT --to-source ${family === 6 ? `[${address}]` : address}:${natPort(NAT_PORTS[1])}`,
+            `MASQUERADE --to-ports ${natPort(NAT_PORTS[0])}`,
+          ]
+        : []),
     );
   return `-j ${kinds[random.below(kinds.length)] ?? 'ACCEPT'}`;
 }

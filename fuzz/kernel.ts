@@ -5,7 +5,15 @@ import type { Wires } from '../src/simulate/index.ts';
 import type { Output, Transport } from '../src/transport/index.ts';
 import { type Agent, type Command, startAgent } from './agent.ts';
 import { PORTS, SOURCE_PORTS, VXLAN_PORT } from './rules.ts';
-import { type Host, PROBE, printIpsets, printIptables, printTables, type Scenario } from './scenario.ts';
+import {
+  type Host,
+  printIpsets,
+  printIptables,
+  printTables,
+  probeOf,
+  type Scenario,
+  type TableText,
+} from './scenario.ts';
 
 export interface Tuple {
   readonly source: string;
@@ -58,6 +66,8 @@ export type Step =
       readonly link: string;
       readonly packet: Tuple & {
         readonly payload: string;
+        readonly size?: number;
+        readonly df?: true;
         /** TCP: SYN 2, ACK 16. */
         readonly flags?: number;
         readonly seq?: number;
@@ -74,6 +84,8 @@ export type Step =
       readonly destination: string;
       readonly destinationPort: number;
       readonly payload: string;
+      readonly size?: number;
+      readonly df?: true;
     }
   | (Tuple & { readonly kind: 'answer'; readonly space: string; readonly payload: string });
 
@@ -132,9 +144,10 @@ type Run = (commands: readonly Command[]) => Promise<readonly Output[]>;
 async function make(scenario: Scenario, agent: Agent, run: Run): Promise<void> {
   const built = agent.ask(['build', ...scenario.hosts.map(({ name }) => name)]);
   const paths = JSON.parse(built) as Record<string, string>;
-  const cables = scenario.cables.map(({ ends: [a, b] }) => {
+  const cables = scenario.cables.map(({ ends: [a, b], mtu }) => {
     const far = b ?? { host: 'outside', link: outsideOf(a.host, a.link) };
-    return `link add ${a.link} address ${MAC} arp off netns ${paths[a.host]} type veth peer name ${far.link} address ${MAC} arp off netns ${paths[far.host]}`;
+    const [near, there] = (mtu ?? []).map((each) => ` mtu ${each}`);
+    return `link add ${a.link}${near ?? ''} address ${MAC} arp off netns ${paths[a.host]} type veth peer name ${far.link}${there ?? ''} address ${MAC} arp off netns ${paths[far.host]}`;
   });
   await ran(run, [{ space: 'outside', argv: ['ip', '-b', '-'], stdin: cables.join('\n') }]);
   const up = (links: readonly string[]): string => links.map((link) => `link set ${link} up`).join('\n');
@@ -158,11 +171,15 @@ async function make(scenario: Scenario, agent: Agent, run: Run): Promise<void> {
       ].join('\n'),
     })),
   ]);
+  const tunnels = (scenario.tunnels ?? []).flatMap(({ ends: both }) => both.flatMap(({ host, link }) => [host, link]));
+  if (tunnels.length > 0) agent.ask(['sums', ...tunnels]);
   const settings = scenario.hosts.flatMap(({ name, sysctls }) =>
     [...quiet(linksOf(name)), ...sysctls].flatMap(([path, value]) => [name, path, value]),
   );
   agent.ask(['settings', ...settings]);
-  await ran(run, [...scenario.hosts.flatMap(commandsOf), ...scenario.hosts.flatMap(ipsetsOf)]);
+  const probe = probeOf(scenario);
+  await ran(run, scenario.hosts.flatMap(nexthopsOf));
+  await ran(run, [...scenario.hosts.flatMap((host) => commandsOf(host, probe)), ...scenario.hosts.flatMap(ipsetsOf)]);
   await ran(run, scenario.hosts.flatMap(iptablesOf));
   agent.ask(['watch', ...PORTS.map(String)]);
 }
@@ -218,11 +235,13 @@ const neighboursOf = (scenario: Scenario): Wires['neighbours'] => {
 function wordsOf(step: Step): readonly string[] {
   const packet = step.kind === 'inject' ? step.packet : step;
   const { protocol, sourcePort, destination, destinationPort, payload } = packet;
+  const { size = 0, df }: { readonly size?: number; readonly df?: true } =
+    step.kind === 'inject' ? step.packet : step.kind === 'ask' ? step : {};
   const { flags = 0, seq = 0, ack = 0, answers = false } = step.kind === 'inject' ? step.packet : {};
   return [
     ...[step.kind, step.kind === 'inject' ? step.link : step.space, `${protocol}`],
     ...['source' in packet ? packet.source : '', `${sourcePort}`, destination, `${destinationPort}`, payload],
-    ...[flags, seq, ack, answers ? 1 : 0].map(String),
+    ...[flags, seq, ack, answers ? 1 : 0, size, df === true ? 1 : 0].map(String),
   ];
 }
 
@@ -243,14 +262,20 @@ const quiet = (links: readonly string[]): Host['sysctls'] => [
   ...['all', ...links].map((link) => [`net/ipv4/conf/${link}/send_redirects`, '0'] as const),
 ];
 
-function commandsOf({ name, routes, rules, tables }: Host): readonly Command[] {
+function commandsOf({ name, routes, rules, tables }: Host, probe: TableText): readonly Command[] {
   const ip = [4, 6].flatMap((family): readonly Command[] => {
     const of = (lines: readonly string[], what: string): readonly string[] =>
       lines.flatMap((line) => (line.startsWith(`-${family} `) ? [`${what} add ${line.slice(3)}`] : []));
     const lines = [...of(routes, 'route'), ...of(rules, 'rule')];
     return lines.length === 0 ? [] : [{ space: name, argv: ['ip', `-${family}`, '-b', '-'], stdin: lines.join('\n') }];
   });
-  return [...ip, { space: name, argv: ['nft', '-f', '-'], stdin: printTables([PROBE, ...tables]) }];
+  return [...ip, { space: name, argv: ['nft', '-f', '-'], stdin: printTables([probe, ...tables]) }];
+}
+
+/** Before the routes by them. A group is of no family, and the others' gateways tell theirs. */
+function nexthopsOf({ name, nexthops = [] }: Host): readonly Command[] {
+  const lines = nexthops.map((each) => `nexthop add ${each.slice(3)}`);
+  return lines.length === 0 ? [] : [{ space: name, argv: ['ip', '-b', '-'], stdin: lines.join('\n') }];
 }
 
 /** After the sets that they ask. */

@@ -9,6 +9,10 @@ export interface Ground {
   readonly addresses: Readonly<Record<4 | 6, readonly [string, ...string[]]>>;
   readonly prefixes: Readonly<Record<4 | 6, readonly [string, ...string[]]>>;
   readonly linksOf: ReadonlyMap<string, readonly [string, ...string[]]>;
+  /** Packets have sizes, and links and routes MTUs; there are no tunnels, which learn from what does not fit. */
+  readonly isWide: boolean;
+  /** Some routes have several next hops, and some rules translate to ranges: the kernel chooses. */
+  readonly isChancy: boolean;
   readonly outside: readonly { readonly host: string; readonly link: string; readonly number: number }[];
   readonly ownOf: ReadonlyMap<string, Readonly<Record<4 | 6, readonly [string, ...string[]]>>>;
 }
@@ -23,20 +27,34 @@ const addressOn = (family: 4 | 6, network: number, host: number): string =>
 const prefixOf = (family: 4 | 6, network: number): string =>
   family === 4 ? `10.${network}.0.0/24` : `fd00:${network}::/64`;
 
+/** Around which sizes are drawn; IPv6 asks for 1280. */
+const MTUS = [1300, 1400] as const;
+
+/** Of both ends, or of one alone. */
+const drawMtu = (random: Random): Pick<Cable, 'mtu'> => {
+  if (random.chance(0.4)) return {};
+  const mtu = random.pick(MTUS);
+  return {
+    mtu: random.pick([
+      [mtu, mtu],
+      [mtu, mtu],
+      [mtu, mtu],
+      [1500, mtu],
+      [mtu, 1500],
+    ] as const),
+  };
+};
+
 export function drawNetwork(random: Random, seed: number): Ground {
+  const isWide = random.chance(0.25);
+  const isChancy = random.chance(0.3);
   const count = 2 + random.below(5);
   const names = Array.from({ length: count }, (_, index) => `h${index}`);
   const cables: Cable[] = [];
   const addresses = new Map<string, string[]>(names.map((name) => [name, []]));
   const links = new Map<string, [string, ...string[]]>();
   const own = new Map(names.map((name) => [name, { 4: [] as string[], 6: [] as string[] }]));
-  const edges: {
-    readonly a: string;
-    readonly b: string;
-    readonly network: number;
-    readonly ab: string;
-    readonly ba: string;
-  }[] = [];
+  const edges: Edge[] = [];
   const give = (
     host: string,
     link: string,
@@ -62,6 +80,7 @@ export function drawNetwork(random: Random, seed: number): Ground {
         { host: a, link: ab },
         { host: b, link: ba },
       ],
+      ...(isWide && drawMtu(random)),
     });
     addLink(a, ab);
     addLink(b, ba);
@@ -76,7 +95,7 @@ export function drawNetwork(random: Random, seed: number): Ground {
     for (const link of random.chance(0.25) ? ['out', 'alt'] : ['out']) {
       const number = (link === 'out' ? 100 : 150) + index;
       outside.push({ host, link, number });
-      cables.push({ ends: [{ host, link }] });
+      cables.push({ ends: [{ host, link }], ...(isWide && random.chance(0.4) && { mtu: [random.pick(MTUS), 1500] }) });
       addLink(host, link);
       for (const family of FAMILIES) give(host, link, family, number, 1);
     }
@@ -85,7 +104,7 @@ export function drawNetwork(random: Random, seed: number): Ground {
     if (random.chance(0.4))
       for (const family of FAMILIES) give(host, 'lo', family, 200 + index, 1, family === 4 ? 32 : 128);
 
-  const tunnels = drawTunnels(random, names, own);
+  const tunnels = isWide ? [] : drawTunnels(random, names, own);
   for (const { ends } of tunnels)
     for (const [at, { host, link }] of ends.entries()) {
       addLink(host, link);
@@ -96,6 +115,7 @@ export function drawNetwork(random: Random, seed: number): Ground {
     const far = waysFrom(name, edges);
     const routes: string[] = [];
     const rules: string[] = [];
+    const nexthops: string[] = [];
     for (const family of FAMILIES) {
       const hop = (neighbour: string): string => {
         const edge = edges.find(({ a, b }) => (a === name && b === neighbour) || (b === name && a === neighbour));
@@ -117,6 +137,8 @@ export function drawNetwork(random: Random, seed: number): Ground {
           host === name ? [`via ${addressOn(family, tunnelNumber(link), 2 - at)} dev ${link}`] : [],
         ),
       );
+      const several = isChancy ? gatewaysOf(family, name, edges, inside) : [];
+      if (several.length > 1) nexthops.push(...drawNexthops(random, family, several));
       for (const { prefix, owner } of targets) {
         const by = far.get(owner);
         const isMine =
@@ -127,9 +149,11 @@ export function drawNetwork(random: Random, seed: number): Ground {
               ends.some(({ host }) => host === name) && prefix === prefixOf(family, tunnelNumber(ends[0].link)),
           );
         if (by === undefined || isMine) continue;
-        if (inside.length > 0 && random.chance(0.3))
+        if (several.length > 1 && random.chance(0.3))
+          routes.push(`-${family} ${prefix} ${drawSeveral(random, family, several)}`);
+        else if (inside.length > 0 && random.chance(0.45))
           routes.push(`-${family} ${prefix} ${inside[random.below(inside.length)]}`);
-        else if (random.chance(0.93)) routes.push(`-${family} ${prefix} via ${hop(by)}`);
+        else if (random.chance(0.93)) routes.push(`-${family} ${prefix} via ${hop(by)}${routeMtu(random, isWide)}`);
       }
       const away = outside.filter(({ host }) => host === name);
       const gateways = [
@@ -148,12 +172,12 @@ export function drawNetwork(random: Random, seed: number): Ground {
       for (const table of TABLES)
         if (random.chance(0.5))
           for (const route of random.times(1, 3, () =>
-            drawRoute(random, random.chance(0.4) ? 'default' : somewhere(), ways),
+            drawRoute(random, random.chance(0.4) ? 'default' : somewhere(), ways, isWide),
           ))
             routes.push(`-${family} ${route} table ${table}`);
       if (random.chance(0.3)) {
         const specific = `${addressOn(family, random.pick([1, 100, 101, 200]), random.pick([1, 2, 50]))}/${family === 4 ? 32 : 128}`;
-        routes.push(`-${family} ${drawRoute(random, specific, ways)} metric 7`);
+        routes.push(`-${family} ${drawRoute(random, specific, ways, isWide)} metric 7`);
       }
       const names4 = links.get(name) ?? ['lo'];
       if (random.chance(0.5))
@@ -162,6 +186,7 @@ export function drawNetwork(random: Random, seed: number): Ground {
     }
     return {
       ...{ name, addresses: addresses.get(name) ?? [], routes: eachOnce(routes), rules: eachOnce(rules), tables: [] },
+      ...(nexthops.length > 0 && { nexthops }),
       sysctls: drawSysctls(random, links.get(name) ?? ['lo']),
     };
   });
@@ -188,6 +213,8 @@ export function drawNetwork(random: Random, seed: number): Ground {
       ],
     },
     linksOf: links,
+    isWide,
+    isChancy,
     outside,
     ownOf: new Map([...own].map(([name, each]) => [name, { 4: atLeastOne(each[4]), 6: atLeastOne(each[6]) }])),
   };
@@ -199,7 +226,7 @@ function drawTunnels(
   names: readonly string[],
   own: ReadonlyMap<string, Readonly<Record<4 | 6, readonly string[]>>>,
 ): readonly Tunnel[] {
-  if (!random.chance(0.4)) return [];
+  if (!random.chance(0.5)) return [];
   return random.times(1, 2, (index): Tunnel => {
     const one = random.below(names.length);
     const other = (one + 1 + random.below(names.length - 1)) % names.length;
@@ -229,13 +256,69 @@ const eachOnce = (lines: readonly string[]): readonly string[] => {
   return lines.filter((line, at) => lines.findIndex((other) => keyOf(other) === keyOf(line)) === at);
 };
 
-function drawRoute(random: Random, target: string, ways: readonly [string, ...string[]]): string {
+interface Edge {
+  readonly a: string;
+  readonly b: string;
+  readonly network: number;
+  readonly ab: string;
+  readonly ba: string;
+}
+
+/** `via ADDRESS dev LINK` of each neighbour. */
+const gatewaysOf = (
+  family: 4 | 6,
+  name: string,
+  edges: readonly Edge[],
+  inside: readonly string[],
+): readonly string[] => [
+  ...edges.flatMap(({ a, b, network, ab, ba }) =>
+    a === name
+      ? [`via ${addressOn(family, network, 2)} dev ${ab}`]
+      : b === name
+        ? [`via ${addressOn(family, network, 1)} dev ${ba}`]
+        : [],
+  ),
+  ...inside,
+];
+
+const twoOf = (random: Random, from: readonly string[]): readonly [string, string] => {
+  const one = random.below(from.length);
+  const other = (one + 1 + random.below(from.length - 1)) % from.length;
+  return [from[one] ?? '', from[other] ?? ''];
+};
+
+/** Of IPv6 they are others: a number is one family's. */
+const firstId = (family: 4 | 6): number => (family === 4 ? 1 : 11);
+
+/** Two of them and a group of both. */
+const drawNexthops = (random: Random, family: 4 | 6, gateways: readonly string[]): readonly string[] => {
+  const id = firstId(family);
+  const [one, other] = twoOf(random, gateways);
+  return [
+    `-${family} id ${id} ${one}`,
+    `-${family} id ${id + 1} ${other}`,
+    `-${family} id ${id + 2} group ${id}/${id + 1}`,
+  ];
+};
+
+/** By objects, or written out. */
+function drawSeveral(random: Random, family: 4 | 6, gateways: readonly string[]): string {
+  const id = firstId(family);
+  if (random.chance(0.5)) return `nhid ${random.pick([id, id + 2, id + 2])}`;
+  const [one, other] = twoOf(random, gateways);
+  return `nexthop ${one} nexthop ${other} weight ${random.pick([1, 2])}`;
+}
+
+const routeMtu = (random: Random, isWide: boolean): string =>
+  isWide && random.chance(0.15) ? ` mtu ${random.pick(MTUS)}` : '';
+
+function drawRoute(random: Random, target: string, ways: readonly [string, ...string[]], isWide: boolean): string {
   const kind = random.below(12);
   if (kind === 0) return `blackhole ${target}`;
   if (kind === 1) return `unreachable ${target}`;
   if (kind === 2) return `prohibit ${target}`;
   if (kind === 3) return `throw ${target}`;
-  return `${target} ${random.pick(ways)}`;
+  return `${target} ${random.pick(ways)}${routeMtu(random, isWide)}`;
 }
 
 function drawRule(

@@ -12,6 +12,15 @@ export const SOURCE_PORTS = [40_000, 40_001, 41_000, 42_000] as const;
 /** Which a source is translated to; 40,000 besides. */
 export const NAT_PORTS = [50_000, 50_001] as const;
 
+/** A source is translated to one of these; none of them is drawn. */
+export const NAT_RANGE = '51000-51199';
+
+/** The address and the next, of those that lie side by side. */
+export const twoFrom = (address: string): string | undefined => {
+  const found = /^(.*[.:])(1|50)$/.exec(address);
+  return found === null ? undefined : `${found[1]}${Number(found[2]) + 1}`;
+};
+
 /** Of all ports that are drawn, whatever for. */
 export const isDrawnPort = (port: number): boolean =>
   [...PORTS, ...SOURCE_PORTS, ...NAT_PORTS].some((each) => each === port);
@@ -180,6 +189,14 @@ function drawMatch(place: Place, version: 4 | 6): string {
               ? `meta nfproto ${version === 4 ? 'ipv4' : 'ipv6'} meta l4proto ${speaks}`
               : `meta l4proto ${speaks}`,
         ]),
+    () =>
+      random.pick([
+        'limit rate 1000000/second burst 1000 packets',
+        'limit rate over 1000000/second burst 1000 packets',
+        'limit rate 1000 mbytes/second burst 1 mbytes',
+        'quota 1000000 mbytes',
+        'quota over 1000000 mbytes',
+      ]),
     () => `fib ${random.pick(['daddr', 'saddr'])} type ${not}${random.pick(['local', 'unicast'])}`,
   ];
   const hasIn = hook === 'prerouting' || hook === 'input' || hook === 'forward';
@@ -219,9 +236,16 @@ function drawAction(place: Place, version: 4 | 6): string {
   const own = random.chance(0.7)
     ? random.pick(ground.addresses[version])
     : random.pick(ground.ownOf.get(place.host)?.[version] ?? ground.addresses[version]);
-  const at = (address: string, port?: string): string =>
+  const one = (address: string, port?: string): string =>
     port === undefined ? address : version === 6 ? `[${address}]:${port}` : `${address}:${port}`;
-  const port = String(random.pick(PORTS));
+  const at = (address: string, port?: string): string => {
+    const next = ground.isChancy && random.chance(0.4) ? twoFrom(address) : undefined;
+    const end = (each: string): string => (version === 6 && port !== undefined ? `[${each}]` : each);
+    const whole = next === undefined ? end(address) : `${end(address)}-${end(next)}`;
+    return port === undefined ? whole : `${whole}:${port}`;
+  };
+  const ranged = (text: string, range: string): string => (ground.isChancy && random.chance(0.4) ? range : text);
+  const port = ranged(String(random.pick(PORTS)), '5000-5002');
   if (type === 'nat') {
     const ports = `meta l4proto ${isOne(place) && random.chance(0.6) ? place.speaks : '{ tcp, udp }'}`;
     if (hook === 'prerouting' || hook === 'output') {
@@ -238,10 +262,14 @@ function drawAction(place: Place, version: 4 | 6): string {
     }
     const kinds = [
       ...(hook === 'postrouting'
-        ? ['masquerade', 'masquerade', `${ports} masquerade to :${random.pick([NAT_PORTS[0], SOURCE_PORTS[0]])}`]
+        ? [
+            'masquerade',
+            'masquerade',
+            `${ports} masquerade to :${ranged(String(random.pick([NAT_PORTS[0], SOURCE_PORTS[0]])), NAT_RANGE)}`,
+          ]
         : []),
-      `snat ${ip} to ${at(own)}`,
-      `${ports} snat ${ip} to ${at(own, String(random.pick([SOURCE_PORTS[0], NAT_PORTS[1]])))}`,
+      `snat ${ip} to ${one(own)}`,
+      `${ports} snat ${ip} to ${one(own, ranged(String(random.pick([SOURCE_PORTS[0], NAT_PORTS[1]])), NAT_RANGE))}`,
       `meta mark set ${random.pick(MARKS)}`,
       'accept',
     ];
@@ -290,12 +318,19 @@ function drawFlow(random: Random, ground: Ground): Flow {
     port: random.pick(PORTS),
     to: random.pick(addresses),
   };
+  const size =
+    ground.isWide && base.protocol !== 'tcp' && random.chance(0.7)
+      ? {
+          size: random.pick([1300, 1301, 1350, 1400, 1404, 1405, 1500]),
+          ...(random.chance(0.5) && { df: true as const }),
+        }
+      : {};
   const gate = ground.outside[random.below(ground.outside.length)];
   if (gate === undefined || random.chance(0.35)) {
     const hosts = ground.scenario.hosts;
-    return { ...base, from: { host: hosts[random.below(hosts.length)]?.name ?? 'h0' } };
+    return { ...base, ...size, from: { host: hosts[random.below(hosts.length)]?.name ?? 'h0' } };
   }
   const near = version === 4 ? `10.${gate.number}.0.5${random.below(2)}` : `fd00:${gate.number}::5${random.below(2)}`;
   const source = random.chance(0.8) ? near : random.pick(addresses);
-  return { ...base, from: { host: gate.host, link: gate.link, source } };
+  return { ...base, ...size, from: { host: gate.host, link: gate.link, source } };
 }

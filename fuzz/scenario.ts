@@ -15,6 +15,8 @@ export interface Host {
   readonly addresses: readonly string[];
   /** Arguments of `ip route add` and `ip rule add`, with the family first: `-4 10.0.0.0/8 via 10.1.0.2`. */
   readonly routes: readonly string[];
+  /** Arguments of `ip nexthop add`, with the family first, for routes that name them; absent: none. */
+  readonly nexthops?: readonly string[];
   readonly rules: readonly string[];
   /** Paths below /proc/sys and their values, written in this order. */
   readonly sysctls: readonly (readonly [path: string, value: string])[];
@@ -39,6 +41,8 @@ export interface IptablesText {
 
 export interface Cable {
   readonly ends: readonly [End, End?];
+  /** Of each end, in bytes; absent: 1500. */
+  readonly mtu?: readonly [number, number];
 }
 
 /** A VXLAN of two hosts. */
@@ -75,6 +79,10 @@ export interface Flow {
   readonly sourcePort: number;
   /** Of an echo it counts nothing. */
   readonly port: number;
+  /** Of a datagram or an echo: the whole IP packet, in bytes. Absent: a small one. */
+  readonly size?: number;
+  /** It may not be fragmented; of IPv6 its sender may not. */
+  readonly df?: true;
 }
 
 export const printTables = (tables: readonly TableText[]): string =>
@@ -92,17 +100,20 @@ const NO_ERRORS = [
   'icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem } drop',
 ];
 
+/** netfilter_ipv4.h has -400 for it: what is put together from fragments is traced as one packet. Nobody's chain is drawn before -300. */
+const AFTER_DEFRAGMENTATION = -399;
+
 /**
  * Stands on every host, is read and simulated like all else, and has nft tell which rules a packet meets. No errors are sent: they belong
  * to the connection of the packet they tell of, from when they are made (icmp_glue_bits), and a rule that sees them may change its mark.
  */
-export const PROBE: TableText = {
+const PROBE: TableText = {
   ...{ family: 'inet', name: 'probe', sets: [] },
   chains: [
     ...(['prerouting', 'output'] as const).map((hook) => ({
       ...{
         name: hook,
-        head: `type filter hook ${hook} priority -500;`,
+        head: `type filter hook ${hook} priority ${AFTER_DEFRAGMENTATION};`,
         rules: [
           'meta l4proto { tcp, udp } meta nftrace set 1',
           'icmp type { echo-request, echo-reply } meta nftrace set 1',
@@ -116,6 +127,16 @@ export const PROBE: TableText = {
     })),
   ],
 };
+
+/** Where packets have sizes every host tracks connections, and puts fragments together: parts that fare apart nobody can compare. */
+export const probeOf = ({ flows }: Pick<Scenario, 'flows'>): TableText => ({
+  ...PROBE,
+  chains: PROBE.chains.map((chain) =>
+    chain.name === 'forward' && flows.some(({ size }) => size !== undefined)
+      ? { ...chain, rules: ['ct state invalid counter'] }
+      : chain,
+  ),
+});
 
 /** For iptables-restore or ip6tables-restore. */
 export const printIptables = (tables: readonly IptablesText[]): string =>

@@ -65,6 +65,7 @@ function candidatesOf(scenario: Scenario): readonly Scenario[] {
     ...hosts.flatMap((host, at) => without(host.ipsets ?? []).map((ipsets) => withHost(at, { ...host, ipsets }))),
     ...hosts.flatMap((host, at) => without(host.rules).map((rules) => withHost(at, { ...host, rules }))),
     ...hosts.flatMap((host, at) => without(host.routes).map((routes) => withHost(at, { ...host, routes }))),
+    ...hosts.flatMap((host, at) => without(host.nexthops ?? []).map((nexthops) => withHost(at, { ...host, nexthops }))),
     ...hosts.flatMap((host, at) => without(host.sysctls).map((sysctls) => withHost(at, { ...host, sysctls }))),
     ...hosts.flatMap((host, at) => without(host.addresses).map((addresses) => withHost(at, { ...host, addresses }))),
   ];

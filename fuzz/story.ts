@@ -29,7 +29,9 @@ const hex = (mark: number): string => `0x${mark.toString(16)}`;
 export function modelStory(way: Way): Story | undefined {
   const { verdict, hops } = way;
   if (verdict === 'undecided') return undefined;
-  const arrivals = hops.flatMap((hop) => {
+  const arrivals = hops.flatMap((hop, at) => {
+    // Before any socket saw it.
+    if (hops[at + 1]?.detail.startsWith('dropped: larger than its MTU') === true) return [];
     const found = hop.stage === 'link' ? /^(.*) comes in by (.*)$/.exec(hop.detail) : null;
     return found === null ? [] : [`${hop.host} ${found[2]} ${found[1]}`];
   });
@@ -57,6 +59,7 @@ function modelEnding({ verdict, reason = '', packet, host, link, through, carrie
     case 'rejected':
     case 'unreachable': {
       const by = /^\S+ (?:drops|rejects) .*? in (\S+): (.*)$/s.exec(reason);
+      if (/drops what is larger than its MTU/.test(reason)) return `died on ${through.at(-2) ?? through.at(-1)}`;
       return by === null ? `died on ${through.at(-1)}` : `dropped on ${through.at(-1)}: ${by[2]}`;
     }
   }

@@ -72,7 +72,10 @@ struct made {
   uint32_t seq, ack;
   int flags;
   bool answers;
+  size_t size; /* of the IP packet; 0: whatever the payload makes */
+  bool df;
 };
+enum { MOST_BYTES = 1500 };
 enum { SYN = 2, RST = 4, ACK = 16 };
 extern const char *const LEG_NAMES[];
 size_t make_frame(const struct made *made, uint8_t *frame, size_t room);

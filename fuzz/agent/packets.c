@@ -101,7 +101,10 @@ size_t make_frame(const struct made *made, uint8_t *frame, size_t room) {
   } else {
     head[0] = 0x45;
     put16(head + 2, (uint32_t)(20 + length));
-    head[5] = 1;
+    /* Fragments of a packet that was never whole again must meet no others of its number. */
+    static uint32_t number;
+    put16(head + 4, ++number);
+    if (made->df) head[6] = 0x40;
     head[8] = 64;
     head[9] = (uint8_t)made->protocol;
     memcpy(head + 12, addresses, 8);
@@ -152,17 +155,22 @@ bool read_transport(int protocol, const uint8_t *data, size_t length, struct see
   return false;
 }
 
-/* Addresses and ports of an IP packet; false where it is none of ours. */
+enum { FRAGMENT = 44 /* RFC 8200, 4.5 */ };
+
+/* Addresses and ports of an IP packet; false where it is none of ours, or a later fragment. */
 bool read_packet(const uint8_t *data, size_t length, struct seen *seen) {
   if (length < 28) return false;
   if (data[0] >> 4 == 4) {
     const size_t head = (data[0] & 15u) * 4;
-    if (length < head || !read_transport(data[9], data + head, length - head, seen)) return false;
+    if (length < head || (get16(data + 6) & 0x1fff) != 0 || !read_transport(data[9], data + head, length - head, seen)) return false;
     inet_ntop(AF_INET, data + 12, seen->source, sizeof seen->source);
     inet_ntop(AF_INET, data + 16, seen->destination, sizeof seen->destination);
     return true;
   }
-  if (length < 48 || !read_transport(data[6], data + 40, length - 40, seen)) return false;
+  const bool is_part = data[6] == FRAGMENT;
+  const size_t head = is_part ? 48 : 40;
+  if (length < head + 8 || (is_part && get16(data + 42) >> 3 != 0)) return false;
+  if (!read_transport(is_part ? data[40] : data[6], data + head, length - head, seen)) return false;
   inet_ntop(AF_INET6, data + 8, seen->source, sizeof seen->source);
   inet_ntop(AF_INET6, data + 24, seen->destination, sizeof seen->destination);
   return true;

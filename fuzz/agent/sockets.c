@@ -111,6 +111,10 @@ int ask(struct space *space, const struct made *made) {
     const int protocol = made->protocol == IPPROTO_UDP ? 0 : made->protocol;
     wanted.fd = new_socket(is6 ? AF_INET6 : AF_INET, stream ? SOCK_STREAM : SOCK_DGRAM, protocol);
     if (bind(wanted.fd, (struct sockaddr *)&wanted.near, length) != 0) fail("bind: %s", strerror(errno));
+    const int discovers = made->df ? IP_PMTUDISC_DO : IP_PMTUDISC_DONT;
+    if (made->size > 0 && setsockopt(wanted.fd, is6 ? IPPROTO_IPV6 : IPPROTO_IP, is6 ? IPV6_MTU_DISCOVER : IP_MTU_DISCOVER,
+                                     &discovers, sizeof discovers) != 0)
+      fail("DF: %s", strerror(errno));
     const int why = connect(wanted.fd, (struct sockaddr *)&wanted.far, length) == 0 ? 0 : errno;
     if (why != 0 && !(stream && why == EINPROGRESS)) {
       if (stream) close_silently(wanted.fd);
@@ -120,7 +124,7 @@ int ask(struct space *space, const struct made *made) {
     kept = keep(space, &wanted);
   }
   if (stream) return 0;
-  uint8_t message[256];
+  uint8_t message[MOST_BYTES];
   size_t size = strlen(made->payload);
   if (made->protocol == IPPROTO_UDP) memcpy(message, made->payload, size);
   else size = make_echo(is6 ? AF_INET6 : AF_INET, made->source_port, made->payload, message);

@@ -120,8 +120,14 @@ export type Rewritten = Partial<Pick<PacketContext, 'source' | 'destination' | '
 
 /** What a nat chain asks for. `masquerade` takes the address of the way out, `redirect` that of the host. */
 export type Translation =
-  | { readonly kind: 'dnat' | 'snat'; readonly address?: Address; readonly port?: number }
-  | { readonly kind: 'masquerade' | 'redirect'; readonly port?: number };
+  | { readonly kind: 'dnat' | 'snat'; readonly address?: Address; readonly port?: number; readonly ports?: PortRange }
+  | { readonly kind: 'masquerade' | 'redirect'; readonly port?: number; readonly ports?: PortRange };
+
+/** One that is free is taken, the packet's own before others. */
+export interface PortRange {
+  readonly first: number;
+  readonly last: number;
+}
 
 export type Evaluation =
   | {

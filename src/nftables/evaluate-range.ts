@@ -1,6 +1,6 @@
 /** Translations to a range of addresses or ports, of which the kernel takes one (nf_nat_core.c): each it may take is a way. */
 import { drawWay } from './evaluate-chance.ts';
-import type { Registers } from './evaluate-packet.ts';
+import type { PortRange, Registers } from './evaluate-packet.ts';
 import { patternOf } from './evaluate-value.ts';
 import type { Expression } from './ruleset.ts';
 
@@ -31,26 +31,34 @@ export interface Ranges {
 export interface Chosen {
   readonly address?: readonly [bigint];
   readonly port?: readonly [number];
+  /** Of a source, or where the packet's own will do: whichever is free. */
+  readonly ports?: PortRange;
 }
 
 /**
  * One address and port of each range: the address by a hash of the packet's own with a seed that nobody knows (find_best_ips_proto), the port
  * as it is where it will do (get_unique_tuple), else the first of the range or any, which depends on the kernel (nf_nat_l4proto_unique_tuple).
- * A source keeps its address too where that will do, and which port it gets harms nobody. Undefined where they are too many.
+ * A source keeps its address too where both will do. Undefined where they are too many.
  */
 export function choose(registers: Registers, half: 'source' | 'destination', ranges: Ranges): Chosen | undefined {
   const { packet } = registers;
   const own = half === 'source' ? packet.sourcePort : packet.destinationPort;
   const isOpenPort = own !== undefined && ranges.ports !== undefined && !holds(ranges.ports, BigInt(own));
-  const keeps = half === 'source' && ranges.addresses !== undefined && holds(ranges.addresses, packet.source.value);
+  const keeps =
+    half === 'source' && !isOpenPort && ranges.addresses !== undefined && holds(ranges.addresses, packet.source.value);
   const addresses = keeps ? undefined : ranges.addresses;
   const ports = isOpenPort && half === 'destination' ? ranges.ports : undefined;
   const sizeOf = (range: Range | undefined): bigint => (range === undefined ? 1n : range.last - range.first + 1n);
   const [of, by] = [sizeOf(addresses), sizeOf(ports)];
   if (of * by > MOST_CHOICES) return undefined;
+  const free =
+    (half === 'source' || !isOpenPort) && ranges.ports !== undefined && own !== undefined
+      ? { ports: { first: Number(ranges.ports.first), last: Number(ranges.ports.last) } }
+      : {};
   const way = drawWay(registers, Number(of * by));
   if (way === undefined) return undefined;
   return {
+    ...free,
     ...(addresses !== undefined && { address: [addresses.first + (BigInt(way) % of)] as const }),
     ...(keeps && { address: [packet.source.value] as const }),
     ...(ports !== undefined && { port: [Number(ports.first + BigInt(way) / of)] as const }),

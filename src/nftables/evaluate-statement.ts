@@ -338,6 +338,7 @@ function translationStep({ kind, family, address, port }: AddressTranslation, ta
       kind,
       ...(found !== undefined && { address: found }),
       ...(typeof number === 'number' && { port: number }),
+      ...(chosen.ports && { ports: chosen.ports }),
     });
   };
 }
@@ -355,7 +356,11 @@ function localTranslationStep({ kind, port }: LocalTranslation, tables: TableSet
     if (toPort === null) return 'break';
     if (toPort === UNKNOWN) return giveUp(registers, 'the port is not known');
     const number = toPort?.[0];
-    return translate(registers, { kind, ...(typeof number === 'number' && { port: number }) });
+    return translate(registers, {
+      kind,
+      ...(typeof number === 'number' && { port: number }),
+      ...(chosen.ports && { ports: chosen.ports }),
+    });
   };
 }
 

@@ -65,6 +65,7 @@ export type {
   Evaluation,
   PacketChanges,
   PacketContext,
+  PortRange,
   RuleReference,
   SocketPlace,
   SocketSight,

@@ -17,6 +17,8 @@ export interface Start {
   readonly asks?: true;
   /** Its source is the one that the routes gave. */
   readonly choseSource?: true;
+  /** It carries what goes into that VXLAN. */
+  readonly wraps?: string;
   /** It answers, or it follows an answer: known also where no host tracks connections. */
   readonly answers?: true;
   /** It tells of a packet that died there, and belongs to that one's connection. */

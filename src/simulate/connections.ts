@@ -1,6 +1,6 @@
 /** Conntrack as far as a trace needs it: tuples of both directions, zones, marks, and translation with unique reply tuples. */
 import type { Address } from '../net/index.ts';
-import type { ConntrackEntry, Tuple } from '../nftables/index.ts';
+import type { ConntrackEntry, PortRange, Tuple } from '../nftables/index.ts';
 import { ECHO, inverseOf, isIcmp, type Packet, PROTOCOLS, tupleOf } from './packet.ts';
 import { advance, type TcpTrack } from './tcp-state.ts';
 
@@ -171,6 +171,14 @@ const isTaken = (table: ConnectionTable, as: Direction, tuple: Tuple, { zone }: 
     ? table.has(keyOf(as, zone, tuple))
     : table.has(keyOf('original', zone, tuple)) || table.has(keyOf('reply', zone, tuple));
 
+/** What a rule asks for; absent: what the packet has. */
+export interface Target {
+  readonly address?: Address;
+  readonly port?: number;
+  /** Whichever is free of these. */
+  readonly ports?: PortRange;
+}
+
 /**
  * Settles one half of the translation (nf_nat_setup_info): to an address and port, or to what the packet has already, which may still
  * cost it its source port where another connection's answers would look the same.
@@ -179,7 +187,7 @@ export function settle(
   table: ConnectionTable,
   connection: Connection,
   half: Half,
-  to: { readonly address?: Address; readonly port?: number },
+  to: Target,
   freePort: FreePort = nextPort,
 ): void {
   connection.settled.add(half);
@@ -196,6 +204,13 @@ export function settle(
   if (isSameTuple(wanted, now)) return;
   connection.reply = inverseOf(wanted);
   connection.status |= NAT_STATUS[half];
+}
+
+/** Whether another connection's answers would look as those of this one, were it translated so. */
+export function isTakenTo(table: ConnectionTable, connection: Connection, { address, port }: Target): boolean {
+  const now = inverseOf(connection.reply);
+  const to = { ...now, destination: address ?? now.destination, destinationPort: port ?? now.destinationPort };
+  return isTaken(table, 'reply', inverseOf(to), connection);
 }
 
 /** An echo's id is of both ends: a destination that makes its tuple another's costs it the id at once (nf_nat_l4proto_unique_tuple). */
@@ -225,12 +240,14 @@ function uniqueSource(
   table: ConnectionTable,
   connection: Connection,
   now: Tuple,
-  to: { readonly address?: Address; readonly port?: number },
+  to: Target,
   freePort?: FreePort,
 ): Tuple {
   const address = to.address ?? now.source;
   const willDo = ({ source, sourcePort }: Tuple): boolean =>
-    source.value === address.value && (to.port === undefined || sourcePort === to.port);
+    source.value === address.value &&
+    (to.port === undefined || sourcePort === to.port) &&
+    isWithin(sourcePort, to.ports);
   const isFree = (tuple: Tuple): boolean => !isTaken(table, 'reply', inverseOf(tuple), connection);
   if (willDo(now) && isFree(now)) return now;
   const firstOfSource = willDo(now) ? undefined : table.get(sourceKey(connection))?.connection;
@@ -242,11 +259,16 @@ function uniqueSource(
     break;
   }
   let tuple: Tuple = { ...now, source: address, sourcePort: to.port ?? now.sourcePort };
+  if (to.ports !== undefined && freePort !== undefined && !isWithin(now.sourcePort, to.ports))
+    tuple = { ...tuple, sourcePort: freePort(to.ports.first - 1) };
   while (freePort !== undefined && !isFree(tuple) && tuple.sourcePort < 65_535) {
     tuple = { ...tuple, sourcePort: freePort(tuple.sourcePort) };
   }
   return tuple;
 }
+
+const isWithin = (port: number, range: PortRange | undefined): boolean =>
+  range === undefined || (port >= range.first && port <= range.last);
 
 /** Where the connections of one source are found (nf_nat's bysource). */
 export const sourceKey = ({ original, zone }: Pick<Connection, 'original' | 'zone'>): string =>

@@ -184,7 +184,7 @@ function wrapsItself({ name, routes }: SimulatedHost, { name: link, vxlan }: Lin
   const { remote: destination, local: source, port: destinationPort } = vxlan;
   const transport = { protocol: PROTOCOLS.udp, sourcePort: SOURCE_PORT, destinationPort };
   const way = lookupRoute(routes, { destination, source, mark: packet.mark, transport });
-  if (way.kind !== 'route' || way.link !== link) return undefined;
+  if (way.kind !== 'route' || !(way.choices ?? [way]).every((each) => each.link === link)) return undefined;
   const mark = `0x${packet.mark.toString(16)}`;
   return end('dropped', `${name} sends what ${link} wraps into ${link} again: mark ${mark} stays on the packet around`);
 }

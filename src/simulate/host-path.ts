@@ -110,8 +110,10 @@ function route(passage: Passage & { iif: string }, checksSource: boolean): Left 
     choose(passage, result) ??
     (checksSource ? checkSource(passage, passage.oif) : undefined) ??
     (ttl > 1 ? undefined : usedUp(passage)) ??
-    fitsOut(passage, mtuOf(passage, result), true);
-  return ended ?? runForward(passage) ?? leave(passage);
+    fitsOut(passage, familyOf(packet) === 6 ? linkMtu(passage) : mtuOf(passage, result), true);
+  // A router of IPv6 looks at its link before the rules (ip6_dst_mtu_maybe_forward), and at the route's own MTU after them (ip6_fragment).
+  const late = familyOf(packet) === 6 && result.kind === 'route' ? result.route.mtu : undefined;
+  return ended ?? runForward(passage) ?? leave(passage, { mtu: late, isRouter: true });
 }
 
 /** RFC 1700; ip_default_ttl and hop_limit unless somebody set them. */
@@ -195,14 +197,14 @@ function checkSource(passage: Passage & { iif: string }, oif: string | undefined
  * Takes the way a lookup gave. Of several next hops a hash of the packet's addresses, or of its ports too, chooses (fib_multipath_hash,
  * rt6_multipath_hash), with a seed that nobody knows: chance draws one for each pair of ends.
  */
-function choose(passage: Passage, result: RouteResult): End | undefined {
+function choose(passage: Passage, result: RouteResult, by = ''): End | undefined {
   if (result.kind === 'local') {
     passage.oif = 'lo';
     passage.nexthop = passage.packet.destination;
     return undefined;
   }
   if (result.kind !== 'route') return noWay(passage.host, passage.packet, result);
-  const nexthop = chooseNexthop(passage, result);
+  const nexthop = chooseNexthop(passage, result, by);
   if (nexthop?.link === undefined) {
     return end(
       'undecided',
@@ -226,12 +228,13 @@ const printNexthop = ({ link = '', gateway }: Nexthop): string =>
 function chooseNexthop(
   { host, packet, draws, record }: Passage,
   result: Extract<RouteResult, { readonly kind: 'route' }>,
+  by: string,
 ): Nexthop | undefined {
   const different = differentNexthops(result);
   if (different.length < 2) return result;
   const chosen =
     different[
-      draws?.drawNexthop(`${host.name} ${printRoute(result.route)} ${printPacket(packet)}`, different.length) ?? -1
+      draws?.drawNexthop(`${by}${host.name} ${printRoute(result.route)} ${printPacket(packet)}`, different.length) ?? -1
     ];
   if (chosen !== undefined)
     record(host.name, 'route', () => ({
@@ -247,8 +250,11 @@ const sameNexthop = (one: Nexthop, other: Nexthop): boolean =>
     ? one.gateway === other.gateway
     : sameAddress(one.gateway, other.gateway));
 
-function leave(passage: Passage): Left {
-  const late = runExit(passage, 'postrouting');
+function leave(
+  passage: Passage,
+  { mtu, isRouter }: { readonly mtu: number | undefined; readonly isRouter: boolean },
+): Left {
+  const late = runExit(passage, 'postrouting') ?? fitsOut(passage, mtu, isRouter);
   if (late !== undefined) return late;
   if (passage.cut !== undefined) passage.packet = { ...passage.packet, fragment: passage.cut };
   const ended = runEgress(passage);
@@ -286,12 +292,32 @@ export function send(passage: Passage): Left {
   // Which of several it would be does not matter while a mark may still change it.
   let way: RouteResult = first;
   passage.oif = first.kind === 'route' ? first.link : 'lo';
+  const isChosen = first.kind === 'route' && choosesEarly(passage, first);
+  if (passage.wraps !== undefined && passage.oif === passage.wraps)
+    return end('dropped', `${host.name} sends what ${passage.wraps} wraps into ${passage.wraps} again`);
+  // Its socket refuses what does not fit the way it knows, and may not be cut, before any rule sees it (__ip_append_data: EMSGSIZE).
+  const unsent = packet.df === true ? fitsOut(passage, mtuOf(passage, first), false) : undefined;
+  if (unsent !== undefined) return unsent;
   const ended = runEntry(passage, 'output', () => {
     way = lookup(passage);
     return way.kind === 'route' || way.kind === 'local' ? undefined : noWay(passage.host, passage.packet, way);
   });
-  return ended ?? choose(passage, way) ?? fitsOut(passage, mtuOf(passage, way), false) ?? leave(passage);
+  if (ended !== undefined) return ended;
+  const unknown = isChosen && way === first ? undefined : choose(passage, way, 'what is sent by ');
+  return unknown ?? leave(passage, { mtu: mtuOf(passage, way), isRouter: false });
 }
+
+/**
+ * Where chance draws, rules of output see the link that it drew: which is not the one that it draws once a mark has the way looked up
+ * again, nor that of a router, whose hash sees the flow label too (rt6_multipath_hash).
+ */
+function choosesEarly(passage: Passage, way: Extract<RouteResult, { readonly kind: 'route' }>): boolean {
+  if (passage.draws === undefined || differentNexthops(way).length < 2) return false;
+  choose(passage, way, 'the socket of ');
+  return true;
+}
+
+const linkMtu = ({ host, oif = '' }: Passage): number | undefined => host.links.get(oif)?.mtu;
 
 /** The route's own, else that of its link. */
 const mtuOf = ({ host, oif }: Passage, result: RouteResult): number | undefined =>

@@ -37,7 +37,7 @@ import { printChanges, printPlace } from './print-changes.ts';
 import { takesUpTcp } from './setting.ts';
 import { expectationOf } from './standing.ts';
 import { type End, end, type Recorder } from './trace.ts';
-import { targetOf } from './translation.ts';
+import { targetOf, withOpenPort } from './translation.ts';
 
 /** It changes as the packet goes; made anew for each host the packet comes to. */
 export interface Passage {
@@ -58,6 +58,8 @@ export interface Passage {
   ttl?: number;
   /** Of a packet made here: its source is the one that the routes gave. */
   choseSource?: true;
+  /** Of a packet made here: it carries what goes into that VXLAN. */
+  readonly wraps?: string;
   /** It answers, or it follows an answer. */
   readonly answers?: true;
   /** Its connection stood before it. */
@@ -300,7 +302,8 @@ function runTranslation(passage: Passage, hook: Hook, half: Half, reroute?: () =
     const { mark, translation } = evaluation.changes;
     if (mark !== undefined) passage.packet = { ...passage.packet, mark };
     chosen = translation;
-    const to = translation === undefined ? {} : targetOf(passage, translation);
+    const wanted = translation === undefined ? {} : targetOf(passage, translation);
+    const to = 'kind' in wanted || half === 'source' ? wanted : withOpenPort(passage, connection, wanted);
     if ('kind' in to) return to;
     if (translation?.kind === 'masquerade' && passage.oif !== undefined) connection.masqueradedFor = passage.oif;
     settle(passage.connections, connection, half, to, passage.freePort);

@@ -196,7 +196,7 @@ function carryEach(network: Network, walk: Walk, near: TunnelPlug, far: TunnelPl
   const told = { hops: [], crossings: [], through: [near.host], packet, arrived: packet };
   if (depth > DEEPEST)
     return { lost: { verdict: 'undecided', reason: `more than ${DEEPEST} tunnels in each other`, ...told } };
-  const way = follow(network, { ...walk, origin: carrier.flow.from, depth }, start);
+  const way = follow(network, { ...walk, origin: carrier.flow.from, depth }, { ...start, wraps: near.link });
   return way.verdict === 'delivered' && comesTo(way, carrier.to, carrier.flow) ? { by: way } : { lost: way };
 }
 
@@ -274,6 +274,7 @@ function follow(network: Network, walk: Walk, start: Start): Way {
     const passage: Passage = {
       ...passageOf(host, packet),
       ...(start.choseSource === true && links === 0 && { choseSource: true as const }),
+      ...(start.wraps !== undefined && links === 0 && { wraps: start.wraps }),
       ...(tracked !== undefined && { tracked }),
       ...(untracked !== undefined && { untracked }),
       ...(hardware !== undefined && { hardware }),

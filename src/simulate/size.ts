@@ -49,10 +49,14 @@ export function fitsOut(passage: Passage, mtu: number | undefined, isRouter: boo
 }
 
 /** A veth drops without a word what is larger than its own MTU and a VLAN tag (is_skb_forwardable). */
-export function fitsInto({ host, packet }: Passage, iif: string): End | undefined {
+export function fitsInto({ host, packet, record }: Passage, iif: string): End | undefined {
   const link = host.links.get(iif);
   const largest = largestOf(packet);
   if (largest === undefined || link?.kind !== 'veth' || largest <= link.mtu + 4) return undefined;
+  record(host.name, 'link', () => ({
+    detail: 'dropped: larger than its MTU',
+    decidedBy: `link ${iif} mtu ${link.mtu}`,
+  }));
   return end('dropped', `${iif} on ${host.name} drops what is larger than its MTU ${link.mtu}, and tells nobody`, {
     ...{ kind: 'tooBig', host: host.name, link: iif, mtu: link.mtu, family: familyOf(packet) },
     isTcp: packet.protocol === PROTOCOLS.tcp,

@@ -1,9 +1,10 @@
-/** The addresses that translations take of the host itself. */
+/** The addresses that translations take of the host itself, and the ports of their ranges. */
 import { type Address, containsAddress, type Family, networkOf } from '../net/index.ts';
 import type { Translation } from '../nftables/index.ts';
 import { type LinkAddress, lookupRoute } from '../routing/index.ts';
+import { type Connection, isTakenTo, type Target } from './connections.ts';
 import type { SimulatedHost } from './network.ts';
-import { familyOf, isIcmp } from './packet.ts';
+import { familyOf, isIcmp, printPacket } from './packet.ts';
 import type { Passage } from './passage.ts';
 import { type End, end } from './trace.ts';
 
@@ -13,11 +14,13 @@ const LOOPBACK: Readonly<Record<Family, Address>> = {
 };
 
 /** Where a translation leads: what the rule names, or the address of the host that it stands for. */
-export function targetOf(
-  passage: Passage,
-  translation: Translation,
-): { readonly address?: Address; readonly port?: number } | End {
-  const port = translation.port === undefined || isIcmp(passage.packet) ? {} : { port: translation.port };
+export function targetOf(passage: Passage, translation: Translation): Target | End {
+  const port = isIcmp(passage.packet)
+    ? {}
+    : {
+        ...(translation.port !== undefined && { port: translation.port }),
+        ...(translation.ports && { ports: translation.ports }),
+      };
   switch (translation.kind) {
     case 'dnat':
     case 'snat':
@@ -68,3 +71,20 @@ function firstAddress(host: SimulatedHost, link: string, family: Family, near: A
 
 const firstOf = (own: readonly LinkAddress[], near: Address): Address | undefined =>
   (own.find(({ address }) => containsAddress(networkOf(address), near)) ?? own[0])?.address.address;
+
+/** A destination's own port, where it is in the range, unless that would make it another's: then any of the range (get_unique_tuple). */
+export function withOpenPort(
+  { host, connections, draws, packet }: Passage,
+  connection: Connection,
+  to: Target,
+): Target | End {
+  if (to.ports === undefined || !isTakenTo(connections, connection, to)) return to;
+  const { first, last } = to.ports;
+  const way = draws?.drawNexthop(`${host.name} the port of ${printPacket(packet)}`, last - first + 1);
+  return way === undefined
+    ? end(
+        'undecided',
+        `which port of ${first} to ${last} ${host.name} gives ${printPacket(packet)} is not known: its own is taken`,
+      )
+    : { ...to, port: first + way };
+}
