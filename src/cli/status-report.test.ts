@@ -124,6 +124,21 @@ test('all well: in sync, tunnels up with the age of their handshake, the address
   expect(allWell(found)).toBe(true);
 });
 
+for (const ahead of [10_800, -900])
+  test(`a host whose clock is ${ahead} s ahead of ours shook hands when it says, by its own clock`, () => {
+    const facts = new Map(
+      [...after()].map(([name, known]) => {
+        const devices = known.state.devices.map((device) => ({
+          ...device,
+          peers: device.peers.map((peer) => ({ ...peer, latestHandshake: 1_000 + ahead })),
+        }));
+        return [name, { ...known, state: { ...known.state, devices }, clockAheadSeconds: ahead }] as const;
+      }),
+    );
+    for (const { tunnels } of report(facts).hosts)
+      expect(tunnels).toEqual([{ name: 'edge-node', up: true, lastHandshakeSeconds: 30 }]);
+  });
+
 describe('a tunnel is not ready, and why', () => {
   const withPeers = (latestHandshake: number | undefined) => (state: HostState) => ({
     ...state,

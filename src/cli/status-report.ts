@@ -125,7 +125,10 @@ function withCause(change: HostChange, lines: readonly SettingLine[]): Drift {
 const tunnelsOf = ({ wanted, setName }: StatusInput, host: string): readonly TunnelShare[] =>
   wanted.get(host)?.record?.sets.get(setName)?.tunnels ?? [];
 
-function endStatus({ facts, silent, deaf, unreachable, now }: StatusInput, host: string, tunnel: TunnelShare): End {
+function endStatus(input: StatusInput, host: string, tunnel: TunnelShare): End {
+  const { facts, silent, deaf, unreachable } = input;
+  // The host wrote down by its own clock when it shook hands.
+  const now = input.now + (facts.get(host)?.clockAheadSeconds ?? 0);
   const { name, link: linkName, peer } = tunnel;
   const state = facts.get(host)?.state;
   const end = (reason: string | null, lastHandshakeSeconds: number | null = null): End => ({

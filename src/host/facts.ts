@@ -31,6 +31,8 @@ export interface HostFacts {
   readonly keys: ReadonlyMap<string, PublicKey>;
   /** What the names in the record's endpoints mean on the host now; absent where it has none. */
   readonly names?: NamesOnHost;
+  /** Its clock less ours, in seconds; absent where it is the same one, or nobody looked. */
+  readonly clockAheadSeconds?: number;
   /** The largest packets that were found to reach addresses, in bytes, by the address; absent where nothing was. The kernel forgets it after minutes. */
   readonly learntMtus?: ReadonlyMap<string, number>;
   /** Absent where nobody looked. `nft` and `iproute2` as [major, minor, patch]. */

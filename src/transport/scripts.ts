@@ -20,25 +20,26 @@ export const script = (text: string, ...args: readonly string[]): readonly strin
 export const WITH_WHOLE_STDIN = `
 umask 077
 f=$(mktemp -p /run 2>/dev/null) || f=$(mktemp) || exit 125
-trap 'rm -f "$f"; exit 143' TERM
+trap 'rm -f "$f"; exit 143' TERM HUP PIPE
 cat >"$f"
 n=$(wc -c <"$f")
 exec <"$f"
 rm -f "$f"
-trap - TERM
+trap - TERM HUP PIPE
 if [ "$n" -ne "$1" ]; then echo "only $n of $1 bytes of stdin came" >&2; exit 125; fi
 shift
 exec "$@"`;
 
 /**
  * COUNT, then for each command its number of arguments and these: runs all at once without stdin. Gives a line of their
- * statuses, a line with the sizes of stdout and stderr for each, and then all of that itself. 127: no such program.
+ * statuses, a line with the sizes of stdout and stderr for each, and then all of that itself. 127: no such program. Where nobody reads that any
+ * more, as over a line that was cut, nothing of it is left.
  */
 export const SEVERAL = `
 umask 077
 d=$(mktemp -d -p /run 2>/dev/null) || d=$(mktemp -d) || exit 125
 trap 'rm -rf "$d"' EXIT
-trap 'exit 143' TERM
+trap 'exit 143' TERM HUP PIPE
 n=$1; shift; i=0; pids=
 while [ "$i" -lt "$n" ]; do
   c=$1; shift

@@ -5,11 +5,12 @@ import type { ProcessOutput } from './process.ts';
  * One line for whatever login shell stands there: ssh joins its arguments and has that shell read them. So that none finds anything to
  * read, all but plain characters are octal, for `printf %b` of a POSIX sh. Around the command are marks: shells that say something at each
  * login are told apart from it, and a connection that was lost from a command that failed (both end ssh with 255).
+ * What runs the command, env or sudo, speaks English too.
  */
 export function remoteLine(argv: readonly string[]): string {
   const quoted = argv.map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(' ');
   const begin = `printf '${BEGIN} %s\\n' "$$"`;
-  const text = `${begin}; ${begin} >&2; ${quoted}; s=$?; printf '\\n${END} %s\\n' "$s" >&2; exit "$s"`;
+  const text = `LC_ALL=C; export LC_ALL; ${begin}; ${begin} >&2; ${quoted}; s=$?; printf '\\n${END} %s\\n' "$s" >&2; exit "$s"`;
   return `exec sh -c 'eval "$(printf %b "$0")"' '${encode(text)}'`;
 }
 

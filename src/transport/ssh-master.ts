@@ -7,6 +7,8 @@ import { TransportError } from './transport.ts';
 export interface SshMaster {
   readonly user: string;
   readonly isRoot: boolean;
+  /** Its clock less ours, when it was reached. */
+  readonly clockAheadSeconds: number;
   /** The inode numbers of its network namespace and of process 1's, where root says them: so nobody need ask. */
   readonly namespaces: readonly [own: string, first: string] | undefined;
   /** Ends the connection. */
@@ -21,8 +23,8 @@ const READY_WITHIN_MS = 30_000;
  * word: over a long way that is a question less.
  */
 const hold = (become: string): string =>
-  `exec sh -c 'echo sallyport-ready "$(id -u)" "$(id -un)" $(${become}stat -L -c %i /proc/self/ns/net /proc/1/ns/net 2>/dev/null); exec cat >/dev/null'`;
-const READY = /^sallyport-ready (\d+) (\S+)(?: (\d+) (\d+))?[^\n]*\n/m;
+  `exec sh -c 'echo sallyport-ready "$(id -u)" "$(id -un)" "$(date +%s)" $(${become}stat -L -c %i /proc/self/ns/net /proc/1/ns/net 2>/dev/null); exec cat >/dev/null'`;
+const READY = /^sallyport-ready (\d+) (\S+) (\d*)(?: (\d+) (\d+))?[^\n]*\n/m;
 
 /**
  * Started with `client`, the vector of a master without its address. Throws a TransportError where it cannot connect; `onEnd` when it
@@ -66,9 +68,10 @@ export function startMaster(
       child.unref();
       for (const stream of [child.stdin, child.stdout, child.stderr])
         if ('unref' in stream && typeof stream.unref === 'function') stream.unref();
-      const [, uid, user = '', own, first] = ready;
+      const [, uid, user = '', seconds, own, first] = ready;
+      const clockAheadSeconds = Math.round(Number(seconds) - Date.now() / 1_000);
       const namespaces = own === undefined || first === undefined ? undefined : ([own, first] as const);
-      resolve({ isRoot: uid === '0', user, namespaces, end: () => child.kill() });
+      resolve({ isRoot: uid === '0', user, clockAheadSeconds, namespaces, end: () => child.kill() });
     });
     child.once('error', (error) => {
       clearTimeout(late);

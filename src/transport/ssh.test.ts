@@ -116,6 +116,18 @@ test('what a login shell says of itself is no part of a command', async () => {
   expect(output).toEqual({ stdout: 'out\n', stderr: 'err\n', status: 3 });
 });
 
+test('tools of a host that speaks another language speak ours', async () => {
+  await using place = await startPlace(['SetEnv LC_ALL=C.UTF-8 LANG=C.UTF-8 LANGUAGE=de']);
+  const transport = place.open();
+  const { stdout } = await transport.run({ argv: ['env'] });
+  expect(stdout).toContain('LANGUAGE=de\n'); // which counts for nothing beside C
+  expect(stdout).toContain('LC_ALL=C\n');
+  const { stderr } = await transport.run({ argv: ['ls', '/nowhere'] });
+  expect(stderr).toBe("ls: cannot access '/nowhere': No such file or directory\n");
+  // A word of env that is read.
+  await expect(transport.run({ argv: ['no-such-program'] })).rejects.toThrow('edge: no-such-program is missing');
+});
+
 test('a login shell that never comes to an end is named', async () => {
   await using place = await startPlace(['ForceCommand sleep 1000']);
   await expect(place.open({ readyWithinMs: 2_000 }).run(echo)).rejects.toThrow(

@@ -56,7 +56,7 @@ function openSsh(host: string, options: SshOptions, made: Made): Transport {
       const what = `programming this host needs root, and ${standing.user} is not: log in as root, or set become: sudo beside ssh`;
       throw new TransportError(host, ['ssh'], what);
     }
-    return { client, socket, namespaces: standing.namespaces };
+    return { client, socket, standing };
   };
   const words = (argv: readonly string[]): readonly string[] => [
     ...(become === undefined ? [] : ['sudo', '-n', '--']),
@@ -93,8 +93,9 @@ function openSsh(host: string, options: SshOptions, made: Made): Transport {
   });
   return {
     ...commands,
+    clockAhead: async () => (await connect()).standing.clockAheadSeconds,
     async stateFolder(signal) {
-      const { namespaces } = await connect();
+      const { namespaces } = (await connect()).standing;
       return namespaces === undefined ? stateFolderOf(host, commands, signal) : stateFolderIn(...namespaces);
     },
     anew() {
@@ -146,7 +147,7 @@ sleep 1
 kill -KILL "-$1" 2>/dev/null`;
 
 interface Reached extends Prepared {
-  readonly namespaces: SshMaster['namespaces'];
+  readonly standing: SshMaster;
 }
 
 interface Prepared {

@@ -34,6 +34,8 @@ export interface Transport {
   readonly namespace?: string;
   /** Which run of which kernel, where that is known: numbers of links and namespaces mean nothing to another's. */
   readonly kernel?: string;
+  /** The clock there less ours, in seconds; absent where it is the same one. */
+  clockAhead?(): Promise<number>;
   /** Runs one command and gives its output whatever its status. Throws a TransportError where the host cannot be reached, the program does not exist, or time is up. */
   run(command: Command, signal?: AbortSignal): Promise<Output>;
   /** Runs several independent commands in as few round trips as the transport can; outputs in the order given. A missing program is status 127 here. */

@@ -64,6 +64,7 @@ export async function observe(
 ): Promise<HostFacts> {
   const { host } = transport;
   const stateFolder = await transport.stateFolder(signal);
+  const clockAheadSeconds = await transport.clockAhead?.();
   const { record, named, keys, daemons, ruleset, all } = looksAt(
     stateFolder,
     transport.namespace,
@@ -113,6 +114,7 @@ export async function observe(
       ...readMemory(answers(MEMORY).stdout),
       ...(learntMtus.size > 0 && { learntMtus }),
       ...(names !== undefined && { names }),
+      ...(clockAheadSeconds !== undefined && { clockAheadSeconds }),
       ...(notes.length > 0 && { notes }),
       ...flowsProblem(answers(CONNTRACK_COMMAND)),
       ...(transport.namespace !== undefined && { namespace: transport.namespace }),
