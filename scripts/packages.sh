@@ -45,6 +45,7 @@ test ping iputils-ping a client of the tests, for ICMP errors and path MTU
 test python3 python3 sends what no socket may
 test cc gcc compiles the fuzzer's hands in its namespaces and the load tool of the benchmark
 test /usr/include/stdio.h libc6-dev for the compiler
+test openssl openssl makes the certificate of a server behind the edge
 test nc netcat-openbsd a client of the tests, for bare TCP and UDP
 test ufw ufw a foreign firewall for the tests; it stays disabled
 test firewalld firewalld a foreign firewall for the tests; its service stays off

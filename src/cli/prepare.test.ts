@@ -1,6 +1,6 @@
 /** `host prepare` over a real sshd, with the real apt-get and dpkg, on a machine with the real systemd. */
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Machine, machineProblem, type Sshd, startMachine, startSshd } from '../lab/index.ts';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { type Machine, machineProblem, patient, type Sshd, startMachine, startSshd } from '../lab/index.ts';
 import { atTerminal } from './testdata/at-terminal.ts';
 import { sallyportPath } from './testdata/cli-lab.ts';
 import { takeAway } from './testdata/repository.ts';
@@ -119,6 +119,21 @@ spec: { access: { ssh: ${JSON.stringify({ address: '127.0.0.1', user, port, iden
       installed: false,
     });
     expect(again.status).toBe(0);
+  });
+
+  test('a connection that is lost meanwhile does not end the installation, and is told', async () => {
+    await takeAway(machine, '/srv/lost', ['conntrack', 'wireguard-tools']);
+    const preparing = sallyport(['host', 'prepare', 'edge', '--yes']);
+    const installs = async () => (await machine.run(['pgrep', '-x', 'apt-get'], { allowFailure: true })).status === 0;
+    await vi.waitUntil(installs, { timeout: patient(20_000), interval: 10 });
+    await machine.run(['pkill', '-f', 'sshd: root@notty']);
+    const { status, stderr } = await preparing;
+    expect(stderr).toMatch(/edge: the connection was lost before the command had ended/);
+    expect(status).toBe(1);
+    await vi.waitFor(async () => expect(await installed()).toEqual(GONE), patient(30_000));
+    await vi.waitUntil(async () => !(await installs()), patient(30_000));
+    const again = await sallyport(['host', 'prepare', 'edge']);
+    expect(again).toMatchObject({ status: 0, stderr: '' });
   });
 
   test('at a terminal it is asked; no leaves all as it was, yes installs', async () => {
