@@ -181,8 +181,24 @@ async function make(scenario: Scenario, agent: Agent, run: Run): Promise<void> {
   await ran(run, scenario.hosts.flatMap(nexthopsOf));
   await ran(run, [...scenario.hosts.flatMap((host) => commandsOf(host, probe)), ...scenario.hosts.flatMap(ipsetsOf)]);
   await ran(run, scenario.hosts.flatMap(iptablesOf));
+  await settled(scenario, run);
   agent.ask(['watch', ...PORTS.map(String)]);
 }
+
+/** An address of IPv6 may be used, and a route's link is up, some time after `ip` says so: both are the work of the kernel's own threads. */
+async function settled({ hosts }: Scenario, run: Run): Promise<void> {
+  const questions = hosts.flatMap(({ name: space }): readonly Command[] => [
+    { space, argv: ['ip', '-o', '-6', 'addr', 'show', 'tentative'] },
+    ...[4, 6].map((family) => ({ space, argv: ['ip', `-${family}`, 'route', 'show', 'table', 'all'] })),
+  ]);
+  const isUnsettled = ({ stdout }: Output, at: number): boolean =>
+    at % 3 === 0 ? stdout !== '' : /\b(?:linkdown|dead)\b/.test(stdout);
+  for (const end = Date.now() + SETTLE_MS; (await run(questions)).some(isUnsettled); )
+    if (Date.now() > end) throw new Error('links and addresses do not come up');
+}
+
+/** Half a second is usual where the machine has other work. */
+const SETTLE_MS = 60_000;
 
 /**
  * What `ip` makes of each tunnel of a host. A VXLAN drops what bears its own hardware address, so the ends differ, and each is told the
