@@ -79,13 +79,18 @@ export async function dumpWithTunnels(lab: Lab, host: string): Promise<string> {
   return `${dump}\n${lines.sort().join('\n')}`;
 }
 
+/** Where settings of a host lie that a command of ours reads or writes. The rest of /etc is this machine's, and other tests'. */
+const SETTINGS = ['sallyport', 'sysctl.d', 'sysctl.conf', 'wireguard', 'systemd', 'NetworkManager', 'nftables.conf', 'iproute2'];
+
 /**
- * Every file and folder of the lab's machine that a command of ours might write: its kind, mode, length, and of files when they were changed.
- * What is in /run/bundles is the test's own.
+ * Every file and folder of the lab's /run, and of those folders: its kind, mode, length, and of files when they were changed. What is in
+ * /run/bundles is the test's own, and systemd writes in its folder whenever it likes.
  */
 export async function filesOf(lab: Lab): Promise<string> {
-  const find = `find /etc /run -xdev -path /run/bundles -prune -o -type d -printf '%p %m\\n' -o -printf '%p %y %m %s %T+ %l\\n'`;
-  return (await lab.run(['sh', '-c', `${find} | sort`])).stdout;
+  const places = ['/run', ...SETTINGS.map((name) => `/etc/${name}`)].join(' ');
+  const find = `find ${places} \\( -path /run/bundles -o -path /run/systemd \\) -prune -o -type d -printf '%p %m\\n' -o -printf '%p %y %m %s %T+ %l\\n'`;
+  // Not every machine has all of them.
+  return (await lab.run(['sh', '-c', `${find} 2>/dev/null | sort`])).stdout;
 }
 
 /** Ends the wait of what is armed in the lab, as its time would, and waits until all is taken back. */
