@@ -415,6 +415,32 @@ describe('rulesets that no kernel would walk', () => {
     expect(judge(chainsOf([['first', [...all, { drop: null }]], ...many])).verdict).toBe('drop');
   });
 
+  const saved = (rules: readonly string[], chains: readonly string[]): string =>
+    ['*filter', ':INPUT ACCEPT [0:0]', ...chains.map((name) => `:${name} - [0:0]`), ...rules, 'COMMIT', ''].join('\n');
+  const judgeSaved = (text: string) => {
+    const { tables } = readIptablesSave(text, { family: 4, sets: new Map(), origin: 'iptables-legacy' });
+    return evaluate(prepareRuleset(tables), { hook: 'input', type: 'filter' }, PACKET);
+  };
+
+  test('chains of iptables that lead in a circle', () => {
+    for (const go of ['-j', '-g'])
+      expect(judgeSaved(saved([`-A INPUT -j a`, `-A a ${go} b`, `-A b ${go} a`], ['a', 'b']))).toMatchObject({
+        verdict: 'undecided',
+      });
+  });
+
+  test('ten thousand chains of iptables, one after the other', () => {
+    const names = Array.from({ length: 10_000 }, (_, index) => `c${index}`);
+    const rules = names.flatMap((name) => [`-A INPUT -j ${name}`, `-A ${name} -p tcp -m tcp --dport 1 -j ACCEPT`]);
+    expect(judgeSaved(saved([...rules, '-A INPUT -j DROP'], names)).verdict).toBe('drop');
+  });
+
+  test('a verdict map that leads in a circle', () => {
+    const key = { meta: { key: 'l4proto' } };
+    const vmap = { vmap: { key, data: { set: [['tcp', { goto: { target: 'a' } }]] } } };
+    expect(judge(chainsOf([['a', [vmap]]]))).toMatchObject({ verdict: 'undecided' });
+  });
+
   test('chains that double at each step', () => {
     const doubling = Array.from({ length: 15 }, (_, index) => {
       const to = { jump: { target: `c${index + 1}` } };
