@@ -80,6 +80,11 @@ for (const [what, cause, fix] of [
     'on gw: sysctl -w net.ipv6.conf.all.forwarding=1',
   ],
   [
+    'an address of lo by a link',
+    { kind: 'localnet', host: 'gw', link: 'eth0' },
+    'on gw: sysctl -w net.ipv4.conf.eth0.route_localnet=1, or another address than one of 127.0.0.0/8',
+  ],
+  [
     'rp_filter, with a way back by another link',
     { kind: 'reversePath', host: 'gw', link: 'eth0', source: four.source, isThere: true },
     'on gw: sysctl -w net.ipv4.conf.eth0.rp_filter=2 (loose), or a route to 192.0.2.7 by eth0',

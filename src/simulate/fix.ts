@@ -13,6 +13,7 @@ export type Cause = { readonly host: string } & (
       readonly answer: boolean;
     }
   | { readonly kind: 'forwarding'; readonly link: string; readonly family: Family }
+  | { readonly kind: 'localnet'; readonly link: string }
   | {
       readonly kind: 'reversePath';
       readonly link: string;
@@ -53,6 +54,8 @@ export function fixOf(cause: Cause): string {
       return cause.family === 4
         ? `on ${host}: sysctl -w ${setting(`net/ipv4/conf/${cause.link}/forwarding`)}=1 (all links: net.ipv4.ip_forward=1)`
         : `on ${host}: sysctl -w net.ipv6.conf.all.forwarding=1`;
+    case 'localnet':
+      return `on ${host}: sysctl -w ${setting(`net/ipv4/conf/${cause.link}/route_localnet`)}=1, or another address than one of 127.0.0.0/8`;
     case 'reversePath': {
       const from = printAddress(cause.source);
       return cause.isThere

@@ -69,6 +69,8 @@ function ofLoopback6({ host, packet, record }: Passage, iif: string): End | unde
 function route(passage: Passage & { iif: string }, checksSource: boolean): Left {
   const { host, iif, packet } = passage;
   const { destination, source, mark } = packet;
+  const alien = checksSource ? alienEnd(passage) : undefined;
+  if (alien !== undefined) return alien;
   const result = lookupRoute(host.routes, { destination, source, mark, iif, ...transportOf(packet) });
   recordRoute(passage, result);
   if (result.kind !== 'route' && result.kind !== 'local') return withRefusal(passage, result);
@@ -154,6 +156,22 @@ const delivered = ({ packet, proxy }: Passage): Left => ({
   ...{ kind: 'delivered', packet },
   ...(proxy !== undefined && { proxy }),
 });
+
+/** What comes by a link has no end in 127.0.0.0/8 unless the link may have such (ip_route_input_slow). */
+function alienEnd({ host, iif, packet, record }: Passage & { iif: string }): End | undefined {
+  const { source, destination } = packet;
+  if (source.family === 6) return undefined;
+  const what = isLoopback4(destination) ? 'destination' : isLoopback4(source) ? 'source' : undefined;
+  if (what === undefined) return undefined;
+  const { on, text } = routesLocalnet(host, iif);
+  if (on === true) return undefined;
+  record(host.name, 'route', () => ({ detail: `a martian: the ${what} is an address of lo`, decidedBy: text }));
+  return end(
+    on === false ? 'dropped' : 'undecided',
+    `${host.name} takes ${printPacket(packet)} by ${iif} for a martian: the ${what} is an address of lo (${text})`,
+    { kind: 'localnet', host: host.name, link: iif },
+  );
+}
 
 /** fib_validate_source: a source that is our own is a martian; rp_filter asks for the way back to the source. */
 function checkSource(passage: Passage & { iif: string }, oif: string | undefined): End | undefined {
