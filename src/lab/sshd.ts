@@ -15,10 +15,9 @@ export interface Sshd extends AsyncDisposable {
 }
 
 /** Started where `lab` stands; `more` are lines of sshd_config(5). */
-export async function startSshd(lab: Runner, more: readonly string[] = []): Promise<Sshd> {
+export async function startSshd(lab: Runner, more: readonly string[] = [], port = 2222): Promise<Sshd> {
   // Not /tmp or /run: a lab has its own.
   const folder = (await lab.run(['mktemp', '-d', '/var/tmp/sp-sshd-XXXXXX'])).stdout.trim();
-  const port = 2222;
   const at = (name: string): string => join(folder, name);
   for (const key of ['host', 'client'])
     await lab.run(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-C', key, '-f', at(key)]);
