@@ -60,9 +60,10 @@ bench: toolchain build ## measure, beside nginx, haproxy, iptables and bare nft;
 	@cc -std=c11 -O2 -Wall -Wextra -Werror -o dist/load bench/load.c
 	@$(TOOLS) sh scripts/namespaces.sh test node bench/run.ts $(ARGS)
 
-soak: toolchain build ## 1,000 connections held over 1,000 re-applies; ARGS='--seed 7' for the same once more
+soak: toolchain build ## 1,000 connections held over 1,000 re-applies; 1,000 drawn sets: what is proven, by real packets; ARGS='--seed 7'
 	@sh scripts/packages.sh test
 	@$(TOOLS) sh scripts/namespaces.sh test node bench/soak.ts $(ARGS)
+	@$(TOOLS) sh scripts/namespaces.sh test node bench/proven.ts $(ARGS)
 
 fuzz: toolchain build $(FUZZ_AGENT) ## drawn networks beside the model, on from where it stopped, to 1,000,000 checks; ARGS='--seconds 600', '--from 7'
 	@sh scripts/packages.sh test

@@ -30,18 +30,21 @@ export function printVerified(
 }
 
 function printPromised(
-  { promise, holds, reason, trace }: Promised,
+  { promise, holds, reason, except = [], trace }: Promised,
   isWalked: boolean,
   colors: Paint,
   width?: number,
 ): readonly string[] {
-  if (holds === true) return [`  ${colors.added('✓')} ${promise}`];
+  const others = except.length > SHOWN ? [`and ${except.length - SHOWN} kinds of clients more`] : [];
+  const refused = [...except.slice(0, SHOWN), ...others].map((each) => colors.changed(`    not for ${each}`));
+  if (holds === true) return [`  ${colors.added('✓')} ${promise}`, ...refused];
   const paintIt = holds === false ? colors.removed : colors.changed;
   const word = holds === false ? 'does not hold' : 'undecided';
   const walk = trace === undefined || !isWalked ? [] : printTrace(trace, colors, width && width - WALK.length);
   const fix = trace?.reply?.fix ?? trace?.fix;
   return [
     `  ${paintIt(holds === false ? '✗' : '?')} ${promise}: ${paintIt(reason === undefined ? word : `${word}: ${reason}`)}`,
+    ...refused,
     ...walk.map((line) => `${WALK}${line}`.trimEnd()),
     ...(walk.length === 0 ? [] : ['']),
     ...(fix === undefined || !isWalked ? [] : [colors.strong(`${WALK}Fix: ${fix}`), '']),

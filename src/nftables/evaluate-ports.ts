@@ -18,6 +18,8 @@ export interface PortTest {
   readonly asksLink: boolean;
   /** Asks for the source port, or for those of the connection: of interest for answers. */
   readonly asksSource: boolean;
+  /** Asks for the client's address too: for answers, where that is the destination, as well. */
+  readonly asksClient: boolean;
   /** The same text for the same answer; `relative` are ports that stand in answers as themselves. */
   readonly ask: (registers: Registers, relative: readonly number[]) => string;
 }
@@ -34,12 +36,13 @@ export function portTestsOf(table: Table, sets: TableSets): readonly PortTest[] 
         if (!asked.includes('port') && !asksSource) continue;
         const ask = asked.includes('other') ? undefined : askOf(statement, sets);
         if (ask === undefined) return undefined;
-        tests.push({ family: table.family, asksLink: asked.includes('link'), asksSource, ask });
+        const asksClient = asked.includes('source address') || (asksSource && asked.includes('destination address'));
+        tests.push({ family: table.family, asksLink: asked.includes('link'), asksSource, asksClient, ask });
       }
   return tests;
 }
 
-type Question = 'port' | 'source port' | 'link' | 'fixed' | 'other';
+type Question = 'port' | 'source port' | 'source address' | 'destination address' | 'link' | 'fixed' | 'other';
 
 /** What an expression asks of a packet: its ports, the link, what does not change for one kind of packets, or anything else. */
 function questionsIn(expression: Expression): readonly Question[] {
@@ -48,10 +51,13 @@ function questionsIn(expression: Expression): readonly Question[] {
       if (expression.field === 'dport') return ['port'];
       if (expression.field === 'sport') return ['source port'];
       if (expression.protocol === 'rt') return ['fixed'];
-      return ['saddr', 'daddr', 'protocol', 'nexthdr'].includes(expression.field) ? ['fixed'] : ['other'];
+      if (expression.field === 'saddr') return ['source address'];
+      if (expression.field === 'daddr') return ['destination address'];
+      return expression.field === 'protocol' || expression.field === 'nexthdr' ? ['fixed'] : ['other'];
     case 'ct':
       if (expression.key === 'proto-src' || expression.key === 'proto-dst') return ['source port'];
-      return /addr$|^l3proto$|^protocol$/.test(expression.key) ? ['fixed'] : ['other'];
+      if (expression.key.endsWith('addr')) return ['source address'];
+      return expression.key === 'l3proto' || expression.key === 'protocol' ? ['fixed'] : ['other'];
     case 'meta':
       if (/^[io]if/.test(expression.key)) return ['link'];
       return expression.key === 'l4proto' || expression.key === 'nfproto' ? ['fixed'] : ['other'];
@@ -66,7 +72,9 @@ function questionsIn(expression: Expression): readonly Question[] {
     case 'hash':
       return questionsIn(expression.of);
     case 'fib':
-      return expression.result !== 'type' && expression.flags.includes('saddr') ? ['fixed', 'link'] : ['other'];
+      return expression.result !== 'type' && expression.flags.includes('saddr')
+        ? ['source address', 'link']
+        : ['other'];
     case 'rt':
     case 'tcpOption':
       return ['other'];

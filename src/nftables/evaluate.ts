@@ -117,6 +117,10 @@ const prepareChain = (table: Table, chain: Chain, sets: TableSets): PreparedChai
 export const portAnswers = ({ portTests }: PreparedRuleset, asked: Asked): string | undefined =>
   portTests === undefined ? undefined : answersTo(portTests, asked);
 
+/** Whether a test asks for ports and a client's address at once, or may: then what ports it tells apart depends on who asks. */
+export const asksWhoAndWhere = ({ portTests }: PreparedRuleset): boolean =>
+  portTests === undefined || portTests.some(({ asksClient }) => asksClient);
+
 /** Whether any chain would be run for packets of the family, or may be. */
 export const standsAt = ({ chains, unreadable }: PreparedRuleset, selection: ChainSelection, family: Family): boolean =>
   unreadable.length > 0 ||

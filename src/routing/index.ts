@@ -11,7 +11,7 @@ export {
 } from './arguments.ts';
 export type { IpBatch } from './batch.ts';
 export { printBatches, printBatchLine } from './batch.ts';
-export type { Flow, RouteResult } from './lookup.ts';
+export type { Flow, RouteResult, Transport } from './lookup.ts';
 export { dissects, lookupRoute, portRuleAnswers } from './lookup.ts';
 export { leastMtu, vxlanMtu } from './mtu.ts';
 export { ownRoutes, ownRules } from './own.ts';

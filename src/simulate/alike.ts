@@ -1,6 +1,6 @@
 /** Flows that differ in their ports alone and meet the same fate: one trace stands for all of them. */
 import type { Address } from '../net/index.ts';
-import { type PacketContext, portAnswers, type Tuple } from '../nftables/index.ts';
+import { asksWhoAndWhere, type PacketContext, portAnswers, type Tuple } from '../nftables/index.ts';
 import { portRuleAnswers } from '../routing/index.ts';
 import { SOURCE_PORT } from './flow-packet.ts';
 import type { Network, SimulatedHost } from './network.ts';
@@ -12,6 +12,8 @@ export interface Expectation {
   readonly to: Address;
   readonly protocol: keyof typeof PROTOCOLS;
   readonly port: number;
+  /** Of the client; the one of most flows unless given. */
+  readonly sourcePort?: number;
   /** After each translation, in order. */
   readonly aims: readonly Address[];
   readonly aimPort: number;
@@ -22,11 +24,11 @@ export interface Expectation {
  * before and after translation. Undefined where that cannot be told beforehand.
  */
 export function portClass(network: Network, hosts: readonly string[], flow: Expectation): string | undefined {
-  const { from: source, to, port, aims, aimPort } = flow;
+  const { from: source, to, port, sourcePort = SOURCE_PORT, aims, aimPort } = flow;
   const protocol = PROTOCOLS[flow.protocol];
   const ends = [{ to, port }, ...aims.map((aim) => ({ to: aim, port: aimPort }))];
   const tuples = ends.map(
-    (each): Tuple => ({ source, destination: each.to, protocol, sourcePort: SOURCE_PORT, destinationPort: each.port }),
+    (each): Tuple => ({ source, destination: each.to, protocol, sourcePort, destinationPort: each.port }),
   );
   let all = '';
   for (const name of hosts) {
@@ -44,6 +46,13 @@ export function portClass(network: Network, hosts: readonly string[], flow: Expe
   }
   return all;
 }
+
+/** Whether the class of a flow depends on who asks, or may. */
+export const dependsOnClient = ({ hosts }: Network, names: readonly string[]): boolean =>
+  names.some((name) => {
+    const ruleset = hosts.get(name)?.ruleset;
+    return ruleset === undefined || asksWhoAndWhere(ruleset);
+  });
 
 function contextOf(host: SimulatedHost, tuple: Tuple, original: Tuple): PacketContext {
   return {

@@ -1,5 +1,5 @@
 export type { Expectation } from './alike.ts';
-export { portClass } from './alike.ts';
+export { dependsOnClient, portClass } from './alike.ts';
 export type { ChanceTrace, Draws } from './chance.ts';
 export { simulateAll, startDraws } from './chance.ts';
 export type { Cause } from './fix.ts';

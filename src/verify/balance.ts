@@ -3,13 +3,22 @@ import { type ForwardShare, type ForwardTarget, targetsOf } from '../host/index.
 import { type Address, containsAddress, sameAddress } from '../net/index.ts';
 import { lookupRoute } from '../routing/index.ts';
 import { type Flow, simulate } from '../simulate/index.ts';
+import type { Client } from './clients.ts';
 import type { Expected } from './judge.ts';
 import type { Ground } from './promise.ts';
 
 /** A client, and the target that its packets should come to. */
 export interface Pair {
-  readonly client: Address;
+  readonly client: Client;
   readonly target: ForwardTarget;
+}
+
+export interface Asking {
+  readonly clients: readonly Client[];
+  /** Whether others may be asked in place of the first. */
+  readonly isUsual: (address: Address) => boolean;
+  readonly flowOf: (client: Client) => Flow;
+  readonly expectedOf: (target: ForwardTarget) => Expected;
 }
 
 /** More clients than this are not tried, so many of which go to one in a thousand. */
@@ -19,20 +28,19 @@ const MOST_CLIENTS = 1_000;
 export function pairs(
   ground: Ground,
   forward: ForwardShare,
-  clients: readonly Address[],
-  flowOf: (client: Address) => Flow,
-  expectedOf: (target: ForwardTarget) => Expected,
+  asking: Asking,
 ): { readonly pairs: readonly Pair[]; readonly missing: readonly ForwardTarget[] } {
+  const { clients, flowOf, expectedOf } = asking;
   const targets = targetsOf(forward);
   const [only, second] = targets;
   if (only === undefined) return { pairs: [], missing: [] };
   if (second === undefined) return { pairs: clients.map((client) => ({ client, target: only })), missing: [] };
-  const comesTo = (client: Address): ForwardTarget => targetOf(ground, forward, flowOf(client), expectedOf);
+  const comesTo = (client: Client): ForwardTarget => targetOf(ground, forward, flowOf(client), expectedOf);
   const found = clients.map((client) => ({ client, target: comesTo(client) }));
   const missing = new Set(targets.filter((target) => !found.some((pair) => pair.target === target)));
   const [first] = clients;
   if (first === undefined) return { pairs: [], missing: [] };
-  for (const client of others(ground, forward, first, flowOf)) {
+  for (const client of others(ground, forward, first, asking)) {
     if (missing.size === 0) break;
     const target = comesTo(client);
     if (missing.delete(target)) found.push({ client, target });
@@ -65,10 +73,11 @@ export function targetOf(
 function* others(
   { network }: Ground,
   { policy }: ForwardShare,
-  client: Address,
-  flowOf: (client: Address) => Flow,
-): Generator<Address> {
-  const { from } = flowOf(client);
+  like: Client,
+  { flowOf, isUsual }: Asking,
+): Generator<Client> {
+  const { from } = flowOf(like);
+  const client = like.address;
   const routes = network.hosts.get(from.host)?.routes;
   if (routes === undefined) return;
   const allowed = policy?.allow;
@@ -80,6 +89,6 @@ function* others(
   for (let other = 1n; other < MOST_CLIENTS; other++) {
     const address: Address = { ...client, value: client.value ^ (other << (client.family === 4 ? 0n : 64n)) };
     if (allowed?.some((each) => containsAddress(each, address)) === false) continue;
-    if (wayOf(address) === own) yield address;
+    if (isUsual(address) && wayOf(address) === own) yield { ...like, address };
   }
 }

@@ -1,15 +1,15 @@
 /** What a PortForward promises: reachable from outside, the client's address kept or hidden, answered by the same edge. */
 import type { Compiled, CompiledHost } from '../compile/index.ts';
-import { type ForwardShare, type ForwardTarget, targetsOf } from '../host/index.ts';
+import { type ForwardShare, targetsOf } from '../host/index.ts';
 import { type Address, printAddress, printPortRange } from '../net/index.ts';
 import type { PortForwardResource, ResourceSet } from '../resources/index.ts';
 import type { Flow } from '../simulate/index.ts';
-import { pairs } from './balance.ts';
-import { clientsOf } from './clients.ts';
+import { clientsOf, type Door } from './clients.ts';
 import { askedInside, staysShut } from './inside.ts';
-import { type Aims, type Expected, judgeOnce } from './judge.ts';
+import type { Aims, Expected } from './judge.ts';
 import { boundaries, placesOf } from './places.ts';
-import { concluded, type Finding, fulfilled, type Ground, type Judged, type Promised, type Vow } from './promise.ts';
+import { concluded, type Finding, type Ground, type Judged, type Promised, type Vow } from './promise.ts';
+import { askedByStrangers } from './strangers.ts';
 import { forwardVows as vows } from './vows.ts';
 
 /** The promises of every forward at every edge: one of each kind, over all of its addresses, families and ports. */
@@ -62,26 +62,7 @@ function promisesAt(
   const { inside, outside } = isStateless
     ? { inside: [], outside: [] }
     : askedInside(ground, { edge, forwards, aims, reaches: resource.hairpin });
-  const strangers = forwards.flatMap((forward) => {
-    const { protocol } = forward;
-    return placesOf(forward, edge).flatMap(({ address, link }) =>
-      boundaries(forward).flatMap(([port, targetPort]) => {
-        const flowOf = (client: Address): Flow => ({
-          from: { kind: 'beyond', host: edge.name, link, address: client },
-          ...{ to: address, port, protocol },
-        });
-        const clients = clientsOf(ground, edge.name, link, address.family, forward.policy?.allow).inside;
-        const expectedOf = (target: ForwardTarget): Expected => aims(forward, target, edge.name);
-        const found = pairs(ground, forward, clients, flowOf, expectedOf);
-        return [
-          ...found.pairs.map(({ client, target }) =>
-            judgeOnce(ground, edge.name, flowOf(client), expectedOf(target), targetPort),
-          ),
-          ...found.missing.map(({ id }) => unseen(id)),
-        ];
-      }),
-    );
-  });
+  const strangers = askedByStrangers(ground, { edge, forwards, aims });
   const judged = [...strangers, ...outside];
   const name = `PortForward/${resource.name}`;
   const promise = (vow: Vow, of: (each: Judged) => Finding): Promised => concluded(ground, name, vow, judged.map(of));
@@ -104,23 +85,14 @@ function promisesAt(
   ];
 }
 
-/** Nobody who was tried came to the target: its share may be that small. */
-function unseen(id: string): Judged {
-  const finding: Finding = { holds: 'undecided', reason: `none of the clients that were tried comes to ${id}` };
-  return {
-    ...{ reaches: finding, client: fulfilled, answers: fulfilled, fits: fulfilled },
-    ...{ sized: fulfilled, untracked: fulfilled },
-  };
-}
-
-/** Those just outside `allow`, at the first and last port: each must end on the edge. */
+/** Those just outside `allow`, and of those farther off one of each kind that the edge tells apart, at the first and last port: each must end there. */
 function keptOut(ground: Ground, edge: CompiledHost, forwards: readonly ForwardShare[]): readonly Finding[] {
   const seen = new Set<string>();
   return forwards.flatMap((forward) => {
     const { allow } = forward.policy ?? {};
     if (allow === undefined) return [];
     return placesOf(forward, edge).flatMap(({ address, link }) =>
-      clientsOf(ground, edge.name, link, address.family, allow).outside.flatMap((client) =>
+      clientsOf(ground, doorOf(edge, link, address), allow).outside.flatMap((client) =>
         boundaries(forward).flatMap(([port]): readonly Finding[] => {
           const { protocol } = forward;
           const key = [address.value, client.value, protocol, port].join(' ');
@@ -134,6 +106,10 @@ function keptOut(ground: Ground, edge: CompiledHost, forwards: readonly ForwardS
     );
   });
 }
+
+const doorOf = ({ name }: CompiledHost, link: string, { family }: Address): Door => ({
+  ...{ host: name, link, family, hosts: [name] },
+});
 
 /** `198.51.100.10 tcp/80, udp/30000-30100 and 3 more`. */
 function places(forwards: readonly ForwardShare[], edge: CompiledHost): string {

@@ -16,7 +16,8 @@ import {
 import { targetOf } from './balance.ts';
 import { type Aims, type Expected, judgeOnce } from './judge.ts';
 import { neighbourOn } from './outsider.ts';
-import { placesOf } from './places.ts';
+import { firstAbove, placesOf, portsOf } from './places.ts';
+import { portKindsAt } from './ports.ts';
 import { type Finding, fulfilled, type Ground, type Judged, worstOf } from './promise.ts';
 import { isStrictCheck } from './strict-check.ts';
 
@@ -38,7 +39,7 @@ interface Asker {
   readonly isOutside: boolean;
 }
 
-/** One packet of each asker for each family and protocol: the maps are those of strangers, the hook is another. */
+/** One packet of each asker for each family, protocol and kind of port: the maps are those of strangers, the hook is another. */
 export function askedInside(
   ground: Ground,
   { edge, forwards, aims, reaches }: AskedInside,
@@ -51,22 +52,11 @@ export function askedInside(
     if (place === undefined) continue;
     // A lease that the Internet does not know nobody asks for.
     if (!('address' in forward.match) && !isPublicAddress(place.address)) continue;
-    const asked = { to: place.address, port: forward.ports.first, protocol: forward.protocol };
     const expectedOf = (target: ForwardTarget): Expected => aims(forward, target, edge.name);
-    const kind = `${forward.to.family} ${forward.protocol}`;
-    const isFirst = (who: string): boolean => {
-      const isNew = !seen.has(`${kind} ${who}`);
-      seen.add(`${kind} ${who}`);
-      return isNew;
-    };
-    // That a lease belongs to the edge its nodes do not know.
-    const hosts = 'address' in forward.match ? targetsOf(forward).map((target) => expectedOf(target).host) : [];
-    const askers = [
-      ...(isFirst(edge.name) ? [itself(ground, edge, asked), ...besideTarget(ground, edge, forward, asked)] : []),
-      ...hosts.filter(isFirst).flatMap((host) => fromTarget(ground, edge, host, asked)),
-    ];
+    const { asked, others } = askersOf(ground, { edge, forward, to: place.address, expectedOf }, seen);
+    for (const reason of others) inside.push({ holds: 'undecided', reason });
     const allow = forward.policy?.allow;
-    for (const { flow, source, who, isOutside } of askers) {
+    for (const { flow, source, who, isOutside, targetPort } of asked) {
       if (!reaches && !isOutside) {
         inside.push(staysOut(ground, flow, who));
         continue;
@@ -77,7 +67,7 @@ export function askedInside(
         continue;
       }
       const expected = expectedOf(targetOf(ground, forward, flow, expectedOf));
-      const judged = judgeOnce(ground, edge.name, flow, expected, forward.targetPorts.first);
+      const judged = judgeOnce(ground, edge.name, flow, expected, targetPort);
       const worst = worstOf([judged.reaches, judged.answers, judged.fits]) ?? fulfilled;
       if (worst.holds === false && isStrictCheck(flow, edge.name, traceOf(ground, flow, worst))) continue;
       if (reaches) inside.push(worst);
@@ -90,6 +80,45 @@ export function askedInside(
 /** Of the worst that was found of it. */
 const traceOf = ({ network }: Ground, flow: Flow, { ways }: Finding): Trace =>
   simulate(network, flow, ways === undefined ? {} : { draws: startDraws(ways) });
+
+interface AskedForward {
+  readonly edge: CompiledHost;
+  readonly forward: ForwardShare;
+  readonly to: Address;
+  readonly expectedOf: (target: ForwardTarget) => Expected;
+}
+
+/** Who asks at a forward, and was not asked for at a port of the same kind before; `others`: why not all are told. */
+function askersOf(
+  ground: Ground,
+  { edge, forward, to, expectedOf }: AskedForward,
+  seen: Set<string>,
+): {
+  readonly asked: readonly (Asker & { readonly targetPort: number })[];
+  readonly others: readonly string[];
+} {
+  const { protocol } = forward;
+  // That a lease belongs to the edge its nodes do not know.
+  const targets = targetsOf(forward).map((target) => expectedOf(target).host);
+  const hosts = 'address' in forward.match ? targets : [];
+  const { cuts } = portKindsAt(ground, [...new Set([edge.name, ...targets])].sort());
+  const { ports, isCut } = portsOf(forward, cuts);
+  const asked = ports.flatMap(([port, targetPort]) => {
+    const kind = `${to.family} ${protocol} ${firstAbove(cuts, port)} ${firstAbove(cuts, targetPort)}`;
+    const isFirst = (who: string): boolean => {
+      const isNew = !seen.has(`${kind} ${who}`);
+      seen.add(`${kind} ${who}`);
+      return isNew;
+    };
+    const question = { to, port, protocol };
+    const askers = [
+      ...(isFirst(edge.name) ? [itself(ground, edge, question), ...besideTarget(ground, edge, forward, question)] : []),
+      ...hosts.filter(isFirst).flatMap((host) => fromTarget(ground, edge, host, question)),
+    ];
+    return askers.map((each) => ({ ...each, targetPort }));
+  });
+  return { asked, others: isCut ? [`too many ports of ${protocol} are told apart`] : [] };
+}
 
 const itself = ({ network }: Ground, { name: host }: CompiledHost, asked: Omit<Flow, 'from'>): Asker => ({
   flow: { from: { kind: 'host', host }, ...asked },

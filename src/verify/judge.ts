@@ -5,14 +5,17 @@ import { lookupRoute } from '../routing/index.ts';
 import {
   type ChanceTrace,
   type Flow,
+  type Network,
   portClass,
   printPacket,
   simulate,
   simulateAll,
   startDraws,
   type Trace,
+  type Way,
   wideSegments,
 } from '../simulate/index.ts';
+import { refusedBy } from './excuse.ts';
 import { type Finding, fulfilled, type Ground, type Judged, worstOf } from './promise.ts';
 import { sizeFinding } from './sizes.ts';
 
@@ -30,23 +33,23 @@ export interface Expected {
 export type Aims = (forward: ForwardShare, target: ForwardTarget, edge: string) => Expected;
 
 /** Forwards between the same addresses whose ports nobody tells apart are judged by one of them, hops through other hosts excepted. */
-export function judgeOnce(ground: Ground, edge: string, flow: Flow, expected: Expected, targetPort: number): Judged {
+export function judgeOnce(
+  ground: Ground,
+  edge: string,
+  flow: Flow,
+  expected: Expected,
+  targetPort: number,
+  same: string | undefined = classOf(ground, edge, flow, expected, targetPort),
+): Judged {
   const source = flow.from.address ?? flow.to;
-  const hosts = [...new Set([edge, expected.host, flow.from.host])];
-  const ports = { port: flow.port, aimPort: targetPort };
-  const same = portClass(ground.network, hosts, {
-    from: source,
-    to: flow.to,
-    protocol: flow.protocol,
-    aims: expected.aims,
-    ...ports,
-  });
-  if (same === undefined) return judge(ground, flow, expected, targetPort).judged;
+  const hosts = hostsOf(edge, flow, expected);
+  if (same === undefined) return judge(ground, flow, expected, targetPort);
   const { kind } = flow.from;
   const ends = [
     kind,
     kind === 'beyond' ? flow.from.link : flow.from.host,
     source.value,
+    flow.sourcePort ?? '',
     flow.protocol,
     expected.masquerade,
     ...hosts,
@@ -54,28 +57,41 @@ export function judgeOnce(ground: Ground, edge: string, flow: Flow, expected: Ex
   const key = [...ends, flow.to.value, ...expected.aims.map(({ value }) => value), same].join(' ');
   const known = ground.judged.get(key);
   if (known !== undefined) return known;
-  const { judged, through } = judge(ground, flow, expected, targetPort);
-  if (through.every((host) => hosts.includes(host))) ground.judged.set(key, judged);
+  const judged = judge(ground, flow, expected, targetPort);
+  if (judged.through.every((host) => hosts.includes(host))) ground.judged.set(key, judged);
   return judged;
 }
 
-function judge(
-  ground: Ground,
+const hostsOf = (edge: string, { from }: Flow, { host }: Expected): readonly string[] => [
+  ...new Set([edge, host, from.host]),
+];
+
+/** What ports have in common with others, by the edge, the target and who asks (portClass). */
+export const classOf = (
+  { network }: Ground,
+  edge: string,
   flow: Flow,
   expected: Expected,
   targetPort: number,
-): { readonly judged: Judged; readonly through: readonly string[] } {
+): string | undefined =>
+  portClass(network, hostsOf(edge, flow, expected), {
+    from: flow.from.address ?? flow.to,
+    ...{ to: flow.to, protocol: flow.protocol, aims: expected.aims, port: flow.port, aimPort: targetPort },
+    ...(flow.sourcePort !== undefined && { sourcePort: flow.sourcePort }),
+  });
+
+function judge(ground: Ground, flow: Flow, expected: Expected, targetPort: number): Judged {
   const { traces, complete } = simulateAll(ground.network, flow);
   const each = traces.map((trace) => judgeTrace(ground, flow, trace, expected, targetPort));
   const beyond: readonly Finding[] = complete ? [] : [{ holds: 'undecided', reason: 'chance has too many ways', flow }];
-  const worst = (kind: keyof Judged): Finding =>
+  const worst = (kind: Exclude<keyof Judged, 'through'>): Finding =>
     worstOf([...each.map((judged, index) => byWay(judged[kind], traces[index])), ...beyond]) ?? fulfilled;
+  const through = traces.flatMap(({ request, reply, next }) =>
+    [request, reply, next].flatMap((way) => way?.through ?? []),
+  );
   return {
-    judged: {
-      ...{ reaches: worst('reaches'), client: worst('client'), answers: worst('answers') },
-      ...{ fits: worst('fits'), sized: worst('sized'), untracked: worst('untracked') },
-    },
-    through: traces.flatMap(({ request, reply, next }) => [request, reply, next].flatMap((way) => way?.through ?? [])),
+    ...{ reaches: worst('reaches'), client: worst('client'), answers: worst('answers') },
+    ...{ fits: worst('fits'), sized: worst('sized'), untracked: worst('untracked'), through: [...new Set(through)] },
   };
 }
 
@@ -84,8 +100,14 @@ const byWay = (finding: Finding, trace: ChanceTrace | undefined): Finding =>
     ? finding
     : { ...finding, ways: trace.ways };
 
-function judgeTrace(ground: Ground, flow: Flow, trace: ChanceTrace, expected: Expected, targetPort: number): Judged {
-  const reaches = reachFinding(flow, trace, expected, targetPort);
+function judgeTrace(
+  ground: Ground,
+  flow: Flow,
+  trace: ChanceTrace,
+  expected: Expected,
+  targetPort: number,
+): Omit<Judged, 'through'> {
+  const reaches = reachFinding(ground, flow, trace, expected, targetPort);
   if (reaches.holds !== true) {
     const unknown: Finding = { holds: 'undecided', reason: 'the request does not reach the target' };
     return { reaches, client: unknown, answers: unknown, fits: unknown, sized: unknown, untracked: unknown };
@@ -104,6 +126,7 @@ function judgeTrace(ground: Ground, flow: Flow, trace: ChanceTrace, expected: Ex
 }
 
 function reachFinding(
+  { network }: Ground,
   flow: Flow,
   { request, reply }: Trace,
   { host, beyond, address, aims }: Expected,
@@ -122,7 +145,8 @@ function reachFinding(
   }
   const said = reason === undefined ? {} : { reason };
   if (verdict === 'undecided') return { holds: 'undecided', flow, ...said };
-  if (verdict !== 'exits' || request.host !== host) return { holds: false, flow, ...said };
+  if (verdict !== 'exits' || request.host !== host)
+    return { holds: false, flow, ...said, ...refusal(network, flow, request) };
   const isByLink = beyond !== undefined && (beyond.link === undefined || beyond.link === link);
   if (isThere && isByLink) return fulfilled;
   if (!isHanded) return { holds: false, flow, ...said };
@@ -161,7 +185,7 @@ function answerFinding({ network }: Ground, flow: Flow, trace: Trace): Finding {
       last === undefined
         ? `how ${printAddress(request.packet.destination)} answers is not known: it is no host of ours`
         : (last.reason ?? `the client gets ${printPacket(last.packet)}`);
-    return { holds: works, reason, flow };
+    return { holds: works, reason, flow, ...(works === false && last !== undefined && refusal(network, flow, last)) };
   }
   const node = request.verdict === 'delivered' ? network.hosts.get(request.host ?? '') : undefined;
   if (flow.protocol === 'tcp' || node === undefined) return fulfilled;
@@ -175,6 +199,11 @@ function answerFinding({ network }: Ground, flow: Flow, trace: Trace): Finding {
     flow,
   };
 }
+
+const refusal = (network: Network, { from }: Flow, way: Way): Pick<Finding, 'refusedBy'> => {
+  const by = from.kind === 'beyond' ? refusedBy(network, from.address, way) : undefined;
+  return by === undefined ? {} : { refusedBy: by };
+};
 
 /** Each side's largest segment must fit the tunnels on the way to it. */
 function fitFinding({ network }: Ground, flow: Flow, trace: Trace): Finding {

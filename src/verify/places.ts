@@ -26,3 +26,33 @@ export function boundaries({ ports, targetPorts }: ForwardShare): readonly (read
       : Array.from({ length: portCount(ports) }, (_, at) => ports.first + at);
   return wanted.map((port) => [port, port + shift]);
 }
+
+/** More ports of one range are not asked one by one. */
+const MOST_PORTS = 256;
+
+/** The same, and those between at which something on the way begins to make a difference; `isCut`: not all of them. */
+export function portsOf(
+  forward: ForwardShare,
+  cuts: readonly number[],
+): { readonly ports: readonly (readonly [number, number])[]; readonly isCut: boolean } {
+  const { first, last } = forward.ports;
+  const ends = boundaries(forward);
+  const shift = forward.targetPorts.first - first;
+  if (shift !== 0 || first === last) return { ports: ends, isCut: false };
+  const between = cuts.slice(firstAbove(cuts, first), firstAbove(cuts, last - 1));
+  return {
+    ports: [...ends, ...between.slice(0, MOST_PORTS).map((port) => [port, port] as const)],
+    isCut: between.length > MOST_PORTS,
+  };
+}
+
+/** The index of the first that is larger. */
+export function firstAbove(sorted: readonly number[], value: number): number {
+  let [low, high] = [0, sorted.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((sorted[middle] ?? 0) <= value) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}

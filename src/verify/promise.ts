@@ -11,7 +11,10 @@ import {
   type Trace,
   type TraceReport,
 } from '../simulate/index.ts';
+import type { Spectra } from './clients.ts';
 import type { Outsiders } from './outsider.ts';
+import type { PortKinds } from './ports.ts';
+import type { Tells } from './tells.ts';
 
 export type Holds = boolean | 'undecided';
 
@@ -25,6 +28,8 @@ export interface Promised {
   readonly reason?: string;
   /** What may happen where it does not hold, as a clause; absent where it holds. */
   readonly risk?: string;
+  /** Clients whom others' rules or routes refuse, each with what does: to them nothing is promised. Absent: none. */
+  readonly except?: readonly string[];
   readonly trace?: TraceReport;
 }
 
@@ -37,6 +42,12 @@ export interface Ground {
   readonly judged: Map<string, Judged>;
   /** How what hosts ask comes in at an edge, known already. */
   readonly entries: Map<string, Crossed | undefined>;
+  /** What tells clients apart, by host and by door. */
+  readonly tells: Map<string, Tells>;
+  readonly spectra: Spectra;
+  readonly portKinds: Map<string, PortKinds>;
+  /** What is said of targets by the port that clients ask from. */
+  readonly answered: Map<string, readonly Judged[]>;
   /** Whether what does not hold, or cannot be told, comes with its trace. */
   readonly traces: boolean;
 }
@@ -51,6 +62,8 @@ export interface Judged {
   readonly sized: Finding;
   /** The edge keeps no connection of it. */
   readonly untracked: Finding;
+  /** The hosts that its packets came through. */
+  readonly through: readonly string[];
 }
 
 /** What one packet says of a promise. */
@@ -64,6 +77,17 @@ export interface Finding {
   readonly network?: Network;
   /** What chance decided on its way (ChanceTrace). */
   readonly ways?: readonly number[];
+  /** What of others it died of, where that was somebody's wish. */
+  readonly refusedBy?: string;
+  /** Where it holds: whom it is not for, and why. */
+  readonly except?: Exception;
+}
+
+/** Clients, the port that they ask from, or both, and what of others refuses them. */
+export interface Exception {
+  readonly who?: string;
+  readonly from?: string;
+  readonly by: string;
 }
 
 export const fulfilled: Finding = { holds: true };
@@ -86,7 +110,8 @@ export function concluded(
   findings: readonly Finding[],
 ): Promised {
   const worst = worstOf(findings);
-  if (worst === undefined) return { resource, promise, holds: true };
+  const except = exceptions(findings);
+  if (worst === undefined) return { resource, promise, holds: true, ...except };
   const isTold = ground.traces || worst.holds === false;
   const trace = worst.flow === undefined || !isTold ? undefined : tell(ground, worst.flow, worst);
   const doubt = worst.holds === false ? incomplete(ground, trace) : undefined;
@@ -94,9 +119,30 @@ export function concluded(
     ...{ resource, promise, holds: doubt === undefined ? worst.holds : 'undecided' },
     risk,
     ...(worst.reason !== undefined && { reason: doubt === undefined ? worst.reason : `${worst.reason}; ${doubt}` }),
+    ...except,
     ...(trace !== undefined && ground.traces && { trace: reportTrace(trace) }),
   };
 }
+
+function exceptions(findings: readonly Finding[]): Pick<Promised, 'except'> {
+  if (findings.every(({ except }) => except === undefined)) return {};
+  const all = new Map(
+    findings.flatMap(({ except }) => (except === undefined ? [] : [[printException(except), except]])),
+  );
+  // Who is refused from everywhere is from each port, and what is refused from a port is so of everybody.
+  const isTold = ({ who, from, by }: Exception): boolean =>
+    who !== undefined &&
+    from !== undefined &&
+    [
+      { who, by },
+      { from, by },
+    ].some((wider) => all.has(printException(wider)));
+  return { except: [...all].flatMap(([text, each]) => (isTold(each) ? [] : [text])) };
+}
+
+/** `203.0.113.7 from port 25: edge: inet theirs input: …`. */
+const printException = ({ who, from, by }: Exception): string =>
+  `${[who, from].filter((each) => each !== undefined).join(' ')}: ${by}`;
 
 function tell(ground: Ground, flow: Flow, { after = [], ways, network = ground.network }: Finding): Trace {
   const connections: Connections = new Map();

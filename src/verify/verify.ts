@@ -55,7 +55,18 @@ function groundOf({
   traces = true,
   network = futureNetwork(set, compiled, facts),
 }: Planned): Ground {
-  return { network, facts, outsiders: chooseOutsiders(network), judged: new Map(), entries: new Map(), traces };
+  return {
+    network,
+    facts,
+    outsiders: chooseOutsiders(network),
+    judged: new Map(),
+    entries: new Map(),
+    tells: new Map(),
+    spectra: new Map(),
+    portKinds: new Map(),
+    answered: new Map(),
+    traces,
+  };
 }
 
 /** Which hosts stop the packets of a tunnel itself as they stand now, and by what rule; as `TUNNEL HOST`. */
