@@ -17,5 +17,5 @@ test('a hundred drawn sets of resources do what was proven of them', async () =>
   expect(all.undecided).toBeLessThan(all.holding / 20);
   expect(all.answered).toBeGreaterThan(SETS * 20);
   expect(all.packets - all.answered).toBeGreaterThan(SETS * 10);
-  expect(all.brokenSeen).toBeGreaterThan(5);
+  expect(all.brokenSeen).toBeGreaterThan(2);
 });
