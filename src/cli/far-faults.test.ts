@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest';
-import { patient, type Runner, type Sshd, startSshd } from '../lab/index.ts';
+import { type Runner, type Sshd, startSshd } from '../lab/index.ts';
 import { fingerprintOf } from '../transport/index.ts';
 import { type CliLab, sallyportPath, slimEdgeDocuments, startCliLab } from './testdata/cli-lab.ts';
 
@@ -241,42 +241,30 @@ async function expectApplied(file: string, afterApply: () => Promise<unknown> = 
   expect(await rules()).toBe(before);
 }
 
-test(
-  'apply comes to its end over a way of 300 ms with one packet in a hundred lost',
-  async () => {
-    await config(`Host *\n  ProxyCommand python3 ${slowWay} %h %p 0.15\n`);
-    const restore = await losePackets();
-    await expectApplied(await withKey(), async () => {
-      await restore();
-      await config('');
-    });
-  },
-  patient(120_000),
-);
+test('apply comes to its end over a way of 300 ms with one packet in a hundred lost', async () => {
+  await config(`Host *\n  ProxyCommand python3 ${slowWay} %h %p 0.15\n`);
+  const restore = await losePackets();
+  await expectApplied(await withKey(), async () => {
+    await restore();
+    await config('');
+  });
+});
 
-test(
-  'apply and destroy by sudo, as a login that is not root',
-  async () => {
-    const users = `cp /etc/passwd /run/passwd; echo 'admin:x:12345:12345::/:/bin/sh' >>/run/passwd
+test('apply and destroy by sudo, as a login that is not root', async () => {
+  const users = `cp /etc/passwd /run/passwd; echo 'admin:x:12345:12345::/:/bin/sh' >>/run/passwd
 cp -p /etc/shadow /run/shadow; echo 'admin:*:19000:0:99999:7:::' >>/run/shadow
 cp /etc/sudoers /run/sudoers; echo 'admin ALL=(ALL) NOPASSWD: ALL' >>/run/sudoers; chmod 440 /run/sudoers
 for f in passwd shadow sudoers; do mount -n --bind "/run/$f" "/etc/$f"; done
 chmod 755 "$1"`;
-    await cli.lab.run(['sh', '-ec', users, 'sh', sshd.folder]);
-    const file = await documents({ identityFile: sshd.identityFile, user: 'admin' });
-    const { stdout } = await cli.lab.run(['cat', file]);
-    const path = await cli.documents('sudo.yaml', stdout.replace('{ ssh:', '{ become: sudo, ssh:'));
-    await expectApplied(path);
-  },
-  patient(120_000),
-);
+  await cli.lab.run(['sh', '-ec', users, 'sh', sshd.folder]);
+  const file = await documents({ identityFile: sshd.identityFile, user: 'admin' });
+  const { stdout } = await cli.lab.run(['cat', file]);
+  const path = await cli.documents('sudo.yaml', stdout.replace('{ ssh:', '{ become: sudo, ssh:'));
+  await expectApplied(path);
+});
 
-test(
-  'apply and destroy where sshd allows one session a connection',
-  async () => {
-    await using one = await startSshd(cli.lab.host('edge'), ['MaxSessions 1', 'ListenAddress 198.51.100.10'], 2223);
-    const { port, identityFile, hostKey } = one;
-    await expectApplied(await documents({ port, identityFile, hostKey }));
-  },
-  patient(120_000),
-);
+test('apply and destroy where sshd allows one session a connection', async () => {
+  await using one = await startSshd(cli.lab.host('edge'), ['MaxSessions 1', 'ListenAddress 198.51.100.10'], 2223);
+  const { port, identityFile, hostKey } = one;
+  await expectApplied(await documents({ port, identityFile, hostKey }));
+});

@@ -61,27 +61,23 @@ async function commands(): Promise<readonly (readonly [host: string, line: strin
   );
 }
 
-test(
-  'from a new VPS to HTTPS in less than ten minutes, and all of it taken back',
-  async () => {
-    const before = await cli.dumps();
-    const lines = await commands();
-    expect(lines.length).toBeGreaterThan(8);
-    const start = Date.now();
-    const said = new Map<string, string>();
-    for (const [host, line] of lines) {
-      const env = ['env', 'PATH=/run/bin:/usr/sbin:/usr/bin:/sbin:/bin', 'CURL_CA_BUNDLE=/run/cert.pem'];
-      const { status, stdout, stderr } = await cli.lab
-        .host(host)
-        .run([...env, 'sh', '-c', line], { cwd: '/run/work', allowFailure: true, timeoutMs: 60_000 });
-      expect({ line, status, output: status === 0 ? '' : stdout + stderr }).toEqual({ line, status: 0, output: '' });
-      said.set(line.split(' ').slice(0, 2).join(' '), stdout);
-    }
-    expect(Date.now() - start).toBeLessThan(patient(600_000));
-    expect(said.get('curl --max-time')).toBe('you are 192.0.2.10\n');
-    expect(said.get('sallyport trace')).toContain('delivered');
-    expect((await cli.lab.run(['cat', '/run/work/edge.yaml'])).stdout).toContain(sshd.hostKey.split(' ')[1]);
-    expect(await cli.dumps()).toBe(before);
-  },
-  patient(120_000),
-);
+test('from a new VPS to HTTPS in less than ten minutes, and all of it taken back', async () => {
+  const before = await cli.dumps();
+  const lines = await commands();
+  expect(lines.length).toBeGreaterThan(8);
+  const start = Date.now();
+  const said = new Map<string, string>();
+  for (const [host, line] of lines) {
+    const env = ['env', 'PATH=/run/bin:/usr/sbin:/usr/bin:/sbin:/bin', 'CURL_CA_BUNDLE=/run/cert.pem'];
+    const { status, stdout, stderr } = await cli.lab
+      .host(host)
+      .run([...env, 'sh', '-c', line], { cwd: '/run/work', allowFailure: true, timeoutMs: 60_000 });
+    expect({ line, status, output: status === 0 ? '' : stdout + stderr }).toEqual({ line, status: 0, output: '' });
+    said.set(line.split(' ').slice(0, 2).join(' '), stdout);
+  }
+  expect(Date.now() - start).toBeLessThan(patient(600_000));
+  expect(said.get('curl --max-time')).toBe('you are 192.0.2.10\n');
+  expect(said.get('sallyport trace')).toContain('delivered');
+  expect((await cli.lab.run(['cat', '/run/work/edge.yaml'])).stdout).toContain(sshd.hostKey.split(' ')[1]);
+  expect(await cli.dumps()).toBe(before);
+});

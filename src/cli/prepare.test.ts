@@ -25,7 +25,7 @@ describe.skipIf(problem !== undefined)(`on a machine with systemd${where}`, () =
     await machine.run(['systemctl', 'start', 'nftables.service']);
     await machine.run(['nft', '-f', '-'], { stdin: 'table ip theirs { chain c { counter; }; }' });
     await takeAway(machine, '/srv/repository', GONE);
-  }, patient(60_000));
+  });
   afterAll(async () => {
     await sshd[Symbol.asyncDispose]();
     await machine[Symbol.asyncDispose]();
