@@ -234,3 +234,31 @@ test('with no target that answers the first is kept, and it is said', async () =
   await run.heard('the edge moved', (line) => line.event === 'repaired' && line.host === 'edge', from);
   await waitFor('the third takes over', async () => (await asked()) === 'n3');
 });
+
+test('apply by itself asks each target once: it goes to the first that answers, and plan says so before', async () => {
+  await using lab = await startLab(network);
+  const folder = await mkdtemp(join(tmpdir(), 'sallyport-run-'));
+  const file = join(folder, 'web.yaml');
+  await writeFile(file, documents(', health: { tcp: 8080 }'));
+  const sallyport = async (...argv: readonly string[]) => {
+    const ran = await lab.run([process.execPath, SALLYPORT, ...argv, '-f', file], { allowFailure: true });
+    return { ...ran, all: `${ran.stdout}${ran.stderr}` };
+  };
+  const whoAnswers = async () => {
+    const result = await lab.connect('client', { protocol: 'tcp', to: EDGE, port: 80, timeoutMs: 2_000 });
+    return result.ok ? result.saw?.local.address : result.error;
+  };
+  // Nothing stands yet, so nobody can be asked through a tunnel: the first it is.
+  expect(await sallyport('apply', '--yes')).toMatchObject({ status: 0 });
+  await using _ = await lab.serve('n2', { protocol: 'tcp', port: 8080 });
+  const planned = await sallyport('plan', '--detailed-exitcode');
+  expect(planned.all).toContain('PortForward web: n1, n3 do not answer; it goes to n2');
+  expect(planned.status).toBe(2);
+  expect(await sallyport('apply', '--yes')).toMatchObject({ status: 0 });
+  expect(await whoAnswers()).toBe('172.31.0.3');
+  expect(await sallyport('plan', '--detailed-exitcode')).toMatchObject({ status: 0 });
+  await using __ = await lab.serve('n1', { protocol: 'tcp', port: 8080 });
+  expect(await sallyport('apply', '--yes')).toMatchObject({ status: 0 });
+  expect(await whoAnswers()).toBe('172.31.0.2');
+  await rm(folder, { recursive: true, force: true });
+});

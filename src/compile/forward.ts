@@ -220,7 +220,7 @@ function aimAll(place: Place, family: Family): AimedAll | string {
         : [
             answering.length === 0
               ? `PortForward ${forward.name}: no target answers (${silent.join(', ')}); it is sent on as if all did`
-              : `PortForward ${forward.name}: ${silent.join(', ')} does not answer; it goes to ${chosen.map(({ target }) => targetId(target)).join(', ')}`,
+              : `PortForward ${forward.name}: ${silent.join(', ')} ${silent.length === 1 ? 'does' : 'do'} not answer; it goes to ${chosen.map(({ target }) => targetId(target)).join(', ')}`,
           ]),
     ],
   };

@@ -15,6 +15,8 @@ export interface TargetProbe {
   /** Its place among the forward's targets, and what it is called. */
   readonly index: number;
   readonly id: string;
+  /** The host that it is, or lies behind; absent where the asking host has its own way there. */
+  readonly node?: string;
   readonly address: Address;
   readonly port: number;
   /** Asked for by HTTP. */
@@ -73,7 +75,10 @@ export function probesOf(place: Omit<Place, 'answers'>): readonly TargetProbe[] 
     for (const family of families) {
       const aimed = aim(place, target, family);
       if (typeof aimed === 'string') continue;
-      return [{ host: edge.name, forward: name, index, id: targetId(target), address: aimed.forward.to, ...how }];
+      const node = target.kind === 'host' ? { node: target.host } : {};
+      return [
+        { host: edge.name, forward: name, index, id: targetId(target), ...node, address: aimed.forward.to, ...how },
+      ];
     }
     return [];
   });

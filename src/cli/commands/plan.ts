@@ -1,5 +1,6 @@
 import { prepare, type SetPlan } from '../../apply/index.ts';
-import { aimOfSet, requireNobodyLeft } from '../aims.ts';
+import { requireNobodyLeft } from '../aims.ts';
+import { aimByTargets } from '../ask-targets.ts';
 import { DONE, FAILED, InputProblems, PENDING } from '../exit.ts';
 import { reportFailure } from '../failure.ts';
 import { aboutHosts, manageAll } from '../hosts.ts';
@@ -45,7 +46,7 @@ async function show(output: Output, flags: PlanFlags): Promise<{ readonly status
   requireNobodyLeft(set, flags.set, survey.facts, flags.forget ?? []);
   // What a host is to become depends on its peers and its own record: with one of them unknown, a plan would be a guess.
   const whole = notUsable(survey).length === 0;
-  const compiled = whole ? aimOfSet(set, flags.set)(survey.facts) : undefined;
+  const compiled = whole ? (await aimByTargets(set, flags.set, survey, interrupt.signal)).compiled : undefined;
   const planned = compiled === undefined ? NOTHING_PLANNED : prepare(survey.facts, () => compiled, 'add');
   if (planned.problems.length > 0) throw new InputProblems(planned.problems);
   const promises =

@@ -66,8 +66,9 @@ export function documentsInForce(flags: DocumentFlags, { keeper, log, signal, ai
     const hosts = [...managed.values()].flatMap(({ host }) => (set.hosts.has(host.name) ? [host] : []));
     const reachable = new Set(keeper.hosts().flatMap(({ name, reachable: answers }) => (answers ? [name] : [])));
     candidate = undefined;
+    let accepted: readonly string[];
     try {
-      await requireGood(
+      accepted = await requireGood(
         set,
         flags,
         facts,
@@ -84,6 +85,7 @@ export function documentsInForce(flags: DocumentFlags, { keeper, log, signal, ai
     waitsFor = '';
     managed = new Map([...managed].filter(([name]) => set.hosts.has(name)));
     keeper.keep(hosts);
+    for (const line of accepted) log('warn', 'documents', line);
     log('info', 'documents', `the documents hold: ${count(set)}`);
     keeper.aim(aimFor(set));
   };
@@ -147,19 +149,19 @@ function place(set: ResourceSet, before: ReadonlyMap<string, Placed>): ReadonlyM
   return placed;
 }
 
-/** As apply asks before it changes anything. */
+/** As apply asks before it changes anything. Gives what was accepted though it does not hold. */
 async function requireGood(
   set: ResourceSet,
   flags: DocumentFlags,
   facts: ReadonlyMap<string, HostFacts>,
   reachable: readonly ManagedHost[],
   signal: AbortSignal,
-): Promise<void> {
+): Promise<readonly string[]> {
   requireNobodyLeft(set, flags.set, facts, flags.forget ?? []);
   const compiled = aimOfSet(set, flags.set)(facts);
   if (compiled.problems.length > 0) throw new InputProblems(compiled.problems);
   const seen = await lookForUsers(reachable, signal);
-  requirePromises(provePlan(set, compiled, facts, { traces: false, seen }), flags);
+  return requirePromises(provePlan(set, compiled, facts, { traces: false, seen }), flags);
 }
 
 const count = ({ hosts, tunnels, forwards }: ResourceSet): string =>
