@@ -1,10 +1,11 @@
 /** `sallyport run` keeps hosts true, on real kernels: what others take away comes back, and nothing is written when nothing is wrong. */
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
+import { startSshd } from '../lab/index.ts';
 import { type CliLab, slimEdgeDocuments, startCliLab } from './testdata/cli-lab.ts';
 import { writesDuring } from './testdata/monitor.ts';
 import { type Running, startRun } from './testdata/running.ts';
-import { waitFor } from './testdata/story.ts';
+import { SALLYPORT, waitFor } from './testdata/story.ts';
 
 interface Kept extends AsyncDisposable {
   readonly place: CliLab;
@@ -259,4 +260,39 @@ test('metrics, health and readiness are told over HTTP', async () => {
   expect(second).toMatchObject({ status: 1 });
   expect(second.stderr).toContain('--listen 127.0.0.1:9750: listen EADDRINUSE');
   expect((await place.sallyport('run', '-f', kept.file, '--listen', 'here')).stderr).toContain('is not ADDRESS:PORT');
+});
+
+test('over ssh: what is flushed there comes back, targets are asked from there, and what is cut off delays nobody', async () => {
+  await using place = await startCliLab({ neighbour: false });
+  const { lab } = place;
+  await using sshd = await startSshd(lab.host('edge'), ['ListenAddress 198.51.100.10']);
+  const access = { address: '198.51.100.10', port: sshd.port, identityFile: sshd.identityFile, hostKey: sshd.hostKey };
+  const text = slimEdgeDocuments({ extra: '  health: { tcp: 8080 }\n' })
+    .replace('{ netns: { name: edge } }', `{ ssh: ${JSON.stringify(access)} }`)
+    .replace('{ netns: { name: node } }', '{ local: {} }');
+  const file = await place.documents('far.yaml', text);
+  const node = lab.host('node');
+  const applied = await node.run([process.execPath, SALLYPORT, 'apply', '--yes', '-f', file], { allowFailure: true });
+  expect(applied, applied.stderr).toMatchObject({ status: 0 });
+  await using run = await startRun(node, ['-f', file, '--every', '10m']);
+  await run.heard('the documents hold', ({ event }) => event === 'documents');
+  const told = await run.heard(
+    'it is told',
+    ({ message }) => message === 'PortForward edge-node-web: node does not answer',
+  );
+  expect(told.host).toBe('edge');
+  await lab.serve('node', { protocol: 'tcp', port: 8080 });
+  await run.heard('it is told', ({ message }) => message === 'PortForward edge-node-web: node answers again');
+  const before = await lab.host('edge').run(['nft', '-s', 'list', 'ruleset']);
+  await lab.host('edge').run(['nft', 'flush', 'ruleset']);
+  await run.heard('the edge put right', ({ event, host }) => event === 'repaired' && host === 'edge');
+  expect((await lab.host('edge').run(['nft', '-s', 'list', 'ruleset'])).stdout).toBe(before.stdout);
+  // Nothing of it comes through any more, and nobody says so.
+  await lab.host('edge').run(['ip', 'link', 'set', 'eth0', 'down']);
+  const from = run.lines.length;
+  await node.run(['ip', 'rule', 'flush', 'protocol', '83']);
+  await run.heard('the node put right', ({ event, host }) => event === 'repaired' && host === 'node', from);
+  const { status, tookMs } = await run.stop();
+  expect(status).toBe(0);
+  expect(tookMs).toBeLessThan(2_000);
 });

@@ -102,6 +102,9 @@ describe('targets are asked', () => {
     expect(taken(documents())).toEqual(['tcp 8080']);
     expect(taken(documents(', health: { tcp: 8080 }'))).toEqual(['tcp 8080']);
     expect(taken(documents(', health: { tcp: 9090 }'))).toEqual(['tcp 8080', 'tcp 9090']);
+    expect(taken(documents(', health: { tcp: 3001 }', '{ protocol: TCP, port: 3000-3002 }'))).toEqual([
+      'tcp 3000-3002',
+    ]);
     expect(taken(documents(', health: { tcp: 53 }', '{ protocol: UDP, port: 53 }'))).toEqual(['udp 53', 'tcp 53']);
   });
 });

@@ -5,9 +5,11 @@ import {
   type HostPlan,
   LockHeld,
   type ManagedHost,
+  type Progress,
   prepare,
   reasonOf,
   type SetPlan,
+  settlePending,
 } from '../../apply/index.ts';
 import type { HostFacts } from '../../host/index.ts';
 import { backoff, repairDelay, restAfter } from '../../keep/index.ts';
@@ -64,6 +66,8 @@ type Kept = { -readonly [Field in keyof KeptHost]: KeptHost[Field] } & {
   /** It is being changed, or was and has not been looked at since: what is known of it is not what stands. */
   isBusy: boolean;
   isChanged: boolean;
+  /** Nobody's change is pending there that nobody is at work on. */
+  isSettled: boolean;
   /** Ends the rest between two looks. */
   readonly hurry: Wake;
   /** Looks in a row without an answer. */
@@ -142,16 +146,15 @@ export function startKeeper(options: KeeperOptions): Keeper {
     const names = hosts.map(({ name }) => name);
     const aimFor: AimFor = (fresh) => aimNow(byDocuments, factsNow())(fresh);
     const plan: SetPlan = { problems: [], hosts: group };
+    const all = hosts.map(({ managed }) => managed);
     try {
-      const done = await carryOut(
-        hosts.map(({ managed }) => managed),
-        plan,
-        { command: 'apply', aimFor, signal, agreed: false },
-      );
+      await settleFirst(hosts);
+      const done = await carryOut(all, plan, { command: 'apply', aimFor, signal, agreed: false });
       for (const { host, changes } of done.hosts) tellRepair(kept.get(host), changes);
     } catch (error) {
       for (const host of hosts) {
         host.failures += 1;
+        host.isSettled = false;
         host.failed += 1;
         host.notBefore = performance.now() + backoff(host.failed, Math.random());
       }
@@ -162,6 +165,20 @@ export function startKeeper(options: KeeperOptions): Keeper {
     } finally {
       for (const host of hosts) lookAgain(host);
     }
+  };
+
+  /** A change that somebody left half done, ourselves in an earlier life perhaps, would refuse ours: it is taken back once, and after a failure. */
+  const settleFirst = async (hosts: readonly Kept[]): Promise<void> => {
+    const unsettled = hosts.filter(({ isSettled }) => !isSettled);
+    const onProgress = (progress: Progress): void => {
+      if (progress.kind === 'settling')
+        log('info', 'busy', `taking back what was left half done: ${progress.title}`, { host: progress.host });
+    };
+    await settlePending(
+      unsettled.map(({ managed }) => managed),
+      { command: 'apply', signal, onProgress },
+    );
+    for (const host of unsettled) host.isSettled = true;
   };
 
   /** After it was changed, or may have been. It stays busy until then, and the next look frees it. */
@@ -229,6 +246,7 @@ export function startKeeper(options: KeeperOptions): Keeper {
         stop: new AbortController(),
         isBusy: false,
         isChanged: false,
+        isSettled: false,
       },
       ...{ reachable: false, looks: 0, repairs: 0, failures: 0, silent: 0, made: [], failed: 0, notBefore: 0 },
     };
