@@ -51,7 +51,7 @@ export async function run(output: Output, flags: RunFlags): Promise<number> {
   /** Of the last time that all was compiled. */
   let probes: readonly TargetProbe[] = [];
   const health = startHealth({
-    ...{ log, signal, transportOf: keeper.transportOf, onMove: keeper.replan },
+    ...{ log, signal, transportOf: keeper.transportOf, onMove: keeper.moved },
     wasSilent: (probe) => wasSilent(keeper.hosts(), flags.set, probe),
   });
   const aimFor = (set: ResourceSet): AimFor => {

@@ -13,8 +13,8 @@ export interface HealthOptions {
   readonly transportOf: (host: string) => Transport | undefined;
   /** Whether it was left out when somebody last asked: it begins as it stands. */
   readonly wasSilent: (probe: TargetProbe) => boolean;
-  /** Other targets take traffic than before. */
-  readonly onMove: () => void;
+  /** Other targets take traffic from the host than before. */
+  readonly onMove: (host: string) => void;
 }
 
 export interface WatchedTarget {
@@ -89,7 +89,7 @@ export function startHealth(options: HealthOptions): HealthWatch {
       log('warn', 'targets', `PortForward ${forward}: no target answers; it is sent on as if all did`, {
         ...{ host, resource: `PortForward/${forward}` },
       });
-    onMove();
+    onMove(host);
   };
 
   const follow = async (host: string, probes: readonly TargetProbe[], stop: AbortSignal): Promise<void> => {

@@ -51,8 +51,8 @@ export interface Keeper {
   keep(hosts: readonly ManagedHost[]): void;
   /** From now on they are to become this; undefined: each what its record says. */
   aim(byDocuments: AimFor | undefined): void;
-  /** What is wanted may have changed: plans at once, without a look. */
-  replan(): void;
+  /** Other targets of forwards at the host take traffic: planned at once, without a look, and at no pace but their own. */
+  moved(host: string): void;
   hosts(): readonly KeptHost[];
   transportOf(host: string): Transport | undefined;
   /** When all that is under way has ended; after an abort. */
@@ -66,6 +66,8 @@ type Kept = { -readonly [Field in keyof KeptHost]: KeptHost[Field] } & {
   /** It is being changed, or was and has not been looked at since: what is known of it is not what stands. */
   isBusy: boolean;
   isChanged: boolean;
+  /** What is to be done there is no repair: its forwards lead elsewhere. */
+  isMoved: boolean;
   /** Nobody's change is pending there that nobody is at work on. */
   isSettled: boolean;
   /** Ends the rest between two looks. */
@@ -118,7 +120,9 @@ export function startKeeper(options: KeeperOptions): Keeper {
       sayOnce(host, `not put right: ${host.managed.readOnly ?? host.facts?.recordProblem}`);
     if (unwritable.length > 0) return;
     const now = performance.now();
-    const wait = Math.max(...hosts.map(({ made, notBefore }) => Math.max(repairDelay(made, now), notBefore - now)));
+    const wait = Math.max(
+      ...hosts.map(({ made, notBefore, isMoved }) => Math.max(isMoved ? 0 : repairDelay(made, now), notBefore - now)),
+    );
     if (wait > 0) {
       start(pause(wait, signal).then(replanLater));
       return;
@@ -194,7 +198,8 @@ export function startKeeper(options: KeeperOptions): Keeper {
     delete host.said;
     if (changes.length === 0) return;
     host.repairs += 1;
-    host.made.push(performance.now());
+    if (!host.isMoved) host.made.push(performance.now());
+    host.isMoved = false;
     host.made.splice(0, host.made.length - 20);
     log('info', 'repaired', 'put right', { host: host.name, changes: changes.map(printChange) });
   };
@@ -246,6 +251,7 @@ export function startKeeper(options: KeeperOptions): Keeper {
         stop: new AbortController(),
         isBusy: false,
         isChanged: false,
+        isMoved: false,
         isSettled: false,
       },
       ...{ reachable: false, looks: 0, repairs: 0, failures: 0, silent: 0, made: [], failed: 0, notBefore: 0 },
@@ -272,7 +278,11 @@ export function startKeeper(options: KeeperOptions): Keeper {
       byDocuments = wanted;
       replan();
     },
-    replan,
+    moved(name) {
+      const host = kept.get(name);
+      if (host !== undefined) host.isMoved = true;
+      replan();
+    },
     hosts: () => [...kept.values()],
     transportOf: (host) => kept.get(host)?.managed.transport,
     async ended() {
