@@ -1,13 +1,14 @@
 /**
  * `make bench`: measures what docs/benchmarks.md tells, each beside what it is to be held against, in one run on one machine.
  * The table goes to stdout and, with every number, to dist/bench.json. Arguments: names of parts (startup validate forwards
- * trace verify readers many story moving reapply planes; all unless given), `--quick` for a few small rounds, `--seed` for the order of turns. Status 1 where a goal was missed.
+ * trace verify readers many story moving run reapply planes; all unless given), `--quick` for a few small rounds, `--seed` for the order of turns. Status 1 where a goal was missed.
  */
 import { chownSync, statSync, writeFileSync } from 'node:fs';
 import { cpus, release } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { measureForwards } from './forwards.ts';
+import { measureKeeping } from './keeping.ts';
 import type { Line, Part } from './measure.ts';
 import { measureMoving } from './moving.ts';
 import { measurePlanes } from './planes.ts';
@@ -43,6 +44,7 @@ const parts: Readonly<Record<string, () => Promise<Part>>> = {
   many: () => alone(measureForwards(sallyport, 50_000, quick ? 1 : 3)),
   story: () => alone(measureStory(sallyport, 10_000, quick ? 1 : 3)),
   moving: () => alone(measureMoving(sallyport, 10_000, quick ? 1 : 3)),
+  run: () => alone(measureKeeping(sallyport, quick ? 5 : 100)),
   reapply: () =>
     measureReapply({
       seed,

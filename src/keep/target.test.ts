@@ -89,13 +89,15 @@ describe('of several targets', () => {
   const up = startTarget(true, 0);
   const down = startTarget(false, 0);
   const answering = { ...down, answers: true, inARow: 1 };
-  for (const [what, states, chosen] of [
+  for (const [what, states, chosen, before = []] of [
     ['the healthy ones are taken', [down, up, up], [false, true, true]],
     ['one that is held down is not taken beside a healthy one', [answering, up], [false, true]],
     ['one that is held down is better than one that is silent', [down, answering], [false, true]],
     ['none is taken where none answers', [down, down], [false, false]],
+    ['one that is held down takes nothing from another', [answering, answering], [false, true], [false, true]],
+    ['one that was taken and is silent now is not kept', [answering, down], [true, false], [false, true]],
   ] as const)
-    test(what, () => expect(choose(states)).toEqual(chosen));
+    test(what, () => expect(choose(states, before)).toEqual(chosen));
 
   test('a healthy one always is, and nothing else beside it', () => {
     const anyState = fc.record({
@@ -106,8 +108,8 @@ describe('of several targets', () => {
       since: fc.nat(9),
     });
     fc.assert(
-      fc.property(fc.array(anyState, { minLength: 1, maxLength: 5 }), (states) => {
-        const chosen = choose(states);
+      fc.property(fc.array(anyState, { minLength: 1, maxLength: 5 }), fc.array(fc.boolean()), (states, before) => {
+        const chosen = choose(states, before);
         if (states.some(({ healthy }) => healthy)) expect(chosen).toEqual(states.map(({ healthy }) => healthy));
         else for (const [index, taken] of chosen.entries()) if (taken) expect(states[index]?.answers).toBe(true);
       }),

@@ -53,11 +53,13 @@ export function judge(state: TargetState, answered: boolean, now: number, rules:
 }
 
 /**
- * Which targets take traffic, by their places: the healthy ones; where none is, those that answered last, held down or not; where none
- * does, none, and whoever compiles that keeps to the first.
+ * Which targets take traffic, by their places: the healthy ones; where none is, those of `before` that still answer, so that one which is held
+ * down takes nothing from another that is held down too; else those that answered last; where none does, none, and whoever compiles
+ * that keeps to the first.
  */
-export function choose(states: readonly TargetState[]): readonly boolean[] {
-  return states.some(({ healthy }) => healthy)
-    ? states.map(({ healthy }) => healthy)
-    : states.map(({ answers, inARow }) => answers && inARow > 0);
+export function choose(states: readonly TargetState[], before: readonly boolean[]): readonly boolean[] {
+  if (states.some(({ healthy }) => healthy)) return states.map(({ healthy }) => healthy);
+  const answering = states.map(({ answers, inARow }) => answers && inARow > 0);
+  const standing = answering.map((answers, index) => answers && before[index] === true);
+  return standing.includes(true) ? standing : answering;
 }

@@ -82,7 +82,10 @@ export function startHealth(options: HealthOptions): HealthWatch {
   /** Chooses anew among the targets of a forward at a host. */
   const settle = ({ host, forward }: TargetProbe): void => {
     const targets = watched.get(host)?.get(forward) ?? [];
-    const chosen = choose(targets.map(({ state }) => state));
+    const chosen = choose(
+      targets.map(({ state }) => state),
+      targets.map((target) => target.chosen),
+    );
     if (targets.every((target, index) => target.chosen === chosen[index])) return;
     for (const [index, target] of targets.entries()) target.chosen = chosen[index] === true;
     if (!chosen.includes(true))
