@@ -170,8 +170,10 @@ function drawRule(draw: Draw, ports: readonly DrawnPorts[], hook: string): strin
     ...[`${protocol} sport ${draw.oneOf(...(FROM as [number, ...number[]]))}`, `${protocol} sport 1100-1104`, `meta l4proto ${protocol}`],
   );
   const verdict = draw.oneOf('drop', 'drop', hook === 'postrouting' ? 'drop' : 'reject', 'accept');
-  // Some speak of no client: it stops everybody, and the promise must say so.
-  return what !== '' && draw.chance(0.25) ? `${what} ${verdict}` : `${who} ${what} ${verdict}`;
+  // Some speak of no client: they stop everybody, and the promise must say so. All of a protocol would stop the tunnels' own packets as they leave, which
+  // no promise tells: that the two ends reach each other is assumed.
+  const isOfAll = what !== '' && draw.chance(0.25) && !what.startsWith('meta');
+  return isOfAll ? `${what} ${verdict}` : `${who} ${what} ${verdict}`;
 }
 
 /** Routes that lead nowhere: how fail2ban's `route` bans. */
