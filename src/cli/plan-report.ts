@@ -32,6 +32,8 @@ export interface PromiseReport {
   readonly reason?: string;
   /** What may happen where it does not hold, as a clause. */
   readonly risk?: string;
+  /** Whom others refuse on purpose, and by what; it holds for all others. */
+  readonly except?: readonly string[];
   readonly trace?: unknown;
 }
 

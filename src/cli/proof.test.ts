@@ -75,6 +75,21 @@ test('the proof in a line, with what is not proven below', () => {
     'Simulated: 2 promises hold, 1 undecided\n  PortForward/web: client kept: undecided: a rule is not modelled\n',
   );
   expect(printProof([], paint(false))).toBe('');
+  const held = { resource: 'PortForward/web', promise: 'it is reached', holds: true } as const;
+  const banned = '203.0.113.7: edge: inet f2b input';
+  expect(
+    printProof(
+      [
+        { ...held, except: [banned] },
+        { ...held, except: [banned, '203.0.113.8: edge: it'] },
+      ],
+      paint(false),
+    ),
+  ).toBe(
+    'Simulated: 2 promises hold\n  not for 203.0.113.7: edge: inet f2b input (2 promises)\n  not for 203.0.113.8: edge: it\n',
+  );
+  const many = Array.from({ length: 12 }, (_, index) => `192.0.2.${index}: edge: it`);
+  expect(printProof([{ ...held, except: many }], paint(false))).toMatch(/\n {2}\.\.\. and 2 kinds of clients more\n$/);
 });
 
 test('a plan that a rule of somebody else would break, where no accept can stand, is refused with that rule, changes nothing, and is carried out once accepted', async () => {

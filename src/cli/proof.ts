@@ -93,7 +93,18 @@ export function printProof(promises: readonly PromiseReport[], colors: Paint): s
     ...(broken.length === 0 ? [] : [`${broken.length} ${broken.length === 1 ? 'does' : 'do'} not`]),
     ...(open.length === 0 ? [] : [`${open.length} undecided`]),
   ];
-  return `${[`Simulated: ${parts.join(', ')}`, ...lines].join('\n')}\n`;
+  return `${[`Simulated: ${parts.join(', ')}`, ...lines, ...printExceptions(promises, colors)].join('\n')}\n`;
+}
+
+/** Whom others refuse on purpose: once, of how many promises ever. */
+function printExceptions(promises: readonly PromiseReport[], colors: Paint): readonly string[] {
+  const counts = new Map<string, number>();
+  for (const { except = [] } of promises) for (const each of except) counts.set(each, (counts.get(each) ?? 0) + 1);
+  const more = counts.size > SHOWN ? [`... and ${counts.size - SHOWN} kinds of clients more`] : [];
+  const lines = [...counts]
+    .slice(0, SHOWN)
+    .map(([who, count]) => `not for ${who}${count === 1 ? '' : ` (${count} promises)`}`);
+  return [...lines, ...more].map((line) => colors.changed(`  ${line}`));
 }
 
 /** Of each kind; -o json has all. */
