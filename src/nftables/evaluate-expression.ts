@@ -291,11 +291,11 @@ function fibReader(result: 'oif' | 'oifname' | 'type', flags: readonly string[])
 /** 1 where the host would answer, and with `iif` by the link it came by (nft_fib6_eval), else 0: as `exists` and `missing` are compared. */
 function reversePathReader(flags: readonly string[]): Read {
   if (!flags.every((flag) => flag === 'saddr' || flag === 'mark' || flag === 'iif')) return unknown;
-  return field(({ source, destination, mark, iif, linksTo }) => {
+  return field(({ source, destination, mark, iif, sendsTo }) => {
     if (iif === undefined || iif === 'lo') return iif === undefined ? UNKNOWN : 1;
-    const links = linksTo?.(source, destination, flags.includes('mark') ? mark : 0);
-    if (links === undefined) return UNKNOWN;
-    return (flags.includes('iif') ? links.includes(iif) : links.length > 0) ? 1 : 0;
+    const by = flags.includes('iif') ? iif : undefined;
+    const sends = sendsTo?.(source, destination, flags.includes('mark') ? mark : 0, by);
+    return sends === undefined ? UNKNOWN : Number(sends);
   });
 }
 

@@ -39,8 +39,8 @@ export interface PacketContext {
   readonly addressType: (address: Address, link?: string) => AddressType | undefined;
   /** `fib daddr oifname`: the link by which the routes send a packet there, none for `''`. Absent, or undefined: not known. */
   readonly linkTowards?: (destination: Address) => string | undefined;
-  /** By which links the host would send to `destination`; undefined where the model does not know. */
-  readonly linksTo?: (destination: Address, source: Address, mark: number) => readonly string[] | undefined;
+  /** Whether the host would send to `destination`, by that link where one is named; undefined where the model does not know. */
+  readonly sendsTo?: (destination: Address, source: Address, mark: number, link?: string) => boolean | undefined;
   /** The socket that waits at an address and port for this packet, without an address at one of the link's own. Absent, or undefined: not known. */
   readonly socketAt?: (address: Address | undefined, port: number) => SocketSight | undefined;
   /** Whether a connection of these ends is expected there already. Absent: nobody looked. */

@@ -1,25 +1,16 @@
 /** What a host's rules see of a packet on its way. */
 import { type Address, sameAddress } from '../net/index.ts';
 import type { AddressType, ConnectionContext, PacketContext } from '../nftables/index.ts';
-import { lookupRoute, type RouteResult } from '../routing/index.ts';
+import { lookupRoute, printRoute, type RouteResult } from '../routing/index.ts';
 import type { Tracked } from './connections.ts';
 import type { SimulatedHost } from './network.ts';
-import { familyOf, isIcmp, type Packet } from './packet.ts';
+import { familyOf, isIcmp, type Packet, printPacket } from './packet.ts';
 import type { Passage } from './passage.ts';
 import { socketAt } from './sockets.ts';
 import { expectationOf } from './standing.ts';
 
-export function contextOf({
-  packet,
-  host,
-  iif,
-  hardware,
-  oif,
-  tracked,
-  untracked,
-  zone,
-  draws,
-}: Passage): PacketContext {
+export function contextOf(passage: Passage): PacketContext {
+  const { packet, host, iif, hardware, oif, tracked, untracked, zone, draws } = passage;
   const { sourcePort, destinationPort, fragment, ...rest } = packet;
   return {
     ...rest,
@@ -38,11 +29,7 @@ export function contextOf({
     ...(draws !== undefined && { draw: draws.draw }),
     addressType: (address, link) => addressType(host, packet, address, link),
     linkTowards: (destination) => linkTowards(host, destination, packet),
-    linksTo: (destination, source, mark) => {
-      const way = fibLookup(host, { destination, source, mark }, packet);
-      if (way.kind !== 'route') return way.kind === 'undecided' ? undefined : [];
-      return (way.route.nexthops ?? [way]).flatMap(({ link }) => link ?? []);
-    },
+    sendsTo: (destination, source, mark, link) => sendsTo(passage, { destination, source, mark }, link),
   };
 }
 
@@ -92,6 +79,25 @@ function linkTowards(host: SimulatedHost, destination: Address, packet: Packet):
   const way = fibLookup(host, { destination, source: packet.source }, packet);
   if (way.kind !== 'route') return way.kind === 'undecided' ? undefined : '';
   return way.choices?.some(({ link }) => link !== way.link) === true ? undefined : way.link;
+}
+
+/**
+ * Of several next hops IPv4's `fib` is content with any (fib_info_nh_uses_dev); IPv6's looks at the one that a hash chose (nft_fib6_eval),
+ * with a seed that nobody knows.
+ */
+function sendsTo(
+  { host, packet, draws }: Passage,
+  flow: { readonly destination: Address; readonly source: Address; readonly mark: number },
+  link: string | undefined,
+): boolean | undefined {
+  const way = fibLookup(host, flow, packet);
+  if (way.kind !== 'route') return way.kind === 'undecided' ? undefined : false;
+  const links = [...new Set((way.route.nexthops ?? [way]).map((each) => each.link))];
+  if (link === undefined || !links.includes(link)) return link === undefined;
+  if (flow.destination.family === 4 || links.length === 1) return true;
+  const by = `fib on ${host.name} ${printRoute(way.route)} ${printPacket(packet)}`;
+  const drawn = draws?.drawNexthop(by, links.length);
+  return drawn === undefined ? undefined : links[drawn] === link;
 }
 
 /** A tunnel of layer 3 has none; where it is not known, a rule that asks for it is undecided. */
