@@ -9,7 +9,9 @@ import type { Undo, UndoCommand } from './driver.ts';
 const STOP_WATCH = `
 stop_watch() {
   if [ -e unit ]; then systemctl stop "$(cat unit).timer" 2>/dev/null
-  elif w=$(cat watch 2>/dev/null) && grep -qsF "$(cat token)" "/proc/$w/cmdline"; then kill -- "-$w" 2>/dev/null
+  elif read -r w <watch && read -r t <token; then
+    line=; { read -r line <"/proc/$w/cmdline"; } 2>/dev/null
+    case $line in *"$t"*) kill -- "-$w" 2>/dev/null ;; esac
   fi
 }`;
 
@@ -18,27 +20,27 @@ const NOW = `
 now() { read -r u _ </proc/uptime && echo "\${u%.*}\${u#*.}"; }`;
 
 /**
- * FOLDER MILLISECONDS TOKEN TITLE LENGTH FILE…, stdin undo.sh: arms. Status 46 where a change is pending, and says which. Nothing is left
- * where it fails.
+ * FOLDER MILLISECONDS TOKEN TITLE FILE…, stdin undo.sh: arms. Status 46 where a change is pending, and says which. Nothing is left where it
+ * fails. As few processes as can be: what is changed waits for it.
  */
 export const ARM = `${NOW}${STOP_WATCH}
 umask 077
-state=\${1%/*} folder=$1 window=$2 token=$3 title=$4 length=$5; shift 5
-mkdir -p "$state" || exit 1
+state=\${1%/*} folder=$1 window=$2 token=$3 title=$4; shift 4
+[ -d "$state" ] || mkdir -p "$state" || exit 1
 if ! mkdir "$folder" 2>/dev/null; then
   [ ! -d "$folder" ] || { cat "$folder/title" >&2 2>/dev/null || echo 'nobody knows which' >&2; exit 46; }
   mkdir "$folder" || exit 1
 fi
 fail() { [ -z "$1" ] || echo "$1" >&2; cd /; rm -rf "$folder"; rmdir "$state" 2>/dev/null; exit 1; }
 cd "$folder" || exit 1
-cat >undo.sh && [ "$(wc -c <undo.sh)" -eq "$length" ] || fail
+cat >undo.sh || fail
 printf '%s\\n' "$title" >title && printf '%s\\n' "$token" >token && : >lock && echo 0 >begun && now >beat || fail
 i=0
 for file; do
   i=$((i+1))
   [ ! -e "$file" ] || ln "$file" "file.$i" 2>/dev/null || cp -p "$file" "file.$i" || fail
 done
-[ ! -e "$state/lock" ] || ln "$state/lock" holder 2>/dev/null || cp "$state/lock" holder || fail
+if [ -e "$state/lock" ]; then read -r holder <"$state/lock" && printf '%s\n' "$holder" >holder || fail; fi
 if [ "$state" = /etc/sallyport ]; then
   sync undo.sh . 2>/dev/null || sync
 fi
@@ -48,7 +50,7 @@ if [ "$state" = /etc/sallyport ] && [ -d /run/systemd/system ]; then
   systemd-run --quiet --collect --unit="$unit" --description="Sallyport: $title" --on-active="\${window}ms" --timer-property=AccuracySec=100ms -- sh "$folder/undo.sh" wait || fail
 else
   command -v setsid >/dev/null || fail 'setsid is missing: install the Debian package util-linux'
-  watch=$(setsid sh -c 'echo $$; exec sh "$1/undo.sh" wait "$2" </dev/null >/dev/null 2>&1' sh "$folder" "$token" &) && [ -n "$watch" ] || fail 'nothing waits'
+  watch=$(setsid sh "$folder/undo.sh" wait "$token" &) && [ -n "$watch" ] || fail 'nothing waits'
   echo "$watch" >watch || fail
 fi
 : >"armed.$token" || { stop_watch; fail; }`;
@@ -63,7 +65,7 @@ export const CONFIRM = `${STOP_WATCH}
 cd "$1" 2>/dev/null && mv "armed.$2" confirmed 2>/dev/null || exit 47
 stop_watch
 cd /
-mv "$1" "$1.gone" && rm -rf "$1.gone"`;
+rm -rf "$1"`;
 
 /** FOLDER TOKEN: takes everything back, or waits until that is done where somebody is at it. Status 1: not all of it, and says what. */
 export const TAKE_BACK = `
@@ -98,13 +100,15 @@ export interface UndoText {
   readonly undo: Undo;
   /** Nothing of ours stood there before: all goes that lies in the state folder, keys too. */
   readonly wipes: boolean;
+  /** Commands there run in a mount namespace of their own, where sockets are shown to them. */
+  readonly hasOwnMounts: boolean;
 }
 
 /**
  * `undo.sh`: takes back the steps that were begun, last first. `wait`: only when nobody was heard of for so long, and gives the host free for
  * others then. What the last step that began had done is not known: what its way back says is not believed.
  */
-export function undoText({ folder, token, windowMs, undo, wipes }: UndoText): string {
+export function undoText({ folder, token, windowMs, undo, wipes, hasOwnMounts }: UndoText): string {
   const state = folder.slice(0, folder.lastIndexOf('/'));
   const end = `END_${token.replaceAll('-', '')}`;
   const inode = /^\/run\/sallyport\/netns\/(\d+)\//.exec(folder)?.[1] ?? '"$(stat -L -c %i /proc/1/ns/net)"';
@@ -120,9 +124,10 @@ PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:$PATH
 export LC_ALL=C
 umask 077
 folder=${quote(folder)} state=${quote(state)} token=${token}
-cd "$folder" 2>/dev/null && [ "$(cat token 2>/dev/null)" = "$token" ] || exit 0
+cd "$folder" 2>/dev/null && read -r its <token && [ "$its" = "$token" ] || exit 0
+${WAIT.replace('WINDOW', String(Math.ceil(windowMs / 10)))}
 [ "$(stat -L -c %i /proc/self/ns/net)" = ${inode} ] || { echo "undo: run this in the network namespace of $folder" >&2; exit 1; }
-${WAIT_AND_CLAIM.replace('WINDOW', String(Math.ceil(windowMs / 10)))}
+${CLAIM.replace('SHOW_SOCKETS', hasOwnMounts ? SHOW_SOCKETS : '')}
 ${steps.join('')}${files.join('')}${finish(wipes)}`;
 }
 
@@ -131,18 +136,26 @@ const printCommand = ({ argv, stdin = '', mild }: UndoCommand, end: string): str
   return `${mild === true ? 'mild' : 'back'} ${argv.map(quote).join(' ')} ${input}`;
 };
 
-/** A change that is being carried out comes to its end first, or is ended after a second: who is locked out must not wait for it. */
-const WAIT_AND_CLAIM = `${NOW}${STOP_WATCH}
+/** The folder of wireguard-go's sockets may have come since who waits was started. */
+const SHOW_SOCKETS = `[ "$1" != wait ] || [ ! -d "$state/wireguard" ] || mount -n --bind "$state/wireguard" /run/wireguard
+`;
+
+/** Says who it is to whoever arms. */
+const WAIT = `${NOW}${STOP_WATCH}
 if [ "$1" = wait ]; then
-  heard=$(cat beat)
+  echo $$
+  exec </dev/null >/dev/null 2>&1
+  read -r heard <beat
   while
     read -r h <beat && heard=$h
     left=$((heard+WINDOW-$(now)))
     [ "$left" -gt 0 ]
   do sleep "$((left/100)).$((left%100/10))$((left%10))"
   done
-fi
-mv "armed.$token" undoing 2>/dev/null || [ -e undoing ] || [ -e failed ] || exit 0
+fi`;
+
+/** A change that is being carried out comes to its end first, or is ended after a second: who is locked out must not wait for it. */
+const CLAIM = `mv "armed.$token" undoing 2>/dev/null || [ -e undoing ] || [ -e failed ] || exit 0
 exec 9<lock
 n=0
 until flock -n -x 9; do
@@ -153,9 +166,7 @@ until flock -n -x 9; do
 done
 [ "$(cat token 2>/dev/null)" = "$token" ] || exit 0
 : >undoer
-# Where sockets of wireguard-go are shown to a namespace, their folder may have come since.
-[ "$1" != wait ] || [ ! -d "$state/wireguard" ] || mount -n --bind "$state/wireguard" /run/wireguard 2>/dev/null
-begun=$(cat begun) failed=
+SHOW_SOCKETSbegun=$(cat begun) failed=
 wrong() { [ "$n" -ge "$begun" ] || failed="$failed$n: $1
 "; }
 back() { said=$("$@" 2>&1) || wrong "$said"; }

@@ -44,9 +44,9 @@ export async function armHost(
   const folder = pendingFolder(await transport.stateFolder(signal));
   const token = randomUUID();
   const undo = await driver.undo(changes, facts, signal);
-  const text = undoText({ folder, token, windowMs, undo, wipes: facts.record === undefined });
-  const length = String(Buffer.byteLength(text));
-  const argv = script(ARM, folder, String(windowMs), token, printUs(command), length, ...undo.files);
+  const hasOwnMounts = transport.namespace !== undefined;
+  const text = undoText({ folder, token, windowMs, undo, wipes: facts.record === undefined, hasOwnMounts });
+  const argv = script(ARM, folder, String(windowMs), token, printUs(command), ...undo.files);
   // Not cut short: what it began would stay.
   const { status, stderr } = await transport.run({ argv, stdin: text });
   if (status === 46)

@@ -34,13 +34,29 @@ export async function undoOf(
   }
   for (const [index, step] of done.entries()) {
     const commands: UndoCommand[] = [];
-    const inverse = undo(changesOf(step));
+    const inverse = undo(withTables(changesOf(step)));
     // In a transaction the order does not matter, and nft lists what it made in the order it came: as it was listed before.
     for (const back of makeSteps(step.kind === 'nft' ? inverse.toReversed() : inverse, stateFolder))
       commands.push(...(await commandsOf(place, back, step)));
     if (commands.length > 0) steps.push({ step: index + 1, commands });
   }
   return { steps: steps.reverse(), files: filesOf(changes) };
+}
+
+/** With a table that came goes all that is in it: of fifty thousand elements none need be said. */
+function withTables(changes: readonly HostChange[]): readonly HostChange[] {
+  const tables = new Set<string>();
+  for (const change of changes)
+    if (change.action === 'add' && change.after.kind === 'nft' && change.after.object.kind === 'table')
+      tables.add(`${change.after.object.family} ${change.after.object.table}`);
+  if (tables.size === 0) return changes;
+  return changes.filter(
+    (change) =>
+      change.action !== 'add' ||
+      change.after.kind !== 'nft' ||
+      change.after.object.kind === 'table' ||
+      !tables.has(`${change.after.object.family} ${change.after.object.table}`),
+  );
 }
 
 /** Files of the state folder, whose contents may be long and lie beside. */
