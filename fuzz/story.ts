@@ -164,6 +164,13 @@ const turned = (text: string, ports: Ports): string =>
     return real === undefined ? whole : `:${real}`;
   });
 
+/** Where the model does not know which of several rules it was, the kernel's may be any of them. */
+function endingBeside({ ending }: Story, kernel: Story): string {
+  const [, where, rules = ''] = /^(dropped on \S+: )(.*)$/s.exec(ending) ?? [];
+  const told = rules.split(', or by ').map((rule) => `${where}${rule}`);
+  return told.find((each) => each === kernel.ending) ?? ending;
+}
+
 /** How two stories differ; undefined where they do not. */
 export function differenceOf(model: Story, kernel: Story, ports: Ports): string | undefined {
   if (model.ending === 'looped' && kernel.ending === 'looped') return undefined;
@@ -176,7 +183,7 @@ export function differenceOf(model: Story, kernel: Story, ports: Ports): string 
     const [left, right] = [ours.map((text) => turned(text, ports)).join('; '), theirs.join('; ')];
     if (left !== right) told.push(`${what}:\n    model  ${left}\n    kernel ${right}`);
   };
-  if (!isUnsent) compare('ending', [model.ending], [kernel.ending]);
+  if (!isUnsent) compare('ending', [endingBeside(model, kernel)], [kernel.ending]);
   compare('arrivals', model.arrivals, kernel.arrivals);
   if (kernel.marks.length > 0) compare('marks', model.marks, kernel.marks);
   return told.length === 0 ? undefined : told.join('\n  ');

@@ -134,6 +134,8 @@ export type Evaluation =
       readonly verdict: 'accept' | 'drop' | 'reject';
       /** The rule or policy that dropped, or the rule that accepted last; absent where no chain stood there. */
       readonly decidedBy?: RuleReference;
+      /** Others that would do the same: which of them it is hangs on what is not known. Absent: none. */
+      readonly orBy?: readonly RuleReference[];
       readonly changes: PacketChanges;
       /** Rules that changed something, in order. */
       readonly changedBy: readonly RuleReference[];

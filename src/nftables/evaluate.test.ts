@@ -295,6 +295,15 @@ describe('what is not modelled', () => {
       expect(run([table('a', [forward('f', 0, ...rules)], { sets: [set] })]).verdict).toBe(fate);
     });
 
+  test('tells of all rules that may be the one', () => {
+    const [maybe, surely] = [rule(doubt, drop), rule(drop)];
+    expect(run([table('a', [forward('f', 0, maybe, surely)])])).toMatchObject({
+      ...{ verdict: 'drop', decidedBy: { rule: surely } },
+      orBy: [{ rule: maybe }],
+    });
+    expect(run([table('a', [forward('f', 0, surely, maybe)])])).not.toHaveProperty('orBy');
+  });
+
   test('is named with its rule', () =>
     expect(decided(run([table('a', [forward('f', 0, rule(doubt, drop))])]))).toBe(
       'undecided: not modelled, and the fate depends on it: inet a f: {"match":{"left":{"osf":"name"}}} drop',

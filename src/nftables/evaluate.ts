@@ -223,15 +223,20 @@ function evaluateBothWays(first: Run, runWith: (guesses: readonly boolean[]) => 
     ...(doubt !== undefined && { decidedBy: doubt }),
   };
   const wanted = fateOf(result);
+  const deciders = new Set([first.decidedBy]);
   const pending = alternatives(first, 0);
   for (let runs = 1; pending.length > 0; runs++) {
     const guesses = pending.pop();
     if (guesses === undefined || runs > MOST_RUNS) return undecided;
     const run = runWith(guesses);
     if (fateOf(resultOf(run)) !== wanted) return undecided;
+    deciders.add(run.decidedBy);
     pending.push(...alternatives(run, guesses.length));
   }
-  return result;
+  const orBy = [...deciders].flatMap((each) => (each === undefined || each === first.decidedBy ? [] : [each]));
+  return result.verdict === 'undecided' || result.verdict === 'accept' || orBy.length === 0
+    ? result
+    : { ...result, orBy };
 }
 
 /** For each test after the first `given` that was taken for false: the same way up to it, then true. */

@@ -182,7 +182,7 @@ function judge(passage: Passage, hook: Hook, evaluation: Evaluation): End | unde
     record(host.name, hook, () => ({ detail: evaluation.why }));
     return end('undecided', evaluation.why);
   }
-  const { verdict, changes, changedBy, decidedBy } = evaluation;
+  const { verdict, changes, changedBy, decidedBy, orBy = [] } = evaluation;
   if (changedBy.length > 0) {
     record(host.name, hook, () => ({
       detail: printChanges(changes),
@@ -194,10 +194,11 @@ function judge(passage: Passage, hook: Hook, evaluation: Evaluation): End | unde
       record(host.name, hook, () => ({ detail: 'accepted', decidedBy: printPlace(decidedBy) }));
     return undefined;
   }
-  const by = decidedBy === undefined ? '' : printReference(decidedBy);
+  const deciders = decidedBy === undefined ? [] : [decidedBy, ...orBy];
+  const by = deciders.map(printReference).join(', or by ');
   record(host.name, hook, () => ({
     detail: verdict === 'drop' ? 'dropped' : 'rejected',
-    ...(decidedBy !== undefined && { decidedBy: printPlace(decidedBy) }),
+    ...(deciders.length > 0 && { decidedBy: deciders.map(printPlace).join('; ') }),
   }));
   const what = verdict === 'drop' ? 'dropped' : 'rejected';
   // From the ingress of its devices on it passes all chains but theirs (nf_flow_offload_ip_hook).
