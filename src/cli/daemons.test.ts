@@ -253,13 +253,13 @@ test.skipIf(problem !== undefined)(
     );
     const failed = await node.sallyport('apply', '--yes');
     expect(failed.status).toBe(1);
-    expect(failed.stderr).toMatch(/node: files of systemd-networkd: .*failed.*; node is as it was/s);
+    expect(failed.stderr).toMatch(/node: files of systemd-networkd: .*failed.*; node and edge are as they were/s);
     await node.sh(
       `rm ${refuses}; systemctl daemon-reload; systemctl reset-failed; systemctl start systemd-networkd; ${settled}`,
     );
     expect(await node.dump()).toBe(before);
 
-    // Killed at whatever moment, what stands is known, and the next apply or destroy goes on from there.
+    // Killed at whatever moment, what is pending is taken back by the next apply or destroy, which goes on from there.
     for (const afterMs of [400, 800, 1_200]) {
       await node.sh(
         `timeout -s KILL ${afterMs / 1_000} ${process.execPath} ${sallyportPath} apply --yes -f /root/edge.yaml || :`,
