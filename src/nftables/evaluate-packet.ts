@@ -120,7 +120,14 @@ export type Rewritten = Partial<Pick<PacketContext, 'source' | 'destination' | '
 
 /** What a nat chain asks for. `masquerade` takes the address of the way out, `redirect` that of the host. */
 export type Translation =
-  | { readonly kind: 'dnat' | 'snat'; readonly address?: Address; readonly port?: number; readonly ports?: PortRange }
+  | {
+      readonly kind: 'dnat' | 'snat';
+      readonly address?: Address;
+      /** Of a source that keeps its own: any of these where that is taken. */
+      readonly addresses?: { readonly first: bigint; readonly last: bigint };
+      readonly port?: number;
+      readonly ports?: PortRange;
+    }
   | { readonly kind: 'masquerade' | 'redirect'; readonly port?: number; readonly ports?: PortRange };
 
 /** One that is free is taken, the packet's own before others. */

@@ -324,21 +324,23 @@ function translationStep({ kind, family, address, port }: AddressTranslation, ta
   return (registers) => {
     const { packet } = registers;
     if (wanted !== undefined && wanted !== packet.family) return 'break';
-    const chosen = isRange ? choose(registers, half, ranges) : {};
+    const toPort = ranges.ports === undefined ? readPort?.(registers) : undefined;
+    const named = toPort === undefined || toPort === null || toPort === UNKNOWN ? undefined : toPort[0];
+    const chosen = isRange ? choose(registers, half, { ...ranges, port: named }) : {};
     if (chosen === undefined) return giveUp(registers, 'which of a range it translates to is not known');
     const to: readonly Scalar[] | Unknown | null | undefined =
       ranges.addresses === undefined ? readAddress?.(registers) : chosen.address;
-    const toPort = ranges.ports === undefined ? readPort?.(registers) : chosen.port;
     if (to === null || toPort === null) return 'break';
     if (to === UNKNOWN || toPort === UNKNOWN) return giveUp(registers, 'where it translates to is not known');
     const found = to === undefined ? undefined : addressOf(to[0], packet.family);
     if (to !== undefined && found === undefined) return giveUp(registers, 'where it translates to is not known');
-    const number = toPort?.[0] ?? to?.[1];
+    const number = (toPort ?? chosen.port)?.[0] ?? to?.[1];
     return translate(registers, {
       kind,
       ...(found !== undefined && { address: found }),
       ...(typeof number === 'number' && { port: number }),
       ...(chosen.ports && { ports: chosen.ports }),
+      ...(chosen.addresses && { addresses: chosen.addresses }),
     });
   };
 }

@@ -174,6 +174,8 @@ const isTaken = (table: ConnectionTable, as: Direction, tuple: Tuple, { zone }: 
 /** What a rule asks for; absent: what the packet has. */
 export interface Target {
   readonly address?: Address;
+  /** Any of these, where the source's own is taken. */
+  readonly addresses?: { readonly first: bigint; readonly last: bigint };
   readonly port?: number;
   /** Whichever is free of these. */
   readonly ports?: PortRange;
@@ -212,6 +214,12 @@ export function isTakenTo(table: ConnectionTable, connection: Connection, { addr
   const to = { ...now, destination: address ?? now.destination, destinationPort: port ?? now.destinationPort };
   return isTaken(table, 'reply', inverseOf(to), connection);
 }
+
+/** The same of the source that it has. */
+export const isTakenFrom = (table: ConnectionTable, connection: Connection, { address }: Target): boolean => {
+  const now = inverseOf(connection.reply);
+  return isTaken(table, 'reply', inverseOf({ ...now, source: address ?? now.source }), connection);
+};
 
 /** An echo's id is of both ends: a destination that makes its tuple another's costs it the id at once (nf_nat_l4proto_unique_tuple). */
 function freeEcho(table: ConnectionTable, connection: Connection, wanted: Tuple, freePort: FreePort): Tuple {

@@ -37,7 +37,7 @@ import { printChanges, printPlace } from './print-changes.ts';
 import { takesUpTcp } from './setting.ts';
 import { expectationOf } from './standing.ts';
 import { type End, end, type Recorder } from './trace.ts';
-import { targetOf, withOpenPort } from './translation.ts';
+import { targetOf, withOpenAddress, withOpenPort } from './translation.ts';
 
 /** It changes as the packet goes; made anew for each host the packet comes to. */
 export interface Passage {
@@ -304,7 +304,8 @@ function runTranslation(passage: Passage, hook: Hook, half: Half, reroute?: () =
     if (mark !== undefined) passage.packet = { ...passage.packet, mark };
     chosen = translation;
     const wanted = translation === undefined ? {} : targetOf(passage, translation);
-    const to = 'kind' in wanted || half === 'source' ? wanted : withOpenPort(passage, connection, wanted);
+    const withOpen = half === 'source' ? withOpenAddress : withOpenPort;
+    const to = 'kind' in wanted ? wanted : withOpen(passage, connection, wanted);
     if ('kind' in to) return to;
     if (translation?.kind === 'masquerade' && passage.oif !== undefined) connection.masqueradedFor = passage.oif;
     settle(passage.connections, connection, half, to, passage.freePort);

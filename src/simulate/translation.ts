@@ -2,7 +2,7 @@
 import { type Address, containsAddress, type Family, networkOf } from '../net/index.ts';
 import type { Translation } from '../nftables/index.ts';
 import { type LinkAddress, lookupRoute } from '../routing/index.ts';
-import { type Connection, isTakenTo, type Target } from './connections.ts';
+import { type Connection, isTakenFrom, isTakenTo, type Target } from './connections.ts';
 import type { SimulatedHost } from './network.ts';
 import { familyOf, isIcmp, printPacket } from './packet.ts';
 import type { Passage } from './passage.ts';
@@ -24,7 +24,11 @@ export function targetOf(passage: Passage, translation: Translation): Target | E
   switch (translation.kind) {
     case 'dnat':
     case 'snat':
-      return { ...port, ...(translation.address !== undefined && { address: translation.address }) };
+      return {
+        ...port,
+        ...(translation.address !== undefined && { address: translation.address }),
+        ...(translation.addresses !== undefined && { addresses: translation.addresses }),
+      };
     case 'redirect': {
       const family = familyOf(passage.packet);
       // What the host sends itself goes to its loopback (nf_nat_redirect_ipv4, nf_nat_redirect_ipv6).
@@ -71,6 +75,30 @@ function firstAddress(host: SimulatedHost, link: string, family: Family, near: A
 
 const firstOf = (own: readonly LinkAddress[], near: Address): Address | undefined =>
   (own.find(({ address }) => containsAddress(networkOf(address), near)) ?? own[0])?.address.address;
+
+/** A source's own address, where it is in the range, unless that would make it another's: then any of the range (get_unique_tuple). */
+export function withOpenAddress(
+  { host, connections, draws, packet }: Passage,
+  connection: Connection,
+  to: Target,
+): Target | End {
+  const { addresses } = to;
+  if (addresses === undefined || !isTakenFrom(connections, connection, to)) return to;
+  const count = addresses.last - addresses.first + 1n;
+  const way =
+    count > MOST_ADDRESSES
+      ? undefined
+      : draws?.drawNexthop(`${host.name} the source of ${printPacket(packet)}`, Number(count));
+  return way === undefined
+    ? end(
+        'undecided',
+        `which source of a range ${host.name} gives ${printPacket(packet)} is not known: its own is taken`,
+      )
+    : { ...to, address: { family: familyOf(packet), value: addresses.first + BigInt(way) } };
+}
+
+/** More are not told one by one. */
+const MOST_ADDRESSES = 16n;
 
 /** A destination's own port, where it is in the range, unless that would make it another's: then any of the range (get_unique_tuple). */
 export function withOpenPort(
