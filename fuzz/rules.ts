@@ -236,8 +236,6 @@ function drawAction(place: Place, version: 4 | 6): string {
   const own = random.chance(0.7)
     ? random.pick(ground.addresses[version])
     : random.pick(ground.ownOf.get(place.host)?.[version] ?? ground.addresses[version]);
-  const one = (address: string, port?: string): string =>
-    port === undefined ? address : version === 6 ? `[${address}]:${port}` : `${address}:${port}`;
   const at = (address: string, port?: string): string => {
     const next = ground.isChancy && random.chance(0.4) ? twoFrom(address) : undefined;
     const end = (each: string): string => (version === 6 && port !== undefined ? `[${each}]` : each);
@@ -268,8 +266,8 @@ function drawAction(place: Place, version: 4 | 6): string {
             `${ports} masquerade to :${ranged(String(random.pick([NAT_PORTS[0], SOURCE_PORTS[0]])), NAT_RANGE)}`,
           ]
         : []),
-      `snat ${ip} to ${one(own)}`,
-      `${ports} snat ${ip} to ${one(own, ranged(String(random.pick([SOURCE_PORTS[0], NAT_PORTS[1]])), NAT_RANGE))}`,
+      `snat ${ip} to ${at(own)}`,
+      `${ports} snat ${ip} to ${at(own, ranged(String(random.pick([SOURCE_PORTS[0], NAT_PORTS[1]])), NAT_RANGE))}`,
       `meta mark set ${random.pick(MARKS)}`,
       'accept',
     ];
