@@ -50,13 +50,13 @@ for (const [what, file, line, says] of [
     'Node in a pure room',
     'src/plan/a.ts',
     "import { join } from 'node:path';",
-    '1:22: plan is pure: no "node:path" here, effects live in the rooms after plan',
+    '1:22: plan is pure: no "node:path" here, effects live in the rooms after keep',
   ],
   [
     'Node without its prefix',
     'src/net/a.ts',
     "import fs from 'fs';",
-    '1:16: net is pure: no "fs" here, effects live in the rooms after plan',
+    '1:16: net is pure: no "fs" here, effects live in the rooms after keep',
   ],
   [
     'another driver',
