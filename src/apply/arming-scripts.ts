@@ -31,7 +31,8 @@ if ! mkdir "$folder" 2>/dev/null; then
   [ ! -d "$folder" ] || { cat "$folder/title" >&2 2>/dev/null || echo 'nobody knows which' >&2; exit 46; }
   mkdir "$folder" || exit 1
 fi
-fail() { [ -z "$1" ] || echo "$1" >&2; cd /; rm -rf "$folder"; rmdir "$state" 2>/dev/null; exit 1; }
+# Of a full disk a shell says no more than "I/O error": cat says what it is.
+fail() { if [ -n "$1" ]; then echo "$1" >&2; else echo | cat >why; fi; cd /; rm -rf "$folder"; rmdir "$state" 2>/dev/null; exit 1; }
 cd "$folder" || exit 1
 cat >undo.sh || fail
 printf '%s\\n' "$title" >title && printf '%s\\n' "$token" >token && : >lock && echo 0 >begun && now >beat || fail

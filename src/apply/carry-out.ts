@@ -157,7 +157,9 @@ async function planAndArm(
   } catch (error) {
     await Promise.allSettled(armed.map(takeBackThere));
     await forgetKeys(concerned, shown);
-    throw options.signal.aborted ? new ApplyFailure('stopped; nothing was changed', { cause: error }) : error;
+    if (options.signal.aborted) throw new ApplyFailure('stopped; nothing was changed', { cause: error });
+    if (!(error instanceof TransportError)) throw error;
+    throw new ApplyFailure(`${error.message}; nothing was changed`, { cause: error });
   }
 }
 

@@ -79,7 +79,8 @@ printf '= ipset %s\\n%s\\n' "$?" "$t"`;
 
 /**
  * FOLDER LINK…: makes FOLDER/LINK.key for each link that has no usable one, and gives the lines of READ_KEYS for all of them. Status
- * 127: no wg. The key goes from `wg genkey` to the file and nowhere else; what a killed run left is written anew.
+ * 127: no wg. The key goes from `wg genkey` to the file and nowhere else, by cat, which says of a full disk that it is full; wg does not notice. What a
+ * killed run left is written anew.
  */
 export const MAKE_KEYS = `
 umask 077
@@ -89,7 +90,7 @@ d=$1; shift
 for l; do
   f=$d/$l.key
   if ! [ -s "$f" ] || ! wg pubkey <"$f" >/dev/null 2>&1; then
-    wg genkey >"$f.new" && sync "$f.new" && mv -f "$f.new" "$f" || exit 1
+    k=$(wg genkey) && printf '%s\\n' "$k" | cat >"$f.new" && sync "$f.new" && mv -f "$f.new" "$f" || { rm -f "$f.new"; exit 1; }
   fi
   chmod 600 "$f" || exit 1
   p=$(wg pubkey <"$f") || exit 1
