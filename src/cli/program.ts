@@ -71,30 +71,18 @@ function buildProgram(running: Running): Command {
   withFiles(program.command('validate').description('check the documents: schema, references, conflicts')).action(
     running(async (output, flags) => (await import('./commands/validate.ts')).validate(output, flags)),
   );
-  withFiles(program.command('plan').description('show what apply would change'))
-    .option('--offline', 'from declared facts alone: no host is looked at')
-    .option('--detailed-exitcode', '0 nothing to do, 1 any error, 2 changes pending')
-    .option('--full', 'show long lists of elements whole')
-    .option('--forget <host>', 'go on without a host that left the documents (repeatable)', collect)
-    .option('--require-proof', 'refuse what the simulation leaves undecided too')
-    .option(
-      '--accept <promise>',
-      'go on though this promise, or this resource (PortForward/web), is broken (repeatable)',
-      collect,
-    )
-    .action(running(async (output, flags) => (await import('./commands/plan.ts')).plan(output, flags)));
-  withFiles(program.command('apply').description('plan, then carry it out'))
-    .option('--yes', 'ask nothing')
-    .option('--confirm-timeout <time>', WINDOW, duration, 30_000)
-    .option('--full', 'show long lists of elements whole')
-    .option('--forget <host>', 'go on without a host that left the documents (repeatable)', collect)
-    .option('--require-proof', 'refuse what the simulation leaves undecided too')
-    .option(
-      '--accept <promise>',
-      'go on though this promise, or this resource (PortForward/web), is broken (repeatable)',
-      collect,
-    )
-    .action(running(async (output, flags) => (await import('./commands/apply.ts')).apply(output, flags)));
+  withProof(
+    withFiles(program.command('plan').description('show what apply would change'))
+      .option('--offline', 'from declared facts alone: no host is looked at')
+      .option('--detailed-exitcode', '0 nothing to do, 1 any error, 2 changes pending')
+      .option('--full', 'show long lists of elements whole'),
+  ).action(running(async (output, flags) => (await import('./commands/plan.ts')).plan(output, flags)));
+  withProof(
+    withFiles(program.command('apply').description('plan, then carry it out'))
+      .option('--yes', 'ask nothing')
+      .option('--confirm-timeout <time>', WINDOW, duration, 30_000)
+      .option('--full', 'show long lists of elements whole'),
+  ).action(running(async (output, flags) => (await import('./commands/apply.ts')).apply(output, flags)));
   withFiles(
     program.command('status').description('whether the hosts hold what the documents say, and the tunnels are up'),
   )
@@ -149,23 +137,28 @@ function buildProgram(running: Running): Command {
   return program;
 }
 
-function run(program: Command, running: Running): void {
-  program
-    .command('run')
-    .description('keep the hosts as the documents say, in the foreground: drift, changed files and names')
-    .requiredOption('-f, --file <path>', 'a file or a folder, read again when it changes (repeatable)', collect)
-    .option('--set <name>', 'the set these documents are the whole of', setName, 'default')
-    .option('--every <time>', 'look at each host at least so often', duration, 60_000)
-    .option('--listen <addr:port>', 'answer /metrics (Prometheus), /healthz and /readyz there')
-    .addOption(new Option('--log <form>', 'lines for people, or JSON').choices(['text', 'json']).default('text'))
+/** What lets a plan pass, or not, whose promises are not all proven. */
+const withProof = (command: Command): Command =>
+  command
     .option('--forget <host>', 'go on without a host that left the documents (repeatable)', collect)
     .option('--require-proof', 'refuse what the simulation leaves undecided too')
     .option(
       '--accept <promise>',
       'go on though this promise, or this resource (PortForward/web), is broken (repeatable)',
       collect,
-    )
-    .action(running(async (output, flags) => (await import('./commands/run.ts')).run(output, flags)));
+    );
+
+function run(program: Command, running: Running): void {
+  withProof(
+    program
+      .command('run')
+      .description('keep the hosts as the documents say, in the foreground: drift, changed files and names')
+      .requiredOption('-f, --file <path>', 'a file or a folder, read again when it changes (repeatable)', collect)
+      .option('--set <name>', 'the set these documents are the whole of', setName, 'default')
+      .option('--every <time>', 'look at each host at least so often', duration, 60_000)
+      .option('--listen <addr:port>', 'answer /metrics (Prometheus), /healthz and /readyz there')
+      .addOption(new Option('--log <form>', 'lines for people, or JSON').choices(['text', 'json']).default('text')),
+  ).action(running(async (output, flags) => (await import('./commands/run.ts')).run(output, flags)));
 }
 
 function doctor(program: Command, running: Running): void {
