@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest';
 import type { HostPlan } from '../../apply/index.ts';
 import { EMPTY_STATE, type HostFacts, type HostRecord, type TunnelShare } from '../../host/index.ts';
+import { parsePublicKey } from '../../wireguard/index.ts';
 import { groupsOf, sameFacts } from './wanted.ts';
 
 const FACTS: HostFacts = {
@@ -46,11 +47,11 @@ test('hosts that a tunnel joins change together where both have work, others by 
 });
 
 const withPeer = (latestHandshake: number, receivedBytes: number, names = true): HostFacts => {
-  const publicKey = 'HIgo9xNzJMWLKASShiTqIybxZ0U3wGLiUeJ1PKf8ykw=';
+  const publicKey = parsePublicKey('HIgo9xNzJMWLKASShiTqIybxZ0U3wGLiUeJ1PKf8ykw=') ?? expect.fail('no key');
   const peer = { publicKey, allowedIps: [], latestHandshake, receivedBytes };
   return {
     ...FACTS,
-    state: { ...EMPTY_STATE, devices: [{ link: 'sp-x', publicKey, peers: [peer] }] } as unknown as HostFacts['state'],
+    state: { ...EMPTY_STATE, devices: [{ link: 'sp-x', publicKey, peers: [peer] }] },
     ...(names && { names: { seconds: 1_000, meanings: new Map() } }),
   };
 };
