@@ -1,6 +1,7 @@
 /** Draws rulesets in the grammar of iptables(8), iptables-extensions(8) and ipset(8). */
-import { type Ground, MARKS, MASKS } from './network.ts';
+import type { Ground } from './network.ts';
 import type { Random } from './random.ts';
+import { MARKS, MASKS } from './routing.ts';
 import { NAT_PORTS, NAT_RANGE, PORTS, SOURCE_PORTS, twoFrom, VXLAN_PORT } from './rules.ts';
 import type { Host, IptablesText } from './scenario.ts';
 

@@ -1,7 +1,8 @@
 /** Draws rulesets in nft's grammar, and the packets that meet them. */
 import { drawIptables } from './iptables.ts';
-import { type Ground, MARKS, MASKS } from './network.ts';
+import type { Ground } from './network.ts';
 import type { Random } from './random.ts';
+import { MARKS, MASKS } from './routing.ts';
 import type { Flow, Scenario, TableText } from './scenario.ts';
 
 /** Every port is listened on, on every host. */
