@@ -4,6 +4,7 @@ import type { SocketPlace } from '../nftables/index.ts';
 import { dissects, lookupRoute, type Nexthop, printRoute, printRule, type RouteResult } from '../routing/index.ts';
 import type { Tracked } from './connections.ts';
 import { join } from './fragments.ts';
+import { alien4, isLoopback4, neverOnLinks6, staysOnLink6 } from './martian.ts';
 import type { SimulatedHost } from './network.ts';
 import { noticeOf, printNotice } from './notice.ts';
 import { familyOf, inverseOf, type Packet, printPacket, transportOf } from './packet.ts';
@@ -47,7 +48,7 @@ export function receive(passage: Passage & { iif: string }): Left {
   const { destination } = passage.packet;
   const early = runIngress(passage);
   if (early !== undefined) return early;
-  const strange = link.kind === 'loopback' ? undefined : ofLoopback6(passage, iif);
+  const strange = link.kind === 'loopback' ? undefined : neverOnLinks6(passage);
   if (strange !== undefined) return strange;
   const ended = runEntry(passage, 'prerouting', () => undefined);
   // What comes by lo has its way already, unless it is translated there (nf_nat_ipv4_pre_routing: skb_dst_drop).
@@ -55,21 +56,10 @@ export function receive(passage: Passage & { iif: string }): Left {
   return ended ?? route(passage, !isRouted);
 }
 
-/** `::1` is nobody's on a link (RFC 4291, 2.5.3): what bears it is dropped before any rule (ip6_rcv_core). Of 127.0.0.0/8 the routes say so. */
-function ofLoopback6({ host, packet, record }: Passage, iif: string): End | undefined {
-  const { source, destination } = packet;
-  if (source.family === 4 || (source.value !== 1n && destination.value !== 1n)) return undefined;
-  record(host.name, 'link', () => ({ detail: 'dropped: ::1 stays inside of a host' }));
-  return end(
-    'dropped',
-    `${host.name} drops ${printPacket(packet)}, which comes in by ${iif}: ::1 stays inside of a host`,
-  );
-}
-
 function route(passage: Passage & { iif: string }, checksSource: boolean): Left {
   const { host, iif, packet } = passage;
   const { destination, source, mark } = packet;
-  const alien = checksSource ? alienEnd(passage) : undefined;
+  const alien = checksSource ? alien4(passage) : undefined;
   if (alien !== undefined) return alien;
   const result = lookupRoute(host.routes, { destination, source, mark, iif, ...transportOf(packet) });
   recordRoute(passage, result);
@@ -112,6 +102,7 @@ function route(passage: Passage & { iif: string }, checksSource: boolean): Left 
     choose(passage, result) ??
     (checksSource ? checkSource(passage, passage.oif) : undefined) ??
     (ttl > 1 ? undefined : usedUp(passage)) ??
+    staysOnLink6(passage) ??
     fitsOut(passage, familyOf(packet) === 6 ? linkMtu(passage) : mtuOf(passage, result), true);
   // A router of IPv6 looks at its link before the rules (ip6_dst_mtu_maybe_forward), and at the route's own MTU after them (ip6_fragment).
   const late = familyOf(packet) === 6 && result.kind === 'route' ? result.route.mtu : undefined;
@@ -156,22 +147,6 @@ const delivered = ({ packet, proxy }: Passage): Left => ({
   ...{ kind: 'delivered', packet },
   ...(proxy !== undefined && { proxy }),
 });
-
-/** What comes by a link has no end in 127.0.0.0/8 unless the link may have such (ip_route_input_slow). */
-function alienEnd({ host, iif, packet, record }: Passage & { iif: string }): End | undefined {
-  const { source, destination } = packet;
-  if (source.family === 6) return undefined;
-  const what = isLoopback4(destination) ? 'destination' : isLoopback4(source) ? 'source' : undefined;
-  if (what === undefined) return undefined;
-  const { on, text } = routesLocalnet(host, iif);
-  if (on === true) return undefined;
-  record(host.name, 'route', () => ({ detail: `a martian: the ${what} is an address of lo`, decidedBy: text }));
-  return end(
-    on === false ? 'dropped' : 'undecided',
-    `${host.name} takes ${printPacket(packet)} by ${iif} for a martian: the ${what} is an address of lo (${text})`,
-    { kind: 'localnet', host: host.name, link: iif },
-  );
-}
 
 /** fib_validate_source: a source that is our own is a martian; rp_filter asks for the way back to the source. */
 function checkSource(passage: Passage & { iif: string }, oif: string | undefined): End | undefined {
@@ -340,8 +315,6 @@ const linkMtu = ({ host, oif = '' }: Passage): number | undefined => host.links.
 /** The route's own, else that of its link. */
 const mtuOf = ({ host, oif }: Passage, result: RouteResult): number | undefined =>
   result.kind === 'route' ? (result.route.mtu ?? host.links.get(oif ?? result.link)?.mtu) : undefined;
-
-const isLoopback4 = ({ family, value }: Address): boolean => family === 4 && value >> 24n === 127n;
 
 function lookup(passage: Passage, hasNoSource = false): RouteResult {
   const { destination, source, mark } = passage.packet;
