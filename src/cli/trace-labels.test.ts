@@ -177,15 +177,18 @@ describe('who is answered, by', () => {
 
 describe('a connection that another one made known', () => {
   const EXPECTING = `table inet t { ${OBJECTS}
-    chain f { type filter hook forward priority 0; policy drop; ct state related accept; ct state established accept
-      iifname c0 udp dport 5000 ct expectation set "e" accept
+    chain f { type filter hook forward priority 0; policy drop; ct state related ct mark 7 accept; ct state established accept
+      iifname c0 udp dport 5000 ct mark set 7 ct expectation set "e" accept
       ct label 5 accept
     }
+    chain n { type nat hook postrouting priority 100; udp dport 5999 snat ip to 10.1.0.1; }
   }`;
   const back = { from: AT[4].server, to: `${AT[4].client}:5999/udp` };
 
-  test('is undecided, with what expects it; others from there are not', async () => {
+  test('is related, with the mark of that one, and translated by itself; others from there are not', async () => {
     await lab.host('gw').run(['nft', '-f', '-'], { stdin: EXPECTING });
+    const server = await lab.serve('client', { protocol: 'udp', port: 5999 });
+    const unexpected = await lab.serve('client', { protocol: 'udp', port: 5998 });
     const before = await live.ask(back);
     expect(before.flat().map(({ works }) => works)).toEqual([false]);
     const question = { protocol: 'udp', to: AT[4].server, port: 5000, timeoutMs: 1_000 } as const;
@@ -193,9 +196,12 @@ describe('a connection that another one made known', () => {
 
     const [expected, other] = await live.ask(back, { ...back, to: `${AT[4].client}:5998/udp` });
     expect(other?.map(({ works }) => works)).toEqual([false]);
-    expect(expected?.map(({ works }) => works)).toEqual(['undecided']);
-    expect(expected?.[0]?.reason).toMatch(
-      /^gw expects 10\.2\.0\.2:40000 → 10\.1\.0\.2:5999\/udp as part of another connection, .*: \d+ proto=17 src=10\.2\.0\.2 .*dport=5000 class=0$/,
+    expect(expected?.map(({ works }) => works)).toEqual([true]);
+    const tracked = expected?.[0]?.hops.find(({ stage }) => stage === 'conntrack');
+    expect(tracked?.detail).toBe('expected by another connection: related, mark 0x7');
+    expect(tracked?.decidedBy).toMatch(/^\d+ proto=17 src=10\.2\.0\.2 .*dport=5000 class=0$/);
+    expect(expected?.[0]?.hops.map(({ detail }) => detail)).toContain(
+      '10.1.0.1:40000 → 10.1.0.2:5999/udp comes in by eth0',
     );
     // Another of the same ends makes the same known: it is dropped while the first expects it.
     const [second] = await live.ask({ from: AT[4].client, to: `${AT[4].server}:5000/udp`, sport: '40901' });
@@ -206,17 +212,28 @@ describe('a connection that another one made known', () => {
       ok: false,
     });
     // The kernel lets it through as related, which no rule does for the other.
-    const server = await lab.serve('client', { protocol: 'udp', port: 5999 });
-    const unexpected = await lab.serve('client', { protocol: 'udp', port: 5998 });
     const ask = (port: number) =>
       lab.connect('server', { protocol: 'udp', to: AT[4].client, port, timeoutMs: 300, sourcePort: 40_000 });
     expect([(await ask(5998)).ok, (await ask(5999)).ok]).toEqual([false, true]);
-    expect([(await unexpected.report()).length, (await server.report()).length]).toEqual([0, 1]);
+    expect([(await unexpected.report()).length, (await server.report()).map(({ client }) => client)]).toEqual([
+      ...[0, [{ address: '10.1.0.1', port: 40_000 }]],
+    ]);
     // A packet of it: whether it was expected no listing tells, nor its labels.
     await lab.host('gw').run(['nft', '-f', '-'], {
       stdin: 'flush chain inet t f\nadd rule inet t f ct state new accept\nadd rule inet t f ct status expected accept',
     });
     const [standing] = await live.ask({ ...back, sport: '40000' });
     expect(standing?.map(({ works }) => works)).toEqual(['undecided']);
+  });
+
+  test('of one that is translated is undecided: a helper chooses how it is, too', async () => {
+    await lab.host('gw').run(['nft', '-f', '-'], {
+      stdin: `${EXPECTING}\ntable ip n { chain s { type nat hook postrouting priority 90; udp dport 5000 snat to 10.2.0.1; }; }`,
+    });
+    const question = { protocol: 'udp', to: AT[4].server, port: 5000, timeoutMs: 1_000, sourcePort: 40_902 } as const;
+    expect(await lab.connect('client', question)).toMatchObject({ ok: true });
+    const [told] = await live.ask(back);
+    expect(told?.map(({ works }) => works)).toEqual(['undecided']);
+    expect(told?.[0]?.reason).toMatch(/as part of another connection, which is translated, .* proto=17 .*class=0$/);
   });
 });

@@ -31,12 +31,21 @@ export interface Expectation {
   readonly destination: Address;
   readonly protocol: number;
   readonly destinationPort: number;
+  /** The connection which made it known. */
+  readonly master: Pick<ConntrackEntry, 'mark' | 'status' | 'zone'>;
   /** Its line. */
   readonly text: string;
 }
 
 /** IPS_* of nf_conntrack_common.h. */
-export const CONNTRACK_STATUS = { seenReply: 2, assured: 4, confirmed: 8, sourceNat: 16, destinationNat: 32 } as const;
+export const CONNTRACK_STATUS = {
+  expected: 1,
+  seenReply: 2,
+  assured: 4,
+  confirmed: 8,
+  sourceNat: 16,
+  destinationNat: 32,
+} as const;
 
 const FAMILIES: Readonly<Record<string, Family>> = { ipv4: 4, ipv6: 6 };
 
@@ -62,7 +71,7 @@ export function readConntrack(text: string): readonly ConntrackEntry[] {
   if (expected.length === 0) return entries;
   return entries.map((entry) => {
     const expects = expected.filter(({ master }) => endsOf(master) === endsOf(entry.original));
-    return expects.length === 0 ? entry : { ...entry, expects: expects.map(({ master: _, ...rest }) => rest) };
+    return expects.length === 0 ? entry : { ...entry, expects: expects.map((each) => ({ ...each, master: entry })) };
   });
 }
 
@@ -99,7 +108,7 @@ const isExpectation = (line: string): boolean => /^(?:[0-9]+ )?proto=/.test(line
  * of
  * ports the first is the one that is expected, the second its mask, the third that of the connection which made it known.
  */
-function readExpectation(line: string): Expectation & { readonly master: Omit<Tuple, 'protocol'> } {
+function readExpectation(line: string): Omit<Expectation, 'master'> & { readonly master: Omit<Tuple, 'protocol'> } {
   const { wrong, number, address } = fieldsOf(line);
   const port = (name: string, index: number): number => {
     const value = number(name, index);

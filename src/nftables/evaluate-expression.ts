@@ -1,14 +1,19 @@
 /** Expressions as functions of a packet, made once for each rule. */
-import { type Address, addressBits } from '../net/index.ts';
+import type { Address } from '../net/index.ts';
 import { typeOf } from './datatype.ts';
 import { chancesIn, drawWay } from './evaluate-chance.ts';
 import { asksFragmentOffset, fragmentOffset, nextHeader } from './evaluate-fragment.ts';
 import { jhash, reciprocalScale, registerBytes } from './evaluate-hash.ts';
-import type { ConnectionContext, PacketContext, Registers, Tuple } from './evaluate-packet.ts';
-import { type Find, indexElements } from './evaluate-set.ts';
+import {
+  type ConnectionContext,
+  mayHaveMaster,
+  type PacketContext,
+  type Registers,
+  type Tuple,
+} from './evaluate-packet.ts';
+import { dataOf, type Find, indexElements } from './evaluate-set.ts';
 import { patternOf, type Scalar, stateBit, UNKNOWN, type Unknown } from './evaluate-value.ts';
-import { isVerdict } from './print-expression.ts';
-import type { DataType, Expression, MapElement, SetElement, Value, Verdict } from './ruleset.ts';
+import type { DataType, Expression, MapElement, SetElement, Value } from './ruleset.ts';
 
 /** One scalar a part of a concatenation; null where the packet does not have it: then the rule does not match (NFT_BREAK). */
 export type Read = (registers: Registers) => readonly Scalar[] | null | Unknown;
@@ -230,7 +235,7 @@ function connectionReader(key: string, direction: 'original' | 'reply' | undefin
       return of(({ labels = 0n }, { labels: now = labels }) => (now === 'unknown' ? UNKNOWN : now));
     // That of the connection by which this one was expected (nft_ct_get_eval: ct->master).
     case 'helper':
-      return of(({ mayBeExpected }) => (mayBeExpected === true ? UNKNOWN : null));
+      return of((connection) => (mayHaveMaster(connection) ? UNKNOWN : null));
     case 'status':
       return of(({ status }) => status);
     case 'zone':
@@ -383,18 +388,3 @@ function lookupReader({ key, map }: Lookup, tables: TableSets, type: DataType | 
     return element === UNKNOWN ? UNKNOWN : (dataOf(element.data, data) ?? UNKNOWN);
   };
 }
-
-function dataOf(data: Value | Verdict, type: DataType | undefined): readonly Scalar[] | undefined {
-  if (isVerdict(data)) return undefined;
-  const parts: Scalar[] = [];
-  for (const [index, part] of (data.kind === 'concat' ? data.parts : [data]).entries()) {
-    const pattern = patternOf(part, type?.[index]);
-    if (pattern.kind !== 'exact') return undefined;
-    parts.push(pattern.value);
-  }
-  return parts;
-}
-
-/** The address that a register holds, for a packet of this family. */
-export const addressOf = (value: Scalar | undefined, family: 4 | 6): Address | undefined =>
-  typeof value === 'bigint' && value >> BigInt(addressBits(family)) === 0n ? { family, value } : undefined;

@@ -3,7 +3,7 @@ import { type Address, parseAddress } from '../net/index.ts';
 import type { TableSets } from './evaluate-expression.ts';
 import { ported, readerOf } from './evaluate-expression.ts';
 import { extensionHolds } from './evaluate-fragment.ts';
-import type { PacketContext, Registers, SocketSight } from './evaluate-packet.ts';
+import { mayHaveMaster, type PacketContext, type Registers, type SocketSight } from './evaluate-packet.ts';
 import {
   addLabels,
   giveUp,
@@ -289,7 +289,10 @@ function xtStep(content: unknown): Step {
     return labelStep(of.label, of.sets === true, of.negated === true);
   // Not expected by a connection of that helper: who is expected by none is not (helper_mt).
   if (name === 'helper' && of.negated === true)
-    return (registers) => (registers.packet.connection?.mayBeExpected === true ? either(registers) : 'next');
+    return (registers) => {
+      const { connection } = registers.packet;
+      return connection !== undefined && mayHaveMaster(connection) ? either(registers) : 'next';
+    };
   if (of.type === 'match') return of.unbridged === undefined ? either : apart(of.unbridged === true);
   if (harmlessTargets.has(name)) return next;
   if (name === 'TPROXY' && isObject(of.on)) return proxyTarget(of.on);

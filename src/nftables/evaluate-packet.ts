@@ -66,13 +66,17 @@ export interface ConnectionContext {
   readonly labels?: bigint | 'unknown';
   /** It stood before, and nobody can see whether another expected it. */
   readonly mayBeExpected?: true;
-  /** IPS_* of nf_conntrack_common.h: 0x02 seen reply, 0x08 confirmed, 0x10 source NAT, 0x20 destination NAT. */
+  /** IPS_* of nf_conntrack_common.h: 0x01 expected, 0x02 seen reply, 0x08 confirmed, 0x10 source NAT, 0x20 destination NAT. */
   readonly status: number;
   /** By direction. */
   readonly zone: Readonly<Record<'original' | 'reply', number>>;
   readonly original: Tuple;
   readonly reply: Tuple;
 }
+
+/** Whether another connection made it known beforehand, as far as one can see (ct->master). */
+export const mayHaveMaster = ({ mayBeExpected, status }: ConnectionContext): boolean =>
+  mayBeExpected === true || (status & 1) !== 0;
 
 export interface Tuple {
   readonly source: Address;

@@ -1,7 +1,7 @@
 /** What may be written into a packet's own headers: addresses and ports. */
-import { addressOf, ported } from './evaluate-expression.ts';
+import { ported } from './evaluate-expression.ts';
 import type { PacketContext, Rewritten } from './evaluate-packet.ts';
-import type { Scalar } from './evaluate-value.ts';
+import { addressOf, type Scalar } from './evaluate-value.ts';
 import type { Expression } from './ruleset.ts';
 
 export interface Writer {

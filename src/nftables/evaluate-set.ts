@@ -1,6 +1,7 @@
 /** Sets and maps made ready for many lookups: exact keys in a hash, one interval a key by binary search, the rest in a list. */
 import { fits, type Pattern, patternOf, type Scalar, UNKNOWN, type Unknown } from './evaluate-value.ts';
-import type { DataType, SetElement, Value } from './ruleset.ts';
+import { isVerdict } from './print-expression.ts';
+import type { DataType, SetElement, Value, Verdict } from './ruleset.ts';
 
 /**
  * Finds the element whose key holds the value (one scalar a part of a concatenation); undefined where none does, and where none can
@@ -152,4 +153,16 @@ function findListed<Element>(
     doubtful ||= held.every((each) => each !== false);
   }
   return doubtful ? UNKNOWN : undefined;
+}
+
+/** What a map has for a key, a part each; undefined for a verdict and for what is no single value. */
+export function dataOf(data: Value | Verdict, type: DataType | undefined): readonly Scalar[] | undefined {
+  if (isVerdict(data)) return undefined;
+  const parts: Scalar[] = [];
+  for (const [index, part] of (data.kind === 'concat' ? data.parts : [data]).entries()) {
+    const pattern = patternOf(part, type?.[index]);
+    if (pattern.kind !== 'exact') return undefined;
+    parts.push(pattern.value);
+  }
+  return parts;
 }

@@ -1,13 +1,13 @@
 /** Statements as steps over a packet's registers, made once for each rule. */
 import { typeOf } from './datatype.ts';
 import { chancesIn, drawMatch, drawWay, isChance } from './evaluate-chance.ts';
-import { addressOf, keyReaderOf, mapFinder, type Read, readerOf, type TableSets } from './evaluate-expression.ts';
+import { keyReaderOf, mapFinder, type Read, readerOf, type TableSets } from './evaluate-expression.ts';
 import { opaqueStep } from './evaluate-opaque.ts';
 import type { Registers, Translation } from './evaluate-packet.ts';
 import { choose, rangeOf } from './evaluate-range.ts';
 import { type Writer, writerOf } from './evaluate-rewrite.ts';
 import { indexElements } from './evaluate-set.ts';
-import { fits, patternOf, type Scalar, UNKNOWN, type Unknown } from './evaluate-value.ts';
+import { addressOf, fits, patternOf, type Scalar, UNKNOWN, type Unknown } from './evaluate-value.ts';
 import { isVerdict } from './print-expression.ts';
 import type { Expression, Statement, Verdict } from './ruleset.ts';
 

@@ -1,5 +1,5 @@
 /** Constants as they stand in a register: addresses are bigints, names are text, everything else is a number. */
-import { lastAddress } from '../net/index.ts';
+import { type Address, addressBits, lastAddress } from '../net/index.ts';
 import type { Value } from './ruleset.ts';
 
 export type Scalar = number | bigint | string;
@@ -117,3 +117,7 @@ export function fits(pattern: Pattern, value: Scalar): boolean | Unknown {
       return UNKNOWN;
   }
 }
+
+/** The address that a register holds, for a packet of this family. */
+export const addressOf = (value: Scalar | undefined, family: 4 | 6): Address | undefined =>
+  typeof value === 'bigint' && value >> BigInt(addressBits(family)) === 0n ? { family, value } : undefined;

@@ -1,6 +1,12 @@
 /** Conntrack as far as a trace needs it: tuples of both directions, zones, marks, and translation with unique reply tuples. */
 import type { Address } from '../net/index.ts';
-import type { ConntrackEntry, PortRange, Tuple } from '../nftables/index.ts';
+import {
+  CONNTRACK_STATUS,
+  type ConntrackEntry,
+  type Expectation,
+  type PortRange,
+  type Tuple,
+} from '../nftables/index.ts';
 import { ECHO, inverseOf, isIcmp, type Packet, PROTOCOLS, tupleOf } from './packet.ts';
 import { advance, type TcpTrack } from './tcp-state.ts';
 
@@ -15,7 +21,7 @@ export interface Connection {
   mark: number;
   /** A bit for each of 128. */
   labels: bigint | 'unknown';
-  /** IPS_*: 2 seen reply, 8 confirmed, 16 source NAT, 32 destination NAT. */
+  /** IPS_*: 1 expected by another, 2 seen reply, 8 confirmed, 16 source NAT, 32 destination NAT. */
   status: number;
   /** Of TCP. */
   readonly tcp?: TcpTrack;
@@ -109,7 +115,22 @@ export function track(
     return track(table, packet, zone, { takesUp });
   }
   if (direction === 'reply') connection.status |= SEEN_REPLY;
-  return { connection, direction, state: (connection.status & SEEN_REPLY) === 0 ? 'new' : 'established' };
+  return { connection, direction, state: stateOf(connection) };
+}
+
+/** Of its packets in the original direction (resolve_normal_ct). */
+const stateOf = ({ status }: Connection): Tracked['state'] =>
+  (status & SEEN_REPLY) !== 0 ? 'established' : (status & CONNTRACK_STATUS.expected) !== 0 ? 'related' : 'new';
+
+/**
+ * A first packet that another connection made known: it has that one's mark, and is related to it (init_conntrack). Undefined where that
+ * one is translated: then so is this, as its helper chose (nf_nat_follow_master).
+ */
+export function relate(tracked: Tracked, { status, mark }: Expectation['master']): Tracked | undefined {
+  if ((status & (CONNTRACK_STATUS.sourceNat | CONNTRACK_STATUS.destinationNat)) !== 0) return undefined;
+  tracked.connection.status |= CONNTRACK_STATUS.expected;
+  tracked.connection.mark = mark;
+  return { ...tracked, state: 'related' };
 }
 
 /** The type is part of an ICMP tuple: a request is never its own reply (icmp_pkt_to_tuple, icmp_invert_tuple). */

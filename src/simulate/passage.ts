@@ -20,6 +20,7 @@ import {
   type FreePort,
   forget,
   type Half,
+  relate,
   settle,
   type Tracked,
   track,
@@ -246,10 +247,19 @@ function runConntrack(passage: Passage): End | undefined {
   const { entry } = connection;
   if (entry === undefined) {
     const expected = (connection.status & CONFIRMED) === 0 ? expectationOf(host.standing, packet) : undefined;
-    if (expected !== undefined) {
-      const what = `${host.name} expects ${printPacket(packet)} as part of another connection, with that one's marks and translation`;
-      record(host.name, 'conntrack', () => ({ detail: 'expected by another connection', decidedBy: expected.text }));
-      return end('undecided', `${what}: ${expected.text}`);
+    if (expected !== undefined && expected.master.zone.original === zone.original) {
+      const related = relate(tracked, expected.master);
+      record(host.name, 'conntrack', () => ({
+        detail: `expected by another connection: related${connection.mark === 0 ? '' : `, mark 0x${connection.mark.toString(16)}`}`,
+        decidedBy: expected.text,
+      }));
+      if (related === undefined)
+        return end(
+          'undecided',
+          `${host.name} expects ${printPacket(packet)} as part of another connection, which is translated, and translates it, too: ${expected.text}`,
+        );
+      passage.tracked = related;
+      return undefined;
     }
     return passage.stands === true && host.entries === undefined && state === 'new'
       ? end('undecided', `whether ${host.name} tracks the connection of ${printPacket(packet)} nobody could see`)
@@ -294,7 +304,7 @@ function runTranslation(passage: Passage, hook: Hook, half: Half, reroute?: () =
     return end('dropped', `${host.name} ends the connection: ${what}`);
   }
   let chosen: Translation | undefined;
-  if (tracked.state === 'new' && !tracked.connection.settled.has(half)) {
+  if (tracked.state !== 'established' && !tracked.connection.settled.has(half)) {
     const evaluation = evaluate(host.ruleset, { hook, type: 'nat' }, contextOf(passage));
     const ended = judge(passage, hook, evaluation);
     if (evaluation.verdict === 'undecided') return ended;

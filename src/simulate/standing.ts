@@ -13,7 +13,6 @@ export interface Standing {
   readonly bySource: ReadonlyMap<string, readonly ConntrackEntry[]>;
   /** By both tuples, whatever their zone; of several the first. */
   readonly byEnds: ReadonlyMap<string, ConntrackEntry>;
-  /** In whatever zone: the listing does not tell it. */
   readonly expected: readonly Expectation[];
 }
 
