@@ -67,7 +67,7 @@ const armed = await Promise.all(
     const known = facts.get(host.name);
     if (known === undefined) throw new Error(`${host.name} was not seen`);
     const plan = { changes: plans.get(host.name) ?? [], facts: known };
-    return armHost(host, plan, { command: 'apply', windowMs: 30_000, signal });
+    return armHost(host, plan, { command: 'apply', generation: 1, windowMs: 30_000, signal });
   }),
 );
 ends('arm');

@@ -20,22 +20,22 @@ const NOW = `
 now() { read -r u _ </proc/uptime && echo "\${u%.*}\${u#*.}"; }`;
 
 /**
- * FOLDER MILLISECONDS TOKEN TITLE FILE…, stdin undo.sh: arms. Status 46 where a change is pending, and says which. Nothing is left where it
+ * FOLDER MILLISECONDS TOKEN TITLE GENERATION FILE…, stdin undo.sh: arms. Status 46 where a change is pending, and says which, as PENDING does. Nothing is left where it
  * fails. As few processes as can be: what is changed waits for it.
  */
 export const ARM = `${NOW}${STOP_WATCH}
 umask 077
-state=\${1%/*} folder=$1 window=$2 token=$3 title=$4; shift 4
+state=\${1%/*} folder=$1 window=$2 token=$3 title=$4 generation=$5; shift 5
 [ -d "$state" ] || mkdir -p "$state" || exit 1
 if ! mkdir "$folder" 2>/dev/null; then
-  [ ! -d "$folder" ] || { cat "$folder/title" >&2 2>/dev/null || echo 'nobody knows which' >&2; exit 46; }
+  [ ! -d "$folder" ] || { cat "$folder/generation" "$folder/title" >&2 2>/dev/null; exit 46; }
   mkdir "$folder" || exit 1
 fi
 # Of a full disk a shell says no more than "I/O error": cat says what it is.
 fail() { if [ -n "$1" ]; then echo "$1" >&2; else echo | cat >why; fi; cd /; rm -rf "$folder"; rmdir "$state" 2>/dev/null; exit 1; }
 cd "$folder" || exit 1
 cat >undo.sh || fail
-printf '%s\\n' "$title" >title && printf '%s\\n' "$token" >token && : >lock && echo 0 >begun && now >beat || fail
+printf '%s\\n' "$title" >title && echo "$generation" >generation && printf '%s\\n' "$token" >token && : >lock && echo 0 >begun && now >beat || fail
 i=0
 for file; do
   i=$((i+1))
@@ -91,8 +91,8 @@ rm -rf "$1"`;
 /** FOLDER TOKEN: status 0 while that change is pending there, 44 where it is not, or will never be taken back as it was written. */
 export const IS_PENDING = `[ "$(cat "$1/token" 2>/dev/null)" = "$2" ] && [ ! -e "$1/failed" ] || exit 44`;
 
-/** FOLDER: the title of the change that is pending there, if there is one. */
-export const PENDING = '[ ! -d "$1" ] || cat "$1/title" 2>/dev/null || echo unknown';
+/** FOLDER: of the change that is pending there, if there is one, a line with its generation and its title. */
+export const PENDING = '[ ! -d "$1" ] || cat "$1/generation" "$1/title" 2>/dev/null || echo 0';
 
 export interface UndoText {
   readonly folder: string;

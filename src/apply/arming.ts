@@ -4,9 +4,10 @@
  */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { PendingChange } from '../host/index.ts';
 import { type OwnConnection, script, type Transport } from '../transport/index.ts';
 import { ARM, BEAT, CONFIRM, IS_PENDING, PENDING, SETTLE, TAKE_BACK, undoText } from './arming-scripts.ts';
-import { lockHost, printUs } from './lock.ts';
+import { LockHeld, lockHost, printUs } from './lock.ts';
 import { type ManagedHost, reasonOf } from './observe.ts';
 import type { HostPlan } from './prepare.ts';
 import type { Progress } from './progress.ts';
@@ -21,6 +22,8 @@ export interface Armed {
 
 export interface ArmOptions {
   readonly command: string;
+  /** That the host has with the change. */
+  readonly generation: number;
   readonly windowMs: number;
   readonly signal: AbortSignal;
 }
@@ -38,7 +41,7 @@ const TOO_LATE = 47;
 export async function armHost(
   managed: ManagedHost,
   { changes, facts }: Pick<HostPlan, 'changes' | 'facts'>,
-  { command, windowMs, signal }: ArmOptions,
+  { command, generation, windowMs, signal }: ArmOptions,
 ): Promise<Armed> {
   const { transport, driver, name } = managed;
   const folder = pendingFolder(await transport.stateFolder(signal));
@@ -46,11 +49,11 @@ export async function armHost(
   const undo = await driver.undo(changes, facts, signal);
   const hasOwnMounts = transport.namespace !== undefined;
   const text = undoText({ folder, token, windowMs, undo, wipes: facts.record === undefined, hasOwnMounts });
-  const argv = script(ARM, folder, String(windowMs), token, printUs(command), ...undo.files);
+  const argv = script(ARM, folder, String(windowMs), token, printUs(command), String(generation), ...undo.files);
   // Not cut short: what it began would stay.
   const { status, stderr } = await transport.run({ argv, stdin: text });
   if (status === 46)
-    throw new Error(`${name}: a change is pending here: ${stderr.trim()}; it is confirmed or undone within its time`);
+    throw new Error(`${name}: ${printPending(readPending(stderr))}; it is confirmed or undone within its time`);
   if (status !== 0)
     throw new Error(`${name}: it cannot be armed: ${stderr.trim().replaceAll('\n', '; ') || `status ${status}`}`);
   return { managed, folder, token, windowMs };
@@ -194,11 +197,15 @@ export async function settlePending(
 ): Promise<void> {
   await Promise.all(
     managed.map(async ({ transport, name }) => {
-      const title = await pendingTitle(transport, signal).catch(() => '');
-      if (title === '') return;
-      const lock = await lockHost(transport, command, signal);
+      const pending = await pendingOn(transport, signal).catch(() => undefined);
+      if (pending === undefined) return;
+      const lock = await lockHost(transport, command, signal).catch((error: unknown) => {
+        throw error instanceof LockHeld
+          ? new LockHeld(name, `${reasonOf(name, error)}; ${printPending(pending)}`)
+          : error;
+      });
       try {
-        onProgress({ kind: 'settling', host: name, title });
+        onProgress({ kind: 'settling', host: name, title: printChange(pending) });
         const folder = pendingFolder(await transport.stateFolder(signal));
         await transport.run({ argv: script(SETTLE, folder), timeoutMs: 180_000 });
       } finally {
@@ -208,8 +215,23 @@ export async function settlePending(
   );
 }
 
-/** Of the change that is pending on a host; empty where there is none. */
-async function pendingTitle(transport: Transport, signal: AbortSignal): Promise<string> {
-  const folder = pendingFolder(await transport.stateFolder(signal));
-  return (await transport.run({ argv: script(PENDING, folder) }, signal)).stdout.trim();
+async function pendingOn(transport: Transport, signal: AbortSignal): Promise<PendingChange | undefined> {
+  const argv = pendingCommand(await transport.stateFolder(signal));
+  return readPending((await transport.run({ argv }, signal)).stdout);
 }
+
+/** Its output is for readPending. */
+export const pendingCommand = (stateFolder: string): readonly string[] => script(PENDING, pendingFolder(stateFolder));
+
+/** The change that is pending on a host; undefined where there is none. */
+export function readPending(text: string): PendingChange | undefined {
+  const [generation = '', by = ''] = text.trim().split('\n');
+  return generation === '' ? undefined : { generation: Number(generation) || 0, by: by || 'nobody knows whose' };
+}
+
+/** `generation 8, apply by root, process 4711 on mars, since ...`. */
+const printChange = ({ generation, by }: PendingChange): string => `generation ${generation}, ${by}`;
+
+/** The same as a sentence, for people. */
+export const printPending = (pending: PendingChange | undefined): string =>
+  pending === undefined ? 'a change is pending here' : `a change is pending here: ${printChange(pending)}`;

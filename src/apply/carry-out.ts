@@ -171,7 +171,8 @@ async function arm(
 ): Promise<Touched> {
   if (plan.changes.length === 0) return { managed, plan };
   onProgress?.({ kind: 'arming', host: managed.name });
-  const armed = await armHost(managed, plan, { command, windowMs: windowMs ?? WINDOW_MS, signal });
+  const generation = plan.aim.record?.generation ?? (plan.facts.record?.generation ?? 0) + 1;
+  const armed = await armHost(managed, plan, { command, generation, windowMs: windowMs ?? WINDOW_MS, signal });
   into.push(armed);
   return { managed, plan, armed };
 }

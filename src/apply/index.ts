@@ -1,5 +1,5 @@
 export { type ArmedOptions, type ArmedStep, carryOutArmed } from './armed.ts';
-export { armHost, confirmAll, settlePending } from './arming.ts';
+export { armHost, confirmAll, pendingCommand, printPending, readPending, settlePending } from './arming.ts';
 export { type CarryOutOptions, carryOut, needsWork } from './carry-out.ts';
 export type { ApplyOptions, Driver, Undo, UndoCommand } from './driver.ts';
 export { ApplyError } from './driver.ts';

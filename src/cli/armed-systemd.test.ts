@@ -45,7 +45,7 @@ async function armAndChange() {
   const armed = await armHost(
     managed,
     { changes: [change], facts },
-    { command: 'test', windowMs: WINDOW_MS, signal: never },
+    { command: 'test', generation: 1, windowMs: WINDOW_MS, signal: never },
   );
   const began = Date.now();
   expect(await left()).toMatch(/sallyport-undo-[0-9a-f-]+\.timer/);

@@ -1,5 +1,6 @@
 /** A plan as `plan -o json` gives it; the text for people is made of the same. */
 import type { SetPlan } from '../apply/index.ts';
+import type { PendingChange } from '../host/index.ts';
 import { describeChange, type HostChange } from '../plan/index.ts';
 
 export interface ChangeReport {
@@ -15,6 +16,8 @@ export interface ChangeReport {
 export interface HostPlanReport {
   readonly host: string;
   readonly reachable: boolean;
+  /** A change that the host takes back unless it is confirmed; where there is one. */
+  readonly pending?: PendingChange;
   readonly changes: readonly ChangeReport[];
 }
 
@@ -48,7 +51,13 @@ export function reportPlan(
     hosts: [...hosts].map((host) => {
       const reachable = !unreachable.has(host);
       const found = reachable ? plan.hosts.find((each) => each.host === host) : undefined;
-      return { host, reachable, changes: (found?.changes ?? []).map(reportChange) };
+      const pending = found?.facts.pending;
+      return {
+        host,
+        reachable,
+        ...(pending !== undefined && { pending }),
+        changes: (found?.changes ?? []).map(reportChange),
+      };
     }),
     promises,
   };

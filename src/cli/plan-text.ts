@@ -1,4 +1,5 @@
 /** A plan for people: grouped by host, + ~ - by line, long runs folded. */
+import { printPending } from '../apply/index.ts';
 import { type Paint, paint } from './color.ts';
 import type { ChangeReport, PlanReport } from './plan-report.ts';
 import { printProof } from './proof.ts';
@@ -22,14 +23,17 @@ const FOLD_AFTER = 20;
 /** The whole text, ending with the summary line. */
 export function printPlan(report: PlanReport, options: PlanTextOptions): string {
   const colors = paint(options.color);
-  const blocks = report.hosts.map(({ host, reachable, changes }) => {
+  const blocks = report.hosts.map(({ host, reachable, pending, changes }) => {
     const { access, notes } = options.about.get(host) ?? { access: '', notes: [] };
     const title = `${colors.strong(host)}${access === '' ? '' : colors.faint(` (${access})`)}`;
     if (!reachable) return [`${title}: ${colors.removed(`unreachable: ${options.unreachable.get(host) ?? ''}`)}`];
     if (options.planned === false) return [`${title}: not planned`];
-    if (changes.length === 0)
-      return [`${title}: nothing to change`, ...notes.map((note) => colors.faint(`    ${note}`))];
-    return [title, ...notes.map((note) => colors.faint(`    ${note}`)), ...printChanges(changes, colors, options.full)];
+    const said = [
+      ...(pending === undefined ? [] : [colors.changed(`    ${printPending(pending)}`)]),
+      ...notes.map((note) => colors.faint(`    ${note}`)),
+    ];
+    if (changes.length === 0) return [`${title}: nothing to change`, ...said];
+    return [title, ...said, ...printChanges(changes, colors, options.full)];
   });
   return `${blocks.map((lines) => lines.join('\n')).join('\n')}\n\n${printProof(report.promises, colors)}${options.planned === false ? 'Nothing was planned: too little is known.' : printSummary(report, 'Plan', options.nothing)}\n`;
 }

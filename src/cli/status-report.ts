@@ -1,6 +1,6 @@
 /** Whether the hosts hold what the documents say and the paths are up, as `status -o json` gives it. Pure. */
 import type { CompiledHost } from '../compile/index.ts';
-import type { ForwardShare, HostFacts, TunnelShare } from '../host/index.ts';
+import type { ForwardShare, HostFacts, PendingChange, TunnelShare } from '../host/index.ts';
 import { type Address, printAddress, sameAddress } from '../net/index.ts';
 import { type HostChange, planHost } from '../plan/index.ts';
 import type { PortForwardResource, ResourceSet, Target, TunnelResource } from '../resources/index.ts';
@@ -18,6 +18,10 @@ export interface HostStatus {
   readonly host: string;
   readonly reachable: boolean;
   readonly inSync: boolean;
+  /** Which change of what is asked of the host stands there; absent where nothing does, or it was never counted. */
+  readonly generation?: number;
+  /** A change that the host takes back unless it is confirmed; where there is one. */
+  readonly pending?: PendingChange;
   /** What apply would change; empty when in sync. */
   readonly drift: readonly Drift[];
   readonly tunnels: readonly TunnelStatus[];
@@ -101,6 +105,7 @@ function statusOfHost(input: StatusInput, host: string): HostStatus {
   // Without its record nobody knows what is to stand there.
   const damaged = facts.recordProblem !== undefined;
   const drift: readonly HostChange[] = damaged ? [] : planHost(facts, wanted);
+  const generation = facts.record?.generation;
   const tunnels = tunnelsOf(input, host).map((tunnel) => {
     const { name, up, lastHandshakeSeconds } = endStatus(input, host, tunnel);
     return { name, up, lastHandshakeSeconds };
@@ -109,6 +114,8 @@ function statusOfHost(input: StatusInput, host: string): HostStatus {
     host,
     reachable: true,
     inSync: drift.length === 0 && !damaged,
+    ...(generation !== undefined && { generation }),
+    ...(facts.pending !== undefined && { pending: facts.pending }),
     drift: drift.map((change) => withCause(change, input.settings?.get(host) ?? [])),
     tunnels,
   };

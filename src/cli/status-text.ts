@@ -1,4 +1,5 @@
 /** A status report for people. */
+import { printPending } from '../apply/index.ts';
 import { paint } from './color.ts';
 import type { Drift, HostStatus, ResourceStatus, StatusReport } from './status-report.ts';
 
@@ -10,6 +11,7 @@ export function printStatus({ hosts, resources }: StatusReport, color: boolean):
   const lines = [
     ...hosts.flatMap((host) => [
       `${colors.strong(host.host)}: ${mark(host.inSync, hostWords(host))}`,
+      ...(host.pending === undefined ? [] : [colors.changed(`  ${printPending(host.pending)}`)]),
       ...printDrift(host, colors.changed),
     ]),
     '',

@@ -7,6 +7,7 @@ import {
   type HostShare,
   type HostState,
   isOwnLink,
+  nextGeneration,
   printPlace,
   RECORD_FORMAT,
   takeOver,
@@ -210,7 +211,7 @@ function finish(
   const tunnels = tunnelsOf(sets);
   const forwards = [...sets.values()].flatMap((share) => share.forwards);
   const before = sysctlsBefore(desiredSysctls(tunnels, forwards, facts, noted, mostConnections(sets)), facts, noted);
-  const record: HostRecord = { format: RECORD_FORMAT, version, sets, numbers, sysctlsBefore: before };
+  const record = nextGeneration({ format: RECORD_FORMAT, version, sets, numbers, sysctlsBefore: before }, facts.record);
   const keyLinks = [...new Set(tunnels.filter(({ type }) => type === 'WireGuard').map(({ link }) => link))].filter(
     isOwnLink,
   );

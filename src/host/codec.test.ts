@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type Address, hostPrefix, parseAddress } from '../net/index.ts';
 import { parsePublicKey } from '../wireguard/index.ts';
-import { decodeRecord, encodeRecord, type HostRecord, type HostShare, RECORD_FORMAT } from './index.ts';
+import { decodeRecord, encodeRecord, type HostRecord, type HostShare, nextGeneration, RECORD_FORMAT } from './index.ts';
 
 const at = (text: string): Address => {
   const address = parseAddress(text);
@@ -88,6 +88,7 @@ const EMPTY: HostRecord = {
 const record: fc.Arbitrary<HostRecord> = fc.record({
   format: fc.constant(RECORD_FORMAT),
   version: fc.constant('0.1.0'),
+  generation: fc.nat(),
   sets: fc.dictionary(name, share, { maxKeys: 2 }).map((sets) => new Map(Object.entries(sets))),
   numbers: fc.record({
     mark: fc.constant({ value: 1, mask: 0xff }),
@@ -112,6 +113,18 @@ test('a record read again is the same, and gives the same text', () => {
       if ('record' in read) expect(encodeRecord({ ...read.record })).toBe(encodeRecord(written));
     }),
   );
+});
+
+test('a record that says something else is the next generation; one that says the same is not, counted or not', () => {
+  const { generation, ...first } = nextGeneration(EMPTY, undefined);
+  expect(generation).toBe(1);
+  for (const standing of [first, { ...first, generation: 7 }] as readonly HostRecord[]) {
+    const read = decodeRecord(encodeRecord(standing));
+    const before = 'record' in read ? read.record : undefined;
+    expect(nextGeneration(EMPTY, before)).toEqual(standing);
+    const other = { ...EMPTY, sysctlsBefore: new Map([['net/ipv4/ip_forward', '0']]) };
+    expect(nextGeneration(other, before).generation).toBe((standing.generation ?? 0) + 1);
+  }
 });
 
 test('what forwards share stands once before them, also where others come between', () => {

@@ -61,10 +61,19 @@ function encode(record: HostRecord, before: HostRecord | undefined): string {
   return joined([
     `{\n"format": ${record.format}`,
     `"version": ${JSON.stringify(record.version)}`,
+    ...(record.generation === undefined ? [] : [`"generation": ${record.generation}`]),
     `"numbers": ${JSON.stringify(numbers)}`,
     `"sysctlsBefore": ${JSON.stringify(sorted(record.sysctlsBefore), undefined, 1)}`,
     `"sets": {\n${joined(sets)}\n}\n}\n`,
   ]);
+}
+
+/** The record as the next generation of the one that was read, or as the same where it says the same. */
+export function nextGeneration(record: HostRecord, before: HostRecord | undefined): HostRecord {
+  const generation = before?.generation;
+  const same = { ...record, ...(generation !== undefined && { generation }) };
+  if (before !== undefined && encodeRecord(same, before) === encodeRecord(before)) return same;
+  return { ...record, generation: (generation ?? 0) + 1 };
 }
 
 /** With a comma and a new line between; of two megabytes no copy is made. */
@@ -99,6 +108,7 @@ export function decodeRecord(content: string): { readonly record: HostRecord } |
     const record: HostRecord = {
       format,
       version,
+      ...optional(json, 'generation', whole, 'record.json'),
       sets: table(readShare)(json.sets, 'sets'),
       numbers: readNumbers(json.numbers, 'numbers'),
       sysctlsBefore: table(text)(json.sysctlsBefore, 'sysctlsBefore'),

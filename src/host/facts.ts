@@ -16,6 +16,14 @@ export interface NamesOnHost {
   readonly meanings: ReadonlyMap<string, readonly Address[]>;
 }
 
+/** A change that the host takes back unless it is confirmed. */
+export interface PendingChange {
+  /** That the host has if it is confirmed. */
+  readonly generation: number;
+  /** Who began it: `apply by root, process 4711 on mars, since ...`. */
+  readonly by: string;
+}
+
 export interface HostFacts {
   /** `declared`: made from the resource alone (`plan --offline`), nobody looked at the host. */
   readonly source: 'observed' | 'declared';
@@ -27,6 +35,8 @@ export interface HostFacts {
   readonly recordProblem?: string;
   /** What could not be read of the host though it stands there: plain sentences for the plan. */
   readonly notes?: readonly string[];
+  /** Absent where no change is pending. */
+  readonly pending?: PendingChange;
   /** Public keys of the key files in the state folder, by link name. */
   readonly keys: ReadonlyMap<string, PublicKey>;
   /** What the names in the record's endpoints mean on the host now; absent where it has none. */

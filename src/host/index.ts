@@ -6,10 +6,10 @@ export { dormantUfw, firewalldAccept, NO_OWNERS_FILES, tagOwned } from './accept
 export { placeIn, readAccepts, withAccepts, withoutAccepts } from './accept-tables.ts';
 export type { UfwRule } from './accept-ufw.ts';
 export { readUfwRules, UFW_FILES, ufwWords } from './accept-ufw.ts';
-export { decodeRecord, encodeRecord } from './codec.ts';
+export { decodeRecord, encodeRecord, nextGeneration } from './codec.ts';
 export type { NetworkDaemon } from './daemon-files.ts';
 export { DAEMON_FILES, daemonOf, FILE_MARK, isOwnFile } from './daemon-files.ts';
-export type { HostFacts, NamesOnHost, WireGuardSupport } from './facts.ts';
+export type { HostFacts, NamesOnHost, PendingChange, WireGuardSupport } from './facts.ts';
 export { isOwnLink, isOwnTable, ownState } from './own.ts';
 export type { HostNumbers, HostRecord } from './record.ts';
 export { RECORD_FORMAT } from './record.ts';

@@ -11,6 +11,8 @@ export interface HostRecord {
   readonly format: number;
   /** The Sallyport that wrote it, for messages. */
   readonly version: string;
+  /** Counts the changes of what is asked of the host, from 1; absent where it was written before that was counted. A repair is none. */
+  readonly generation?: number;
   /** By set name; `default` where none was named. */
   readonly sets: ReadonlyMap<string, HostShare>;
   readonly numbers: HostNumbers;

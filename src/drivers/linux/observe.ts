@@ -1,3 +1,4 @@
+import { pendingCommand, readPending } from '../../apply/index.ts';
 import {
   dormantUfw,
   firewalldAccept,
@@ -65,7 +66,7 @@ export async function observe(
   const { host } = transport;
   const stateFolder = await transport.stateFolder(signal);
   const clockAheadSeconds = await transport.clockAhead?.();
-  const { record, named, keys, daemons, ruleset, all } = looksAt(
+  const { record, pending, named, keys, daemons, ruleset, all } = looksAt(
     stateFolder,
     transport.namespace,
     readings.standing()?.generation,
@@ -103,6 +104,7 @@ export async function observe(
       accepts: [...readAccepts(tables), ...firewalldAccept(tables, owners), ...dormantUfw(tables, owners)],
       files: found.files,
     };
+    const armedFor = readPending(answers(pending).stdout);
     const learntMtus = new Map(families.flatMap((family) => [...readLearnt(stdout(LEARNT[family]), family)]));
     return {
       source: 'observed',
@@ -113,6 +115,7 @@ export async function observe(
       daemons: found.daemons,
       ...readMemory(answers(MEMORY).stdout),
       ...(learntMtus.size > 0 && { learntMtus }),
+      ...(armedFor !== undefined && { pending: armedFor }),
       ...(names !== undefined && { names }),
       ...(clockAheadSeconds !== undefined && { clockAheadSeconds }),
       ...(notes.length > 0 && { notes }),
@@ -127,6 +130,7 @@ export async function observe(
 /** What one look at a host asks at once; `all` holds the others too. */
 function looksAt(stateFolder: string, namespace: string | undefined, generation?: string) {
   const record = script(READ_IF_THERE, `${stateFolder}/record.json`);
+  const pending = pendingCommand(stateFolder);
   const named = namesCommand(stateFolder);
   const keys = script(READ_KEYS, keyFolder(stateFolder));
   const daemons = daemonsCommand(stateFolder);
@@ -152,10 +156,11 @@ function looksAt(stateFolder: string, namespace: string | undefined, generation?
     named,
     OWNERS_COMMAND,
     record,
+    pending,
     keys,
     ...(daemons === undefined ? [] : [daemons]),
   ];
-  return { record, named, keys, daemons, ruleset, all };
+  return { record, pending, named, keys, daemons, ruleset, all };
 }
 
 /**
