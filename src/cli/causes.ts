@@ -13,7 +13,7 @@ export interface SettingLine {
  * The lines of all files that `sysctl --system` and systemd-sysctl read, in their order (sysctl.d(5)): a file hides those of its name
  * in the folders after it.
  */
-const FIND_SETTINGS = `
+export const FIND_SETTINGS = `
 seen=' '
 for f in /etc/sysctl.d/*.conf /run/sysctl.d/*.conf /usr/local/lib/sysctl.d/*.conf /usr/lib/sysctl.d/*.conf /etc/sysctl.conf; do
   [ -f "$f" ] || continue
@@ -22,6 +22,8 @@ for f in /etc/sysctl.d/*.conf /run/sysctl.d/*.conf /usr/local/lib/sysctl.d/*.con
   [ ! -L "$f" ] || [ "$(readlink -f "$f")" != /etc/sysctl.conf ] || continue
   grep -nHE '^[[:space:]]*-?[[:space:]]*net[./]' "$f"
 done
+# ufw sets its own at each start and reload (IPT_SYSCTL in /etc/default/ufw).
+grep -qs '^ENABLED=yes' /etc/ufw/ufw.conf && grep -nHE '^[[:space:]]*net[./]' /etc/ufw/sysctl.conf
 :`;
 
 export const SETTINGS_COMMAND = script(FIND_SETTINGS);

@@ -4,7 +4,7 @@ import { printAddress } from '../net/index.ts';
 import type { ResourceSet } from '../resources/index.ts';
 import { tunnelsStopped } from '../verify/index.ts';
 import { deafEnds } from './arrivals.ts';
-import { findSettings } from './causes.ts';
+import { findDrift } from './drift/report.ts';
 import { InputProblems } from './exit.ts';
 import { reportStatus, type StatusReport } from './status-report.ts';
 import type { Survey } from './survey.ts';
@@ -22,15 +22,17 @@ export async function lookAt(
   const [silent, deaf] = await Promise.all([silentPeers(survey, setName, signal), deafEnds(survey, setName, signal)]);
   const seen = { set, facts, unreachable, wanted, setName, silent, deaf, now: Date.now() / 1000 };
   const report = reportStatus(seen);
-  const changed = report.hosts.filter(({ drift }) => drift.some(({ object }) => object === 'sysctl'));
+  const differ = new Set(report.hosts.flatMap(({ host, drift }) => (drift.length > 0 ? [host] : [])));
   const isSilent = report.resources.some((resource) => resource.lookAt !== undefined);
-  if (changed.length === 0 && !isSilent) return report;
-  const settings = managed
-    .filter(({ name }) => changed.some(({ host }) => host === name))
-    .map(async ({ name, transport }) => [name, await findSettings(transport, signal)] as const);
+  if (differ.size === 0 && !isSilent) return report;
+  const changed = await findDrift(
+    managed.filter(({ name }) => differ.has(name)),
+    facts,
+    signal,
+  );
   return reportStatus({
     ...seen,
-    settings: new Map(await Promise.all(settings)),
+    changed,
     ...(isSilent && { stopped: tunnelsStopped({ set, compiled: { hosts: wanted, probes: [], problems: [] }, facts }) }),
   });
 }

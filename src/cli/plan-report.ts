@@ -2,6 +2,7 @@
 import type { SetPlan } from '../apply/index.ts';
 import type { PendingChange } from '../host/index.ts';
 import { describeChange, type HostChange } from '../plan/index.ts';
+import { type DriftByHost, reportSuspects, type SuspectReport, whoOf } from './drift/report.ts';
 
 export interface ChangeReport {
   readonly transactional: boolean;
@@ -11,6 +12,8 @@ export interface ChangeReport {
   readonly name: string;
   readonly before: string | null;
   readonly after: string | null;
+  /** Who made it needed, behind our back; null: nobody is known. Absent where the documents ask for it. */
+  readonly who?: string | null;
 }
 
 export interface HostPlanReport {
@@ -19,6 +22,8 @@ export interface HostPlanReport {
   /** A change that the host takes back unless it is confirmed; where there is one. */
   readonly pending?: PendingChange;
   readonly changes: readonly ChangeReport[];
+  /** What changed there since our last apply, and who it looks like. */
+  readonly suspects: readonly SuspectReport[];
 }
 
 export interface PlanReport {
@@ -46,17 +51,21 @@ export function reportPlan(
   plan: SetPlan,
   unreachable: ReadonlyMap<string, string>,
   promises: readonly PromiseReport[] = [],
+  drift: DriftByHost = new Map(),
 ): PlanReport {
   return {
     hosts: [...hosts].map((host) => {
       const reachable = !unreachable.has(host);
       const found = reachable ? plan.hosts.find((each) => each.host === host) : undefined;
       const pending = found?.facts.pending;
+      const groups = drift.get(host)?.groups ?? [];
+      const who = whoOf(groups);
       return {
         host,
         reachable,
         ...(pending !== undefined && { pending }),
-        changes: (found?.changes ?? []).map(reportChange),
+        changes: (found?.changes ?? []).map((change) => reportChange(change, who(change))),
+        suspects: reportSuspects(groups),
       };
     }),
     promises,
@@ -64,7 +73,10 @@ export function reportPlan(
 }
 
 /** One change; `before` and `after` are null where there is none. */
-export function reportChange(change: HostChange): ChangeReport {
+export function reportChange(change: HostChange, who?: string | null): ChangeReport {
   const { transactional, reversible, action, object, name, before, after } = describeChange(change);
-  return { transactional, reversible, action, object, name, before: before ?? null, after: after ?? null };
+  return {
+    ...{ transactional, reversible, action, object, name, before: before ?? null, after: after ?? null },
+    ...(who !== undefined && { who }),
+  };
 }

@@ -11,7 +11,9 @@ const change = (
 ): ChangeReport => ({ transactional: object === 'nft', reversible: true, action, object, name, before, after });
 
 const plain: PlanTextOptions = { color: false, full: false, about: new Map(), unreachable: new Map() };
-const hostOf = (...changes: readonly ChangeReport[]): HostPlanReport => ({ host: 'edge', reachable: true, changes });
+const hostOf = (...changes: readonly ChangeReport[]): HostPlanReport => ({
+  ...{ host: 'edge', reachable: true, changes, suspects: [] },
+});
 const print = (changes: readonly ChangeReport[], options: Partial<PlanTextOptions> = {}): readonly string[] =>
   printPlan({ hosts: [hostOf(...changes)], promises: [] }, { ...plain, ...options }).split('\n');
 
@@ -56,7 +58,7 @@ test('hosts stand apart, with how they are reached and what was chosen', () => {
 });
 
 test('with a host unreachable nothing is planned, and it is said of each', () => {
-  const hosts = [hostOf(), { host: 'node', reachable: false, changes: [] }];
+  const hosts = [hostOf(), { host: 'node', reachable: false, changes: [], suspects: [] }];
   const lines = printPlan(
     { hosts, promises: [] },
     { ...plain, planned: false, unreachable: new Map([['node', 'gone']]) },
@@ -67,6 +69,26 @@ test('with a host unreachable nothing is planned, and it is said of each', () =>
     '',
     'Nothing was planned: too little is known.',
     '',
+  ]);
+});
+
+test('what changed behind our back stands before the changes, with who and the evidence', () => {
+  const host: HostPlanReport = {
+    ...hostOf(change('add', 'rule', 'IPv4 5001', null, '5001: all')),
+    suspects: [
+      { did: 'a rule is gone', who: 'networkd', evidence: ['networkd runs here'], changes: 1 },
+      { did: 'a peer was added', who: null, evidence: [], changes: 1 },
+    ],
+  };
+  expect(
+    printPlan({ hosts: [host], promises: [] }, plain)
+      .split('\n')
+      .slice(1, 5),
+  ).toEqual([
+    '    changed behind our back: a rule is gone: looks like networkd',
+    '      networkd runs here',
+    '    changed behind our back: a peer was added: nobody is known to do that',
+    '  + rule    IPv4 5001: all',
   ]);
 });
 

@@ -1,6 +1,7 @@
 /** A plan for people: grouped by host, + ~ - by line, long runs folded. */
 import { printPending } from '../apply/index.ts';
 import { type Paint, paint } from './color.ts';
+import { printSuspects } from './drift/report.ts';
 import type { ChangeReport, PlanReport } from './plan-report.ts';
 import { printProof } from './proof.ts';
 
@@ -23,7 +24,7 @@ const FOLD_AFTER = 20;
 /** The whole text, ending with the summary line. */
 export function printPlan(report: PlanReport, options: PlanTextOptions): string {
   const colors = paint(options.color);
-  const blocks = report.hosts.map(({ host, reachable, pending, changes }) => {
+  const blocks = report.hosts.map(({ host, reachable, pending, changes, suspects }) => {
     const { access, notes } = options.about.get(host) ?? { access: '', notes: [] };
     const title = `${colors.strong(host)}${access === '' ? '' : colors.faint(` (${access})`)}`;
     if (!reachable) return [`${title}: ${colors.removed(`unreachable: ${options.unreachable.get(host) ?? ''}`)}`];
@@ -31,6 +32,7 @@ export function printPlan(report: PlanReport, options: PlanTextOptions): string 
     const said = [
       ...(pending === undefined ? [] : [colors.changed(`    ${printPending(pending)}`)]),
       ...notes.map((note) => colors.faint(`    ${note}`)),
+      ...printSuspects(suspects).map((line) => colors.changed(`    ${line}`)),
     ];
     if (changes.length === 0) return [`${title}: nothing to change`, ...said];
     return [title, ...said, ...printChanges(changes, colors, options.full)];

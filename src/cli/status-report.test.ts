@@ -2,83 +2,9 @@ import { describe, expect, test } from 'vitest';
 import { compile, declaredFacts } from '../compile/index.ts';
 import type { HostFacts, HostState } from '../host/index.ts';
 import { planHost } from '../plan/index.ts';
-import { loadResources, type ResourceSet } from '../resources/index.ts';
-import { type PublicKey, parsePublicKey } from '../wireguard/index.ts';
 import { allWell, reportStatus, type StatusInput, type StatusReport } from './status-report.ts';
 import { printStatus } from './status-text.ts';
-import { slimEdgeDocuments } from './testdata/cli-lab.ts';
-
-const declared = slimEdgeDocuments()
-  .replace(
-    'interfaces: [{ name: eth0, zone: public }]',
-    'interfaces: [{ name: eth0, zone: public, addresses: [10.0.0.5/24], outside: { 10.0.0.5: 203.0.113.9 } }]',
-  )
-  .replace(
-    'access: { netns: { name: node } }',
-    'access: { netns: { name: node } }\n  interfaces: [{ name: eth0, zone: private, addresses: [192.168.1.20/24] }]',
-  )
-  .replaceAll(/, "fd90:0::[12]\/64"/g, '');
-
-function load(text: string): ResourceSet {
-  const { set, problems } = loadResources([{ name: 'edge.yaml', text }]);
-  if (set === undefined) throw new Error(JSON.stringify(problems));
-  return set;
-}
-
-function key(letter: string): PublicKey {
-  const read = parsePublicKey(`${letter.repeat(42)}A=`);
-  if (read === undefined) throw new Error(`no key of ${letter}`);
-  return read;
-}
-
-const set = load(declared);
-const compiled = (facts: ReadonlyMap<string, HostFacts>) =>
-  compile(set, facts, { setName: 'default', version: '1' }).hosts;
-const sysctls = new Map([
-  ['net/ipv4/conf/eth0/forwarding', '0'],
-  ['net/ipv6/conf/all/forwarding', '0'],
-]);
-const bare = new Map(
-  [...set.hosts].map(([name, host]): [string, HostFacts] => {
-    const facts = declaredFacts(host);
-    return [name, { ...facts, state: { ...facts.state, sysctls } }];
-  }),
-);
-
-/** The hosts as they are after an apply, each with a change of the test's own. */
-function after(
-  change: (state: HostState, host: string) => HostState = (state) => state,
-): ReadonlyMap<string, HostFacts> {
-  const keyed = new Map<string, HostFacts>();
-  for (const [index, [name, facts]] of [...bare].entries()) {
-    const links = compiled(bare).get(name)?.keyLinks ?? [];
-    keyed.set(name, { ...facts, keys: new Map(links.map((link) => [link, key('ab'[index] ?? 'c')])) });
-  }
-  const result = new Map<string, HostFacts>();
-  for (const [name, facts] of keyed) {
-    const wanted = compiled(keyed).get(name);
-    if (wanted?.record === undefined) throw new Error(`${name} is to have nothing`);
-    const { state: own, record } = wanted;
-    const { state } = facts;
-    const devices = own.devices.map((device) => ({
-      ...device,
-      peers: device.peers.map((peer) => ({ ...peer, latestHandshake: 1_000 })),
-    }));
-    const joined: HostState = {
-      links: [...state.links, ...own.links],
-      addresses: [...state.addresses, ...own.addresses],
-      routes: [...state.routes, ...own.routes],
-      rules: [...state.rules, ...own.rules],
-      sysctls: new Map([...state.sysctls, ...own.sysctls]),
-      devices,
-      tables: own.tables,
-      accepts: [],
-      files: own.files,
-    };
-    result.set(name, { ...facts, state: change(joined, name), record });
-  }
-  return result;
-}
+import { after, bare, compiled, declared, load, set, sysctls } from './testdata/applied.ts';
 
 function report(facts: ReadonlyMap<string, HostFacts>, options: Partial<StatusInput> = {}): StatusReport {
   const input = {
@@ -103,6 +29,7 @@ test('all well: in sync, tunnels up with the age of their handshake, the address
       inSync: true,
       generation: 1,
       drift: [],
+      suspects: [],
       tunnels: [{ name: 'edge-node', up: true, lastHandshakeSeconds: 30 }],
     },
     {
@@ -111,6 +38,7 @@ test('all well: in sync, tunnels up with the age of their handshake, the address
       inSync: true,
       generation: 1,
       drift: [],
+      suspects: [],
       tunnels: [{ name: 'edge-node', up: true, lastHandshakeSeconds: 30 }],
     },
   ]);
@@ -209,7 +137,7 @@ test('a setting that somebody changed, with the line of the file that set it so'
     host === 'edge' ? { ...state, sysctls: new Map([...state.sysctls, [path, '0']]) } : state,
   );
   const line = { at: '/etc/sysctl.d/9.conf:3', key: 'net.ipv4.ip_forward', path: 'net/ipv4/ip_forward', value: '0' };
-  const found = report(changed, { settings: new Map([['edge', [line]]]) });
+  const found = report(changed, { changed: new Map([['edge', { groups: [], settings: [line] }]]) });
   const cause = '/etc/sysctl.d/9.conf:3 sets net.ipv4.ip_forward = 0';
   expect(found.hosts[0]?.drift).toContainEqual(
     expect.objectContaining({ object: 'sysctl', before: '0', after: '1', cause }),
@@ -246,7 +174,14 @@ for (const [what, path, now, should] of [
 
 test('a host that does not answer is not in sync; what leads to it is not ready', () => {
   const found = report(after(), { unreachable: new Map([['node', 'gone']]) });
-  expect(found.hosts[1]).toEqual({ host: 'node', reachable: false, inSync: false, drift: [], tunnels: [] });
+  expect(found.hosts[1]).toEqual({
+    host: 'node',
+    reachable: false,
+    inSync: false,
+    drift: [],
+    suspects: [],
+    tunnels: [],
+  });
   expect(resource(found, 'node')).toMatchObject({ ready: false, reason: 'unreachable: gone', addresses: [] });
   expect(resource(found, 'edge-node')).toMatchObject({ ready: false, reason: 'node is unreachable' });
   expect(resource(found, 'edge-node-web')).toMatchObject({ ready: false, targets: [{ healthy: false }] });

@@ -6,6 +6,7 @@ import { type HostChange, planHost } from '../plan/index.ts';
 import type { PortForwardResource, ResourceSet, Target, TunnelResource } from '../resources/index.ts';
 import { isPendingKey, sameKey, tunnelUp, type WireGuardPeer } from '../wireguard/index.ts';
 import { causeOf, type SettingLine } from './causes.ts';
+import { type DriftByHost, reportSuspects, type SuspectReport, whoOf } from './drift/report.ts';
 import { type ChangeReport, reportChange } from './plan-report.ts';
 import { evidence, type SilentEnd, whatToLookAt } from './silence.ts';
 
@@ -24,10 +25,12 @@ export interface HostStatus {
   readonly pending?: PendingChange;
   /** What apply would change; empty when in sync. */
   readonly drift: readonly Drift[];
+  /** What changed there since our last apply, and who it looks like. */
+  readonly suspects: readonly SuspectReport[];
   readonly tunnels: readonly TunnelStatus[];
 }
 
-/** What apply would change; of a setting, who most likely changed it. */
+/** What apply would change; of a setting, the line of a file that sets it so. */
 export interface Drift extends ChangeReport {
   readonly cause?: string;
 }
@@ -62,8 +65,8 @@ export interface StatusInput {
   readonly silent: ReadonlySet<string>;
   /** Ends that hear nothing of what the other one sends, as `HOST TUNNEL`. */
   readonly deaf?: ReadonlySet<string>;
-  /** What sysctl files on a host set; of hosts whose settings differ alone. */
-  readonly settings?: ReadonlyMap<string, readonly SettingLine[]>;
+  /** What somebody changed since our last apply. */
+  readonly changed?: DriftByHost;
   /** The rule by which a host stops the packets of a tunnel itself, as `TUNNEL HOST`. */
   readonly stopped?: ReadonlyMap<string, string>;
   /** Seconds since the epoch. */
@@ -100,12 +103,14 @@ function statusOfHost(input: StatusInput, host: string): HostStatus {
   const facts = input.facts.get(host);
   const wanted = input.wanted.get(host);
   if (facts === undefined || wanted === undefined || input.unreachable.has(host)) {
-    return { host, reachable: false, inSync: false, drift: [], tunnels: [] };
+    return { host, reachable: false, inSync: false, drift: [], suspects: [], tunnels: [] };
   }
   // Without its record nobody knows what is to stand there.
   const damaged = facts.recordProblem !== undefined;
   const drift: readonly HostChange[] = damaged ? [] : planHost(facts, wanted);
   const generation = facts.record?.generation;
+  const { groups, settings } = input.changed?.get(host) ?? { groups: [], settings: [] };
+  const who = whoOf(groups);
   const tunnels = tunnelsOf(input, host).map((tunnel) => {
     const { name, up, lastHandshakeSeconds } = endStatus(input, host, tunnel);
     return { name, up, lastHandshakeSeconds };
@@ -116,13 +121,14 @@ function statusOfHost(input: StatusInput, host: string): HostStatus {
     inSync: drift.length === 0 && !damaged,
     ...(generation !== undefined && { generation }),
     ...(facts.pending !== undefined && { pending: facts.pending }),
-    drift: drift.map((change) => withCause(change, input.settings?.get(host) ?? [])),
+    drift: drift.map((change) => withCause(change, who(change), settings)),
+    suspects: reportSuspects(groups),
     tunnels,
   };
 }
 
-function withCause(change: HostChange, lines: readonly SettingLine[]): Drift {
-  const report = reportChange(change);
+function withCause(change: HostChange, who: string | null | undefined, lines: readonly SettingLine[]): Drift {
+  const report = reportChange(change, who);
   if (change.action !== 'change' || change.before.kind !== 'sysctl') return report;
   const cause = causeOf(change.before.path, change.before.value, lines);
   return cause === undefined ? report : { ...report, cause };

@@ -1,6 +1,7 @@
 /** A status report for people. */
 import { printPending } from '../apply/index.ts';
 import { paint } from './color.ts';
+import { printSuspects } from './drift/report.ts';
 import type { Drift, HostStatus, ResourceStatus, StatusReport } from './status-report.ts';
 
 /** Hosts with what differs, then resources, one line each. */
@@ -13,6 +14,7 @@ export function printStatus({ hosts, resources }: StatusReport, color: boolean):
       `${colors.strong(host.host)}: ${mark(host.inSync, hostWords(host))}`,
       ...(host.pending === undefined ? [] : [colors.changed(`  ${printPending(host.pending)}`)]),
       ...printDrift(host, colors.changed),
+      ...printSuspects(host.suspects).map((line) => colors.changed(`  ${line}`)),
     ]),
     '',
     ...resources.flatMap((resource) => {

@@ -1,6 +1,7 @@
 import { prepare, type SetPlan } from '../../apply/index.ts';
 import { requireNobodyLeft } from '../aims.ts';
 import { aimByTargets } from '../ask-targets.ts';
+import { findDrift } from '../drift/report.ts';
 import { DONE, FAILED, InputProblems, PENDING } from '../exit.ts';
 import { reportFailure } from '../failure.ts';
 import { aboutHosts, manageAll } from '../hosts.ts';
@@ -51,7 +52,11 @@ async function show(output: Output, flags: PlanFlags): Promise<{ readonly status
   if (planned.problems.length > 0) throw new InputProblems(planned.problems);
   const promises =
     compiled === undefined ? [] : provePlan(set, compiled, survey.facts, { traces: output.format !== 'text', seen });
-  const report = reportPlan(set.hosts.keys(), planned, survey.unreachable, promises);
+  const touched = managed.filter(({ name }) =>
+    planned.hosts.some(({ host, facts, changes }) => host === name && facts.record !== undefined && changes.length > 0),
+  );
+  const drift = await findDrift(touched, survey.facts, interrupt.signal);
+  const report = reportPlan(set.hosts.keys(), planned, survey.unreachable, promises, drift);
   await output.result(report, () =>
     printPlan(report, {
       color: output.color,
