@@ -54,7 +54,7 @@ export async function carryOutArmed(
   const state = await transport.stateFolder(signal);
   // In memory: with a boot goes what was changed in the kernel, and its way back.
   const folder = state === '/etc/sallyport' ? '/run/sallyport/fix' : `${state}/fix`;
-  const ends = Date.now() + windowMs;
+  const ends = performance.now() + windowMs;
   await arm(transport, folder, steps, { title, windowMs });
   try {
     for (const [index, step] of steps.entries()) {
@@ -64,7 +64,7 @@ export async function carryOutArmed(
     }
     const wrong = await options.check();
     if (wrong !== undefined) throw new Error(wrong);
-    if (options.confirm !== undefined && !(await options.confirm(Math.max(0, ends - Date.now()))))
+    if (options.confirm !== undefined && !(await options.confirm(Math.max(0, ends - performance.now()))))
       throw new Error('not confirmed');
     const way = transport.anew?.() ?? { transport, close() {} };
     try {

@@ -56,10 +56,14 @@ else
 fi
 : >"armed.$token" || { stop_watch; fail; }`;
 
-/** FOLDER TOKEN: we are still there. Status 47: too late. */
+/** FOLDER TOKEN: we are still there; where who waits is not (killed for memory, or by hand), another takes its place. Status 47: too late. */
 export const BEAT = `${NOW}
 cd "$1" 2>/dev/null && [ -e "armed.$2" ] || exit 47
-now >beat.new && mv beat.new beat`;
+now >beat.new && mv beat.new beat || exit 1
+[ ! -e watch ] && exit 0
+line=; read -r w <watch && { read -r line <"/proc/$w/cmdline"; } 2>/dev/null
+case $line in *"$2"*) exit 0 ;; esac
+watch=$(setsid sh "$1/undo.sh" wait "$2" &) && [ -n "$watch" ] && echo "$watch" >watch`;
 
 /** FOLDER TOKEN: it stays as it is. Status 47: too late. */
 export const CONFIRM = `${STOP_WATCH}

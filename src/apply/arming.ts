@@ -163,15 +163,15 @@ export async function takeBackThere(armed: Armed): Promise<string | undefined> {
 /** Asks until the change is pending no more, each time over a connection of its own. Throws the last reason when the host's time is long over. */
 async function untilNotPending(armed: Armed, first?: string): Promise<void> {
   const { managed, folder, token, windowMs } = armed;
-  for (const end = Date.now() + windowMs + GRACE_MS; ; await sleep(200)) {
+  for (const end = performance.now() + windowMs + GRACE_MS; ; await sleep(200)) {
     const way = managed.transport.anew?.() ?? { transport: managed.transport, close() {} };
     try {
       if (first !== undefined) await way.transport.run({ argv: script(first, folder, token), timeoutMs: ASK_MS });
       const { status } = await way.transport.run({ argv: script(IS_PENDING, folder, token), timeoutMs: ASK_MS });
       if (status === 44) return;
-      if (Date.now() > end) throw new Error('the change is still pending there');
+      if (performance.now() > end) throw new Error('the change is still pending there');
     } catch (error) {
-      if (Date.now() > end) throw error;
+      if (performance.now() > end) throw error;
     } finally {
       way.close();
     }

@@ -5,6 +5,7 @@ import { describeChange, type HostChange, planHost, undo } from '../plan/index.t
 import { TransportError } from '../transport/index.ts';
 import { sameKey } from '../wireguard/index.ts';
 import { type Armed, armHost, beginAgain, confirmAll, keepAlive, takeBackThere } from './arming.ts';
+import { type Hearing, hear, hearAgain, lostBetween, type Witness } from './check-held.ts';
 import { lockAll } from './lock.ts';
 import { type ManagedHost, observeAll, reasonOf } from './observe.ts';
 import { type AimFor, type HostPlan, prepare, type SetPlan } from './prepare.ts';
@@ -19,6 +20,8 @@ export interface CarryOutOptions {
   readonly onProgress?: (progress: Progress) => void;
   /** Asked after the checks; false takes everything back. Left out: the checks alone confirm. */
   readonly confirm?: () => Promise<boolean>;
+  /** What answered them before the change must answer again after it. Left out: nobody is asked. */
+  readonly witnesses?: (when: 'before' | 'after') => readonly Witness[];
   /** What the user agreed to is what is done: a plan that has become another one is refused. */
   readonly agreed: boolean;
   /** After so many milliseconds without a word of us, each host takes the change back by itself. 30,000 unless given. */
@@ -26,6 +29,9 @@ export interface CarryOutOptions {
 }
 
 const WINDOW_MS = 30_000;
+
+/** What worked is given so long to be heard of again, and half the window at most: a tunnel of ours may have to call once more. */
+const HEARD_AGAIN_MS = 10_000;
 
 /** Something failed. The message says what, and of every host touched whether it is as it was. */
 class ApplyFailure extends Error {
@@ -62,27 +68,37 @@ export async function carryOut(
   options.signal.throwIfAborted();
   for (const { name, readOnly } of concerned)
     if (readOnly !== undefined) throw new ApplyFailure(`${name}: ${readOnly}; nothing was changed`);
+  // They are asked while the host is armed, and cost no time of their own.
+  const hearing = hear(options.witnesses?.('before') ?? []);
   const lock = await lockAll(
     concerned.map(({ transport }) => transport),
     options.command,
   ).catch((error: unknown) => {
+    hearing.end();
     if (!(error instanceof TransportError)) throw error;
     throw new ApplyFailure(`${error.message}; nothing was changed`, { cause: error });
   });
   try {
-    return await underLock(hosts, concerned, shown, options);
+    return await underLock({ hosts, concerned, hearing }, shown, options);
   } finally {
+    hearing.end();
     await lock.release();
   }
 }
 
+interface Locked {
+  readonly hosts: readonly ManagedHost[];
+  readonly concerned: readonly ManagedHost[];
+  readonly hearing: Hearing;
+}
+
 async function underLock(
-  hosts: readonly ManagedHost[],
-  concerned: readonly ManagedHost[],
+  { hosts, concerned, hearing }: Locked,
   shown: SetPlan,
   options: CarryOutOptions,
 ): Promise<SetPlan> {
   const { plan, touched } = await planAndArm(hosts, concerned, shown, options);
+  const held = hearing.end();
   const armed = touched.flatMap((each) => (each.armed === undefined ? [] : [each.armed]));
   let confirmed: ReadonlySet<Armed> = new Set();
   try {
@@ -94,6 +110,7 @@ async function underLock(
     }
     await beginAgain(armed);
     await dialAgain(touched, await check(touched, options));
+    await requireHeld(held, options);
     if (options.confirm !== undefined) {
       await beginAgain(armed);
       if (!(await options.confirm())) throw new Error(options.signal.aborted ? 'stopped' : 'not confirmed');
@@ -290,9 +307,23 @@ async function check(
     const rest = planHost(standing, plan.aim);
     if (rest.length > 0)
       failed.push(`${managed.name}: after the change there is still to do: ${printDifferences(rest)}`);
+    for (const lost of lostBetween(plan.facts, answer.facts, plan.changes))
+      failed.push(`${managed.name}: after the change ${lost}`);
   }
   if (failed.length > 0) throw new Error(failed.join('\n'));
   return facts;
+}
+
+/** Asks again for what answered before. */
+async function requireHeld(
+  held: ReadonlySet<string>,
+  { witnesses, windowMs = WINDOW_MS, signal }: CarryOutOptions,
+): Promise<void> {
+  const withinMs = Math.min(windowMs / 2, HEARD_AGAIN_MS);
+  const lost = await hearAgain(witnesses?.('after') ?? [], held, { withinMs, signal });
+  if (signal.aborted) throw new Error('stopped');
+  if (lost.length > 0)
+    throw new Error(lost.map((what) => `${what} answered before the change, and does not now`).join('\n'));
 }
 
 /**

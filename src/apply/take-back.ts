@@ -1,6 +1,7 @@
 /** Undoes what an apply did, on every host it touched, and says of each whether it is as it was. */
 import { compileRemoval } from '../compile/index.ts';
 import { describeChange, type HostChange, planHost, undo } from '../plan/index.ts';
+import { TransportError } from '../transport/index.ts';
 import { type Armed, forgetPending, takeBackThere } from './arming.ts';
 import { ApplyError } from './driver.ts';
 import { type ManagedHost, reasonOf } from './observe.ts';
@@ -26,20 +27,25 @@ export async function takeBack(
 ): Promise<string> {
   const good: string[] = [];
   const bad: string[] = [];
+  const silent: string[] = [];
   for (const each of [...touched].reverse()) {
     const { name } = each.managed;
     onProgress?.({ kind: 'undoing', host: name });
     const reason = await takeBackOne(each, confirmed);
     if (reason === undefined) good.unshift(name);
-    else bad.push(`${name} is not as it was: ${reason}`);
+    else if (typeof reason === 'string') bad.push(`${name} is not as it was: ${reason}`);
+    else silent.push(`whether ${name} is as it was is not known: ${reason.silent}`);
   }
   const well = good.length === 0 ? [] : [`${listed(good)} ${good.length === 1 ? 'is as it was' : 'are as they were'}`];
   const hint = bad.length === 0 ? [] : ['the next apply or destroy sorts that out'];
-  return [...well, ...bad, ...hint].join('; ');
+  return [...well, ...silent, ...bad, ...hint].join('; ');
 }
 
-/** Undoes one host; what stands there then decides whether that was enough. Gives the reason where it was not. */
-async function takeBackOne(touched: Touched, confirmed: ReadonlySet<Armed>): Promise<string | undefined> {
+/** Undoes one host; what stands there then decides whether that was enough. Gives the reason where it was not, or why nobody could look. */
+async function takeBackOne(
+  touched: Touched,
+  confirmed: ReadonlySet<Armed>,
+): Promise<string | { readonly silent: string } | undefined> {
   const { managed, plan, armed } = touched;
   try {
     const refused =
@@ -56,7 +62,10 @@ async function takeBackOne(touched: Touched, confirmed: ReadonlySet<Armed>): Pro
     if (plan.facts.record === undefined) await managed.driver.forget(UNINTERRUPTED);
     return undefined;
   } catch (error) {
-    return reasonOf(managed.name, error);
+    const reason = reasonOf(managed.name, error);
+    if (!(error instanceof TransportError)) return reason;
+    const goesBack = armed !== undefined && !confirmed.has(armed);
+    return { silent: goesBack ? `${reason}; it takes the change back by itself` : reason };
   }
 }
 

@@ -7,11 +7,13 @@ import {
   type Progress,
   type SetPlan,
   settlePending,
+  type Witness,
 } from '../apply/index.ts';
 import { CommandFailure, UsageError } from './exit.ts';
 import type { Interrupt } from './interrupt.ts';
 import type { Output } from './output.ts';
 import { ask, confirm, someoneIsThere } from './terminal.ts';
+import { aroundHosts } from './witnesses.ts';
 
 export interface CarryFlags {
   readonly yes?: boolean;
@@ -25,6 +27,8 @@ export interface Carried {
   readonly plan: SetPlan;
   readonly aimFor: AimFor;
   readonly command: 'apply' | 'destroy';
+  /** Of the promises that stand and are to stand on. */
+  readonly promises?: readonly Witness[];
 }
 
 /** Refuses to go on where --yes was not said and there is nobody to ask: before any host is looked at. */
@@ -49,7 +53,8 @@ export async function carry(
   interrupt: Interrupt,
   what: Carried,
 ): Promise<SetPlan | undefined> {
-  const { managed, plan, aimFor, command } = what;
+  const { managed, plan, aimFor, command, promises = [] } = what;
+  const around = aroundHosts(managed, plan);
   const idle = !plan.hosts.some(needsWork);
   if (idle && command === 'apply') return plan;
   const asks = flags.yes !== true && !idle;
@@ -63,6 +68,7 @@ export async function carry(
     aimFor,
     signal: interrupt.signal,
     agreed: asks,
+    witnesses: (when) => [...around(when), ...promises],
     onProgress: (progress) => output.progress(printProgress(progress)),
     windowMs: (flags.confirmTimeout ?? 30_000) + (asks ? KEY_MS : 0),
     ...(asks && command === 'apply' && { confirm: () => keepOrUndo(flags.confirmTimeout ?? 30_000, interrupt.signal) }),

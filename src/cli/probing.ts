@@ -80,7 +80,8 @@ function sourceTowards(to: Address): Promise<Address | undefined> {
   });
 }
 
-function askTcp(to: Address, port: number, signal: AbortSignal): Promise<Seen> {
+/** Connects, and closes at once. */
+export function askTcp(to: Address, port: number, signal: AbortSignal): Promise<Seen> {
   return new Promise((resolve) => {
     const socket = connect({ host: printAddress(to), port, signal });
     const finish = (seen: Seen): void => {

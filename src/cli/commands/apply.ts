@@ -15,6 +15,7 @@ import { printPlan, printSummary } from '../plan-text.ts';
 import { lookForUsers, type ProofFlags, provePlan, requirePromises } from '../proof.ts';
 import { tellSilence } from '../silent-tunnels.ts';
 import { requireWritable, type Survey, surveyManaged } from '../survey.ts';
+import { ofPromises } from '../witnesses.ts';
 
 export interface ApplyFlags extends CarryFlags, ProofFlags {
   readonly set: string;
@@ -39,7 +40,9 @@ export async function apply(output: Output, flags: ApplyFlags): Promise<number> 
   const plan = prepare(survey.facts, () => compiled, 'add');
   if (plan.problems.length > 0) throw new InputProblems(plan.problems);
   const promises = await show(output, flags, { set, survey, seen, compiled, plan });
-  const done = await carry(output, flags, interrupt, { managed: survey.managed, plan, aimFor, command: 'apply' });
+  const witnesses = ofPromises(compiled, survey.facts, survey.managed);
+  const carried = { managed: survey.managed, plan, aimFor, command: 'apply', promises: witnesses } as const;
+  const done = await carry(output, flags, interrupt, carried);
   if (done === undefined) return FAILED;
   const report = reportPlan(set.hosts.keys(), done, survey.unreachable, promises);
   if (output.format !== 'text' || report.hosts.some(({ changes }) => changes.length > 0)) {
