@@ -2,7 +2,6 @@
 import { expect, test } from 'vitest';
 import { startUfw } from '../lab/index.ts';
 import { slimEdgeDocuments, startCliLab } from './testdata/cli-lab.ts';
-import { wg } from './testdata/story.ts';
 
 test('each thing that was done is told with who it looks like, in text and JSON, and gone when it is put right', async () => {
   await using cli = await startCliLab();
@@ -59,15 +58,6 @@ test('each thing that was done is told with who it looks like, in text and JSON,
     'for p in $(ip -j rule | tr "{" "\\n" | sed -n \'s/.*"priority":\\([0-9]*\\).*"fwmark".*/\\1/p\'); do ip rule del priority $p; done',
   ]);
   expect(await told()).toContain(`a routing rule of ours is gone: ${nobody}`);
-  await apply();
-
-  const peer = await wg(cli.lab, 'edge', 'show', 'sp-wg51820', 'peers');
-  await wg(cli.lab, 'edge', 'set', 'sp-wg51820', 'peer', peer, 'remove');
-  expect(await told()).toContain(`a peer on sp-wg51820 is gone: ${nobody}`);
-  await apply();
-
-  await node.run(['ip', 'link', 'delete', 'sp-edge-node']);
-  expect(await told()).toContain(`the link sp-edge-node is gone, and what was on it: ${nobody}`);
   await apply();
 
   await etc('/etc/sysctl.d/99-hardening.conf', 'net.ipv4.ip_forward = 0\n');

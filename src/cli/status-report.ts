@@ -21,6 +21,8 @@ export interface HostStatus {
   readonly inSync: boolean;
   /** Which change of what is asked of the host stands there; absent where nothing does, or it was never counted. */
   readonly generation?: number;
+  /** The sets that the host holds something of, by its record. */
+  readonly sets: readonly string[];
   /** A change that the host takes back unless it is confirmed; where there is one. */
   readonly pending?: PendingChange;
   /** What apply would change; empty when in sync. */
@@ -103,7 +105,7 @@ function statusOfHost(input: StatusInput, host: string): HostStatus {
   const facts = input.facts.get(host);
   const wanted = input.wanted.get(host);
   if (facts === undefined || wanted === undefined || input.unreachable.has(host)) {
-    return { host, reachable: false, inSync: false, drift: [], suspects: [], tunnels: [] };
+    return { host, reachable: false, inSync: false, sets: [], drift: [], suspects: [], tunnels: [] };
   }
   // Without its record nobody knows what is to stand there.
   const damaged = facts.recordProblem !== undefined;
@@ -120,6 +122,7 @@ function statusOfHost(input: StatusInput, host: string): HostStatus {
     reachable: true,
     inSync: drift.length === 0 && !damaged,
     ...(generation !== undefined && { generation }),
+    sets: [...(facts.record?.sets.keys() ?? [])].sort(),
     ...(facts.pending !== undefined && { pending: facts.pending }),
     drift: drift.map((change) => withCause(change, who(change), settings)),
     suspects: reportSuspects(groups),

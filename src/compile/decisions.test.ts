@@ -257,7 +257,23 @@ describe('two sets on one host', () => {
       .replaceAll('10.90.0', '10.92.0')
       .replaceAll('fd90', 'fd92');
     expect(problemsOf(run(other, facts, 'two')).join('\n')).toMatch(
-      /198\.51\.100\.10 tcp 80 is taken by PortForward web of the set "one"/,
+      /PortForward web of the set "\w+" wants 198\.51\.100\.10 tcp 80, which is taken by PortForward web of the set "one"/,
+    );
+  });
+
+  test('cannot have the port on which the other listens, whoever comes first', () => {
+    const other = (forward: string, tunnel: string) =>
+      SLIM_EDGE.replaceAll('edge-node', 'second')
+        .replaceAll('10.90.0', '10.92.0')
+        .replaceAll('fd90', 'fd92')
+        .replaceAll(':51820', `:${tunnel}`)
+        .replace('port: 80,', 'port: 90,')
+        .replace('30000-30100', forward);
+    expect(problemsOf(run(other('51820', '51821'), facts, 'two')).join('\n')).toMatch(
+      /PortForward web of the set "two" wants udp 51820, where Tunnel edge-node of the set "one" listens at edge/,
+    );
+    expect(problemsOf(run(other('40000', '30050'), facts, 'two')).join('\n')).toMatch(
+      /Tunnel second of the set "two" listens at edge on udp 30050, which is taken by PortForward \w+ of the set "one"/,
     );
   });
 

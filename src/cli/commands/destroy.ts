@@ -1,4 +1,5 @@
 import { prepare } from '../../apply/index.ts';
+import type { HostFacts } from '../../host/index.ts';
 import type { ResourceSet } from '../../resources/index.ts';
 import { aimOfRemoval } from '../aims.ts';
 import { type CarryFlags, carry, requireConsent, settle } from '../carry.ts';
@@ -43,6 +44,7 @@ export async function destroy(output: Output, flags: DestroyFlags): Promise<numb
       }),
     );
   }
+  if (output.format === 'text') for (const line of otherSets(survey.facts, flags)) output.say(line);
   const done = await carry(output, flags, interrupt, { managed: survey.managed, plan, aimFor, command: 'destroy' });
   if (done === undefined) return FAILED;
   const report = reportPlan(names, done, survey.unreachable);
@@ -50,6 +52,19 @@ export async function destroy(output: Output, flags: DestroyFlags): Promise<numb
     await output.result(report, () => `${printSummary(report, 'Destroyed')}\n`);
   }
   return DONE;
+}
+
+/** Where the set that is named is on none of the hosts, which are: it may have been written wrong. */
+function otherSets(facts: ReadonlyMap<string, HostFacts>, { set, all }: DestroyFlags): readonly string[] {
+  const held = [...facts].map(([host, { record }]) => ({ host, sets: [...(record?.sets.keys() ?? [])].sort() }));
+  if (all === true || held.some(({ sets }) => sets.includes(set))) return [];
+  return held.flatMap(({ host, sets }) =>
+    sets.length === 0
+      ? []
+      : [
+          `${host} holds nothing of the set "${set}", but of ${sets.map((each) => `"${each}"`).join(', ')}: --set NAME or --all`,
+        ],
+  );
 }
 
 const NOTHING = 'Nothing to take back.';
