@@ -1,7 +1,7 @@
 /** The addresses that translations take of the host itself, and the ports of their ranges. */
 import { type Address, containsAddress, type Family, networkOf } from '../net/index.ts';
 import type { Translation } from '../nftables/index.ts';
-import { type LinkAddress, lookupRoute } from '../routing/index.ts';
+import { type LinkAddress, sourceOfLink } from '../routing/index.ts';
 import { type Connection, isTakenFrom, isTakenTo, type Target } from './connections.ts';
 import type { SimulatedHost } from './network.ts';
 import { familyOf, isIcmp, printPacket } from './packet.ts';
@@ -50,7 +50,7 @@ export function targetOf(passage: Passage, translation: Translation): Target | E
   }
 }
 
-/** IPv4: inet_select_addr of the way out, else of any link; IPv6: the source the kernel would choose there, where it is told apart. */
+/** IPv4: inet_select_addr of the way out, else of any link; IPv6: the best of the way out for that destination, where it is told apart. */
 function masqueradeAddress({ host, oif, nexthop, packet }: Passage): Address | undefined {
   if (oif === undefined) return undefined;
   if (packet.destination.family === 4) {
@@ -59,8 +59,8 @@ function masqueradeAddress({ host, oif, nexthop, packet }: Passage): Address | u
   }
   // An own address is its own best source (RFC 6724, 5, rule 1; IPV6_SADDR_RULE_LOCAL).
   if (host.isLocal(packet.destination)) return packet.destination;
-  const route = lookupRoute(host.routes, { destination: packet.destination, oif });
-  return 'source' in route ? route.source : undefined;
+  // Whatever way the routes would choose (nf_nat_masquerade_ipv6: ipv6_dev_get_saddr).
+  return sourceOfLink(host.routes, oif, packet.destination);
 }
 
 const isGlobal4 = ({ scope, address }: LinkAddress): boolean => scope === 'global' && address.address.family === 4;
