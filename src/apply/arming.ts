@@ -9,7 +9,7 @@ import { type OwnConnection, script, type Transport } from '../transport/index.t
 import { ARM, BEAT, CONFIRM, IS_PENDING, PENDING, SETTLE, TAKE_BACK, undoText } from './arming-scripts.ts';
 import { LockHeld, lockHost, printUs } from './lock.ts';
 import { type ManagedHost, reasonOf } from './observe.ts';
-import type { HostPlan } from './prepare.ts';
+import { type Before, type HostPlan, stoodEmpty } from './prepare.ts';
 import type { Progress } from './progress.ts';
 
 /** A host that takes a change back unless it is confirmed. */
@@ -40,15 +40,16 @@ const TOO_LATE = 47;
 /** Arms one host for its plan. Throws where it cannot be, and nothing is left there then. */
 export async function armHost(
   managed: ManagedHost,
-  { changes, facts }: Pick<HostPlan, 'changes' | 'facts'>,
+  plan: Before & Pick<HostPlan, 'changes'>,
   { command, generation, windowMs, signal }: ArmOptions,
 ): Promise<Armed> {
   const { transport, driver, name } = managed;
+  const { changes, facts } = plan;
   const folder = pendingFolder(await transport.stateFolder(signal));
   const token = randomUUID();
   const undo = await driver.undo(changes, facts, signal);
   const hasOwnMounts = transport.namespace !== undefined;
-  const text = undoText({ folder, token, windowMs, undo, wipes: facts.record === undefined, hasOwnMounts });
+  const text = undoText({ folder, token, windowMs, undo, wipes: stoodEmpty(plan), hasOwnMounts });
   const argv = script(ARM, folder, String(windowMs), token, printUs(command), String(generation), ...undo.files);
   // Not cut short: what it began would stay.
   const { status, stderr } = await transport.run({ argv, stdin: text });

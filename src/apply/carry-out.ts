@@ -1,23 +1,28 @@
 /** Carries a plan out over all its hosts: locked, in order, checked afterwards, and undone everywhere if anything fails. */
 import { isDeepStrictEqual } from 'node:util';
 import type { HostFacts } from '../host/index.ts';
-import { describeChange, type HostChange, planHost, undo } from '../plan/index.ts';
+import { describeChange, type HostChange, undo } from '../plan/index.ts';
 import { TransportError } from '../transport/index.ts';
 import { sameKey } from '../wireguard/index.ts';
 import { type Armed, armHost, beginAgain, confirmAll, keepAlive, takeBackThere } from './arming.ts';
 import { type Hearing, hear, hearAgain, lostBetween, type Witness } from './check-held.ts';
 import { lockAll } from './lock.ts';
 import { type ManagedHost, observeAll, reasonOf } from './observe.ts';
-import { type AimFor, type HostPlan, prepare, type SetPlan } from './prepare.ts';
+import { type AimFor, endsEmpty, type HostPlan, leftOf, prepare, type SetPlan } from './prepare.ts';
 import type { Progress } from './progress.ts';
 import { sameWork, type Touched, takeBack } from './take-back.ts';
 
+/** What changes hosts, as whoever finds it at work is told. */
+export type Command = 'apply' | 'destroy' | `doctor --fix ${string}`;
+
 export interface CarryOutOptions {
-  readonly command: 'apply' | 'destroy';
+  readonly command: Command;
   readonly aimFor: AimFor;
   /** Aborted: no further step begins, and all is taken back. */
   readonly signal: AbortSignal;
   readonly onProgress?: (progress: Progress) => void;
+  /** Asked once all hosts are what they were to become: what is wrong all the same; undefined where nothing is. */
+  readonly check?: () => Promise<string | undefined>;
   /** Asked after the checks; false takes everything back. Left out: the checks alone confirm. */
   readonly confirm?: () => Promise<boolean>;
   /** What answered them before the change must answer again after it. Left out: nobody is asked. */
@@ -50,7 +55,7 @@ export const needsWork = ({ changes, aim, facts }: HostPlan): boolean =>
 
 /** Nothing of ours is to stay, and a state folder with keys is still there: a half-done apply or destroy left it. */
 const leavesRest = ({ aim, facts }: Pick<HostPlan, 'aim' | 'facts'>): boolean =>
-  aim.record === undefined && (facts.record !== undefined || facts.keys.size > 0);
+  endsEmpty({ aim, facts }) && (facts.record !== undefined || facts.keys.size > 0);
 
 /**
  * Makes the keys that are missing, plans again under the locks, carries out, checks, confirms. Gives the plan that was carried out.
@@ -111,6 +116,8 @@ async function underLock(
     await beginAgain(armed);
     await dialAgain(touched, await check(touched, options));
     await requireHeld(held, options);
+    const wrong = await options.check?.();
+    if (wrong !== undefined) throw new Error(wrong);
     if (options.confirm !== undefined) {
       await beginAgain(armed);
       if (!(await options.confirm())) throw new Error(options.signal.aborted ? 'stopped' : 'not confirmed');
@@ -144,7 +151,7 @@ async function confirm(
   const { confirmed, failures } = await confirmAll(armed, async (each) => {
     const plan = touched.find((one) => one.armed === each)?.plan;
     if (plan === undefined) return false;
-    return planHost(await each.managed.driver.observe(UNINTERRUPTED), plan.aim).length === 0;
+    return leftOf(await each.managed.driver.observe(UNINTERRUPTED), plan.aim).length === 0;
   });
   if (failures.length > 0) throw new PartlyConfirmed(failures, confirmed);
   return confirmed;
@@ -205,7 +212,7 @@ async function planWithKeys(
 ): Promise<SetPlan> {
   await makeKeys(concerned, shown, options);
   const facts = await factsOf(hosts, options.signal);
-  const direction = options.command === 'apply' ? 'add' : 'remove';
+  const direction = options.command === 'destroy' ? 'remove' : 'add';
   const plan = madeOf(shown, facts) ? shown : prepare(facts, options.aimFor, direction);
   const unlocked = plan.hosts.find((each) => needsWork(each) && concerned.every(({ name }) => name !== each.host));
   if (
@@ -304,7 +311,7 @@ async function check(
     facts.set(managed.name, answer.facts);
     // A name may mean something else at each look: what was set by it stands.
     const { names: _, ...standing } = answer.facts;
-    const rest = planHost(standing, plan.aim);
+    const rest = leftOf(standing, plan.aim);
     if (rest.length > 0)
       failed.push(`${managed.name}: after the change there is still to do: ${printDifferences(rest)}`);
     for (const lost of lostBetween(plan.facts, answer.facts, plan.changes))
@@ -358,7 +365,7 @@ function printDifferences(changes: readonly HostChange[]): string {
 /** Where no set is left, keys and record go too. */
 async function forgetEmpty(touched: readonly Touched[], { onProgress }: CarryOutOptions): Promise<void> {
   for (const { managed, plan } of touched) {
-    if (plan.aim.record !== undefined) continue;
+    if (!endsEmpty(plan)) continue;
     onProgress?.({ kind: 'forgetting', host: managed.name });
     await managed.driver.forget(UNINTERRUPTED);
   }

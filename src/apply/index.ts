@@ -1,6 +1,5 @@
-export { type ArmedOptions, type ArmedStep, carryOutArmed } from './armed.ts';
 export { armHost, confirmAll, pendingCommand, printPending, readPending, settlePending } from './arming.ts';
-export { type CarryOutOptions, carryOut, needsWork } from './carry-out.ts';
+export { type CarryOutOptions, type Command, carryOut, needsWork } from './carry-out.ts';
 export { aroundHost } from './check-around.ts';
 export type { Witness } from './check-held.ts';
 export type { ApplyOptions, Driver, Undo, UndoCommand } from './driver.ts';

@@ -1,6 +1,6 @@
 /** From observations to what would change on each host: for plan, status, apply and destroy alike. */
 import type { HostFacts, HostRecord, HostShare, HostState } from '../host/index.ts';
-import { type HostChange, planHost } from '../plan/index.ts';
+import { type HostChange, isMade, planHost, unmade } from '../plan/index.ts';
 import type { Problem } from '../resources/index.ts';
 
 /** What one host is to become. */
@@ -12,7 +12,29 @@ export interface HostAim {
   readonly keyLinks: readonly string[];
   /** Plain sentences about what was chosen. */
   readonly notes: readonly string[];
+  /** A fix: these changes, whosever they touch, and nothing of ours beside them. */
+  readonly mend?: readonly HostChange[];
 }
+
+/** What is to be done on a host that it may become as wanted. */
+export const changesFor = (facts: HostFacts, aim: HostAim): readonly HostChange[] =>
+  aim.mend === undefined ? planHost(facts, aim) : unmade(facts, aim.mend);
+
+/** What a look shows to be still undone of the aim. */
+export const leftOf = (facts: HostFacts, aim: HostAim): readonly HostChange[] =>
+  aim.mend === undefined ? planHost(facts, aim) : aim.mend.filter((change) => isMade(facts, change) === false);
+
+/** A host before a plan is carried out there; without an aim it is no fix. */
+export interface Before {
+  readonly facts: HostFacts;
+  readonly aim?: Pick<HostAim, 'mend' | 'record'>;
+}
+
+/** Whether nothing of ours stood there: then nothing is left where the plan is taken back. A fix leaves what lies in the state folder alone. */
+export const stoodEmpty = ({ facts, aim }: Before): boolean => facts.record === undefined && aim?.mend === undefined;
+
+/** Whether nothing of ours is to stand there: then its state folder goes. */
+export const endsEmpty = ({ aim }: Before): boolean => aim?.record === undefined && aim?.mend === undefined;
 
 /** What all hosts are to become; with problems, nothing may be carried out. */
 export interface Aim {
@@ -51,7 +73,7 @@ export function prepare(facts: ReadonlyMap<string, HostFacts>, aimFor: AimFor, d
     const known = facts.get(name);
     const wanted = aim.hosts.get(name);
     if (known === undefined || wanted === undefined) continue; // asked for a host nobody looked at
-    hosts.push({ host: name, facts: known, aim: wanted, changes: planHost(known, wanted) });
+    hosts.push({ host: name, facts: known, aim: wanted, changes: changesFor(known, wanted) });
   }
   return { problems: [], hosts };
 }

@@ -1,11 +1,11 @@
 /** Undoes what an apply did, on every host it touched, and says of each whether it is as it was. */
 import { compileRemoval } from '../compile/index.ts';
-import { describeChange, type HostChange, planHost, undo } from '../plan/index.ts';
+import { describeChange, type HostChange, planHost, undo, unmade } from '../plan/index.ts';
 import { TransportError } from '../transport/index.ts';
 import { type Armed, forgetPending, takeBackThere } from './arming.ts';
 import { ApplyError } from './driver.ts';
 import { type ManagedHost, reasonOf } from './observe.ts';
-import type { HostPlan, SetPlan } from './prepare.ts';
+import { changesFor, type HostPlan, type SetPlan, stoodEmpty } from './prepare.ts';
 import type { Progress } from './progress.ts';
 
 /** A way back is never cut short. */
@@ -59,7 +59,7 @@ async function takeBackOne(
       if (!(await isAsItWas(touched))) return refused ?? 'something else differs now than before the change';
     }
     if (armed !== undefined && refused !== undefined) await forgetPending(armed);
-    if (plan.facts.record === undefined) await managed.driver.forget(UNINTERRUPTED);
+    if (stoodEmpty(plan)) await managed.driver.forget(UNINTERRUPTED);
     return undefined;
   } catch (error) {
     const reason = reasonOf(managed.name, error);
@@ -83,6 +83,10 @@ async function refusalOf(work: () => Promise<void>): Promise<string | undefined>
 /** Looks at the host, and makes of it what its record said before. */
 async function returnTo({ managed: { driver, name }, plan }: Touched): Promise<void> {
   const facts = await driver.observe(UNINTERRUPTED);
+  if (plan.aim.mend !== undefined) {
+    await driver.apply(unmade(facts, undo(plan.changes)), { signal: UNINTERRUPTED });
+    return;
+  }
   // No set is named so (set names are not empty): taking it away leaves what the record says.
   const before = compileRemoval(name, plan.facts, '', plan.facts.record?.version ?? '');
   const changes = planHost(facts, before);
@@ -91,7 +95,7 @@ async function returnTo({ managed: { driver, name }, plan }: Touched): Promise<v
 
 /** Whether the plan would be made again. */
 async function isAsItWas({ managed, plan }: Touched): Promise<boolean> {
-  const again = planHost(await managed.driver.observe(UNINTERRUPTED), plan.aim);
+  const again = changesFor(await managed.driver.observe(UNINTERRUPTED), plan.aim);
   return workOf(again).join('\n') === workOf(plan.changes).join('\n');
 }
 

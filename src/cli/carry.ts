@@ -1,6 +1,7 @@
 /** What apply and destroy share: ask, carry out with progress, ask again, say what was done. */
 import {
   type AimFor,
+  type Command,
   carryOut,
   type ManagedHost,
   needsWork,
@@ -26,9 +27,11 @@ export interface Carried {
   readonly managed: readonly ManagedHost[];
   readonly plan: SetPlan;
   readonly aimFor: AimFor;
-  readonly command: 'apply' | 'destroy';
+  readonly command: Command;
   /** Of the promises that stand and are to stand on. */
   readonly promises?: readonly Witness[];
+  /** Beside what the plan itself says is to stand. */
+  readonly check?: () => Promise<string | undefined>;
 }
 
 /** Refuses to go on where --yes was not said and there is nobody to ask: before any host is looked at. */
@@ -53,12 +56,12 @@ export async function carry(
   interrupt: Interrupt,
   what: Carried,
 ): Promise<SetPlan | undefined> {
-  const { managed, plan, aimFor, command, promises = [] } = what;
+  const { managed, plan, aimFor, command, check, promises = [] } = what;
   const around = aroundHosts(managed, plan);
   const idle = !plan.hosts.some(needsWork);
-  if (idle && command === 'apply') return plan;
+  if (idle && command !== 'destroy') return plan;
   const asks = flags.yes !== true && !idle;
-  if (asks && !(await confirm(`${command === 'apply' ? 'Carry this out?' : 'Take this back?'}`, interrupt.signal))) {
+  if (asks && !(await confirm(command === 'destroy' ? 'Take this back?' : 'Carry this out?', interrupt.signal))) {
     if (interrupt.signal.aborted) throw new CommandFailure('stopped; nothing was changed');
     output.say('Nothing was changed.');
     return undefined;
@@ -71,7 +74,9 @@ export async function carry(
     witnesses: (when) => [...around(when), ...promises],
     onProgress: (progress) => output.progress(printProgress(progress)),
     windowMs: (flags.confirmTimeout ?? 30_000) + (asks ? KEY_MS : 0),
-    ...(asks && command === 'apply' && { confirm: () => keepOrUndo(flags.confirmTimeout ?? 30_000, interrupt.signal) }),
+    ...(check && { check }),
+    ...(asks &&
+      command !== 'destroy' && { confirm: () => keepOrUndo(flags.confirmTimeout ?? 30_000, interrupt.signal) }),
   });
 }
 

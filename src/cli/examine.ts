@@ -1,6 +1,8 @@
 /** `doctor` at its hosts: everything that is asked of them, and what that says. */
 import { type ManagedHost, reasonOf } from '../apply/index.ts';
+import type { HostFacts } from '../host/index.ts';
 import type { ResourceSet } from '../resources/index.ts';
+import type { Network } from '../simulate/index.ts';
 import { type Diagnosis, diagnose, LOOK_COMMANDS, type Looks, liveNetwork, readLooks } from '../verify/index.ts';
 import { findSettings, type SettingLine } from './causes.ts';
 import { CommandFailure } from './exit.ts';
@@ -13,27 +15,48 @@ export interface ManyHosts extends Diagnosis {
   readonly unreachable: readonly { readonly host: string; readonly why: string }[];
 }
 
+/** What was seen of the hosts. */
+export interface Examined {
+  readonly set: ResourceSet;
+  readonly facts: ReadonlyMap<string, HostFacts>;
+  readonly unreachable: ReadonlyMap<string, string>;
+  readonly seen: ReadonlyMap<string, Sighting>;
+  /** By host; of one that did not answer nothing. */
+  readonly closer: ReadonlyMap<string, Closer | undefined>;
+}
+
 /** Looks at the hosts and says what is wrong with them; by whatever transport they were opened. */
-export async function examine(
+export const examine = async (...hosts: Parameters<typeof lookAt>): Promise<ManyHosts> =>
+  diagnoseAll(await lookAt(...hosts));
+
+export async function lookAt(
   output: Output,
   set: ResourceSet,
   managed: readonly ManagedHost[],
   signal: AbortSignal,
-): Promise<ManyHosts> {
-  const [survey, seen, looked] = await Promise.all([
+): Promise<Examined> {
+  const [{ facts, unreachable }, seen, looked] = await Promise.all([
     surveyManaged(set, managed, signal, output),
     sightAll(managed, signal),
     Promise.all(managed.map(async (host) => [host.name, await lookCloser(host, signal)] as const)),
   ]);
-  const { facts, unreachable } = survey;
-  const known = sightingsOf(seen, facts);
-  const network = liveNetwork(set, facts, unreachable, known);
+  return { set, facts, unreachable, seen, closer: new Map(looked) };
+}
+
+/** The hosts as they stand, with who listens on them. */
+export const networkOf = ({ set, facts, unreachable, seen }: Examined): Network =>
+  liveNetwork(set, facts, unreachable, sightingsOf(seen, facts));
+
+/** What is wrong with the hosts as they were seen. */
+export function diagnoseAll(examined: Examined): ManyHosts {
+  const { facts, unreachable, seen, closer } = examined;
+  const network = networkOf(examined);
   const diagnoses = [...network.hosts.values()].flatMap((simulated): readonly Diagnosis[] => {
     const { name } = simulated;
     const known = facts.get(name);
-    const closer = new Map(looked).get(name);
-    if (known === undefined || closer === undefined || unreachable.has(name)) return [];
-    return [diagnose({ host: name, facts: known, simulated, network, ...socketsOf(seen.get(name)), ...closer })];
+    const looked = closer.get(name);
+    if (known === undefined || looked === undefined || unreachable.has(name)) return [];
+    return [diagnose({ host: name, facts: known, simulated, network, ...socketsOf(seen.get(name)), ...looked })];
   });
   return {
     findings: diagnoses.flatMap(({ findings }) => findings),
@@ -45,7 +68,7 @@ export async function examine(
 const socketsOf = (sighting: Sighting | undefined) =>
   sighting?.sockets === undefined ? {} : { sockets: sighting.sockets };
 
-interface Closer {
+export interface Closer {
   readonly looks: Looks;
   readonly settings: readonly SettingLine[];
 }

@@ -2,7 +2,8 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from 'vitest';
-import { type ArmedStep, carryOutArmed } from '../apply/index.ts';
+import { type AimFor, carryOut, type ManagedHost, prepare } from '../apply/index.ts';
+import type { HostChange } from '../host/index.ts';
 import {
   LAB_FAULTS,
   type Lab,
@@ -31,41 +32,48 @@ const everything = async (lab: Lab, fault: LabFault): Promise<readonly string[]>
 /** Half a fix of which nobody sees to the rest, as after a kill, and a whole one that does not hold: the host is as it was after each. */
 async function comesBack(lab: Lab, fault: LabFault, named: Named): Promise<void> {
   const { host: name, code } = fault;
-  const steps = (named.steps ?? []).flatMap(({ text, run }): readonly ArmedStep[] =>
-    run === undefined ? [] : [{ text, run }],
-  );
+  const changes = (named.steps ?? []).flatMap((step) => step.changes ?? []);
   // A namespace may not make the table of tracked connections larger: it is told what the host said.
   if (code === 'conntrackFull') {
-    const refused = /^router: sysctl -w net\.netfilter\.nf_conntrack_max=\d+: .+; router is as it was$/;
+    const refused = /^router: sysctl net\/netfilter\/nf_conntrack_max = \d+: .+; router is as it was$/;
     await expect(labDoctor.fix(lab, fault)).rejects.toThrow(refused);
     return;
   }
   // A flow that was ended is in no dump, and is there no more.
-  if (steps.every(({ run }) => run.undo === undefined)) return;
+  if (changes.every((change) => change.action === 'remove')) return;
   const [host] = openFault(lab, fault).managed;
   if (host === undefined) throw new TypeError(name);
   const before = await dumpFault(lab, fault);
-  const half = steps.slice(0, Math.ceil(steps.length / 2));
-  let left = half.length;
+  const half = changes.slice(0, Math.ceil(changes.length / 2));
   await new Promise<void>((resolve, reject) => {
-    const onStep = (): void => {
-      left -= 1;
-      if (left === 0) resolve();
+    const check = (): Promise<undefined> => {
+      resolve();
+      return new Promise(() => {});
     };
-    const check = (): Promise<undefined> => new Promise(() => {});
-    carryOutArmed(host.transport, half, { title: code, windowMs: 60_000, signal: NEVER, check, onStep }).catch(reject);
+    mend(host, half, check).catch(reject);
   });
   await letTimePass(lab);
   expect(await dumpFault(lab, fault)).toBe(before);
-  if (steps.length === half.length) return;
-  const whole = carryOutArmed(host.transport, steps, {
-    title: code,
-    windowMs: 30_000,
-    signal: NEVER,
-    check: async () => 'no',
-  });
-  await expect(whole).rejects.toThrow(`${name}: no; ${name} is as it was`);
+  if (changes.length === half.length) return;
+  await expect(mend(host, changes, async () => 'no')).rejects.toThrow(`no; ${name} is as it was`);
   expect(await dumpFault(lab, fault)).toBe(before);
+}
+
+/** As `doctor --fix` carries them out. */
+async function mend(
+  host: ManagedHost,
+  changes: readonly HostChange[],
+  check: () => Promise<string | undefined>,
+): Promise<unknown> {
+  const aimFor: AimFor = (facts) => {
+    const { state, record } = facts.get(host.name) ?? {};
+    if (state === undefined) throw new TypeError(host.name);
+    const aim = { state, ...(record && { record }), keyLinks: [], notes: [], mend: changes };
+    return { problems: [], hosts: new Map([[host.name, aim]]) };
+  };
+  const plan = prepare(new Map([[host.name, await host.driver.observe(NEVER)]]), aimFor, 'add');
+  const options = { aimFor, signal: NEVER, agreed: false, windowMs: 60_000, check };
+  return await carryOut([host], plan, { command: 'doctor --fix half', ...options });
 }
 
 /** The longest wait first: that for a keepalive. */

@@ -61,7 +61,7 @@ describe('the command line', () => {
       'a host that is not there',
       ['--netns', 'nowhere', '--fix', fault.code, '--yes'],
       1,
-      /^sallyport: nowhere: no network namespace "nowhere"/,
+      /not found on nowhere: nothing was changed\n {2}nowhere was not looked at: no network namespace "nowhere"/,
     ],
   ] as const)
     test(`refused: ${what}`, async () => {
@@ -113,8 +113,9 @@ describe('the command line', () => {
   test('what it would do is shown, and no is no', async () => {
     const session = await ask();
     const shown = await session.until('Carry this out? [y/N]');
-    expect(shown).toContain('do     ip -4 route add default via 10.2.0.1 dev wan2 table 100');
-    expect(shown).toContain('do     ip -4 rule add from 10.2.0.2 lookup 100 priority 100');
+    expect(shown).toContain('+ route   0.0.0.0/0 table 100: default via 10.2.0.1 dev wan2 table 100 proto boot');
+    expect(shown).toContain('+ rule    IPv4 100: from 10.2.0.2/32 lookup 100 proto boot');
+    expect(shown).toMatch(/Simulated: \d+ promises hold\r?\nPlan: 2 to add, 0 to change, 0 to remove on 1 host/);
     session.terminal.stdin.write('n\n');
     expect(await session.terminal.exited).toBe(1);
     expect(await session.until('Nothing was changed.')).toContain(fault.code);
@@ -125,7 +126,7 @@ describe('the command line', () => {
     const session = await ask('--confirm-timeout', '3s');
     await session.until('Carry this out? [y/N]');
     session.terminal.stdin.write('y\n');
-    await session.until('It is no longer found. Press Enter');
+    await session.until('The checks passed. Press Enter');
     expect(await dumpWithTunnels(lab, fault.host)).not.toBe(before);
     expect(await session.terminal.exited).toBe(1);
     await session.until('not confirmed; server is as it was');

@@ -6,10 +6,14 @@ export { dormantUfw, firewalldAccept, NO_OWNERS_FILES, tagOwned } from './accept
 export { placeIn, readAccepts, withAccepts, withoutAccepts } from './accept-tables.ts';
 export type { UfwRule } from './accept-ufw.ts';
 export { readUfwRules, UFW_FILES, ufwWords } from './accept-ufw.ts';
+export type { Change } from './change.ts';
+export { undo } from './change.ts';
 export { decodeRecord, encodeRecord, nextGeneration } from './codec.ts';
 export type { NetworkDaemon } from './daemon-files.ts';
 export { DAEMON_FILES, daemonOf, FILE_MARK, isOwnFile } from './daemon-files.ts';
 export type { HostFacts, NamesOnHost, PendingChange, WireGuardSupport } from './facts.ts';
+export type { HostChange, HostObject, RulePlace, TrackedConnection } from './object.ts';
+export { add, remove } from './object.ts';
 export { isOwnLink, isOwnTable, ownState } from './own.ts';
 export type { HostNumbers, HostRecord } from './record.ts';
 export { RECORD_FORMAT } from './record.ts';

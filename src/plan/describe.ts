@@ -1,6 +1,6 @@
 /** A change in words: for people, and for `plan -o json`. */
-import { printAccept, printPlace } from '../host/index.ts';
-import { type Endpoint, printEndpoint, printPrefix } from '../net/index.ts';
+import { type HostChange, type HostObject, printAccept, printPlace, type TrackedConnection } from '../host/index.ts';
+import { type Endpoint, printAddress, printEndpoint, printPrefix } from '../net/index.ts';
 import {
   type Chain,
   printChainHeader,
@@ -12,7 +12,11 @@ import {
 import { printLink, printLinkAddress, printRoute, printRule } from '../routing/index.ts';
 import { printKey, type WireGuardDevice, type WireGuardPeer } from '../wireguard/index.ts';
 import { printFlows } from './flows.ts';
-import type { HostChange, HostObject } from './object.ts';
+
+type ObjectName =
+  | Exclude<HostObject['kind'], 'device' | 'flows' | 'foreignRule' | 'iptablesTable'>
+  /** A rule, or a table, in another's firewall. */
+  | 'foreign';
 
 /** design.md, `plan -o json`. */
 export interface ChangeDescription {
@@ -20,7 +24,7 @@ export interface ChangeDescription {
   readonly transactional: boolean;
   readonly reversible: boolean;
   readonly action: 'add' | 'change' | 'remove';
-  readonly object: 'accept' | 'nft' | 'link' | 'address' | 'route' | 'rule' | 'sysctl' | 'peer' | 'file';
+  readonly object: ObjectName;
   readonly name: string;
   readonly before?: string;
   readonly after?: string;
@@ -37,18 +41,32 @@ export function describeChange(change: HostChange): ChangeDescription {
     transactional: subject.kind === 'nft',
     reversible: change.action !== 'remove' || isWritable(subject),
     action: change.action,
-    object: subject.kind === 'device' ? 'link' : subject.kind === 'flows' ? 'nft' : subject.kind,
+    object: objectName(subject),
     name: nameOf(subject),
     ...(before !== undefined && { before }),
     ...(after !== undefined && { after }),
   };
 }
 
+function objectName({ kind }: HostObject): ObjectName {
+  switch (kind) {
+    case 'device':
+      return 'link';
+    case 'flows':
+      return 'nft';
+    case 'foreignRule':
+    case 'iptablesTable':
+      return 'foreign';
+    default:
+      return kind;
+  }
+}
+
 const isFlowtable = (object: HostObject): boolean => object.kind === 'nft' && object.object.kind === 'flowtable';
 
 /** What others put into our table and we do not model can be removed and not be written again. */
 function isWritable(object: HostObject): boolean {
-  if (object.kind === 'flows') return false;
+  if (object.kind === 'flows' || object.kind === 'connection') return false;
   if (object.kind === 'accept') return !object.accept.traffic.some(({ kind }) => kind === 'other');
   if (object.kind !== 'nft') return true;
   return object.object.kind !== 'object' && (object.object.kind !== 'chain' || !holdsOpaque(object.object.chain.rules));
@@ -89,6 +107,14 @@ function nameOf(object: HostObject): string {
       return printPlace(object.accept.place);
     case 'file':
       return object.path;
+    case 'foreignRule':
+      return printPlace(object.place);
+    case 'iptablesTable':
+      return `${object.family === 4 ? 'iptables' : 'ip6tables'}-legacy -t ${object.table}`;
+    case 'connection':
+      return printConnection(object.connection);
+    case 'unit':
+      return object.name;
   }
 }
 
@@ -116,8 +142,19 @@ function text(object: HostObject): string {
       return printAccept(object.accept);
     case 'file':
       return `${object.content.length} bytes, mode ${object.mode.toString(8).padStart(4, '0')}`;
+    case 'foreignRule':
+      return object.rule.text ?? showRule(object.rule);
+    case 'iptablesTable':
+      return object.content;
+    case 'connection':
+      return printConnection(object.connection);
+    case 'unit':
+      return 'restarted';
   }
 }
+
+const printConnection = ({ protocol, source, destination, sourcePort, destinationPort }: TrackedConnection): string =>
+  `${protocol} src=${printAddress(source)} dst=${printAddress(destination)} sport=${sourcePort} dport=${destinationPort}`;
 
 const printDevice = ({ link, publicKey, listenPort }: Omit<WireGuardDevice, 'peers'>): string =>
   [

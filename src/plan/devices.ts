@@ -1,5 +1,5 @@
 /** WireGuard links and their peers: what stands against what should. */
-import type { HostFacts, NamesOnHost } from '../host/index.ts';
+import { add, type HostChange, type HostFacts, type HostObject, type NamesOnHost, remove } from '../host/index.ts';
 import { type Endpoint, isAddress, printEndpoint, printPrefix, sameAddress } from '../net/index.ts';
 import {
   isPendingKey,
@@ -9,7 +9,6 @@ import {
   type WireGuardDevice,
   type WireGuardPeer,
 } from '../wireguard/index.ts';
-import { add, type HostChange, type HostObject, remove } from './object.ts';
 
 interface DeviceDiff {
   readonly devices: readonly HostChange[];

@@ -1,9 +1,8 @@
 /** Connections that the kernel still sends where a forward no longer leads: which of them end when the table changes. */
 import { connectionMarks, targetFor } from '../compile/index.ts';
-import type { ForwardShare, HostFacts, HostRecord } from '../host/index.ts';
+import type { ForwardShare, HostChange, HostFacts, HostObject, HostRecord } from '../host/index.ts';
 import { type Address, type Family, printAddress, sameAddress, type Transport } from '../net/index.ts';
 import { printElement } from '../nftables/index.ts';
-import type { HostChange, HostObject } from './object.ts';
 
 /** A tracked connection: who asked what, who answers. */
 export interface Flow {

@@ -1,13 +1,17 @@
 /** What stands on a host and what should, as a list of changes in an order that can be carried out. */
 import {
+  add,
   encodeRecord,
   type ForeignAccept,
+  type HostChange,
   type HostFacts,
+  type HostObject,
   type HostRecord,
   type HostState,
   ownState,
   placeKey,
   printAccept,
+  remove,
   undoScript,
 } from '../host/index.ts';
 import { type Address, printAddress, printInterfaceAddress, printPrefix } from '../net/index.ts';
@@ -16,7 +20,6 @@ import { type Link, type LinkAddress, printRoute, printRule, type Route, type Ro
 import { diffDevices } from './devices.ts';
 import { tableChanges } from './fast-path.ts';
 import { flowChanges } from './flows.ts';
-import { add, type HostChange, type HostObject, remove } from './object.ts';
 
 export interface Desired {
   readonly state: HostState;

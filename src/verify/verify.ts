@@ -48,7 +48,7 @@ export function verifyPlan(planned: Planned): readonly Promised[] {
   ];
 }
 
-function groundOf({
+export function groundOf({
   set,
   compiled,
   facts,

@@ -97,6 +97,12 @@ function judge(change: HostChange, all: readonly HostChange[], scene: Scene): Su
       return withLink(object.link, all) ?? gone(change, `a peer on ${object.link}`, ['wg', 'wg-quick'], scene);
     case 'file':
       return named({ did: `${object.path} is not as we wrote it`, who: null, evidence: [] }, [], scene);
+    // A fix alone touches these: what others do with what is theirs is no drift.
+    case 'foreignRule':
+    case 'iptablesTable':
+    case 'connection':
+    case 'unit':
+      return { did: 'what is not ours was changed', who: null, evidence: [] };
   }
 }
 

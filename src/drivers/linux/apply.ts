@@ -136,6 +136,8 @@ async function carryOut(place: Place, step: Step, moving: Moving | undefined): P
     case 'removeFile':
       await transport.removeFile(step.path);
       return undefined;
+    case 'foreign':
+      return run(transport, step.argv, step.stdin);
   }
 }
 

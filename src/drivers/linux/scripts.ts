@@ -38,6 +38,37 @@ export const RESTORE_IPTABLES = `${SAVER}
 saver "$1" "$2" || { echo "there is no iptables-restore for IPv$1 ($2)" >&2; exit 127; }
 exec "\${c%-save}-restore" --noflush --wait=10`;
 
+/** FAMILY BACKEND TABLE LINE: as RESTORE_IPTABLES, unless the line is listed. */
+export const INSERT_UNLESS_LISTED = `${SAVER}
+saver "$1" "$2" || { echo "there is no iptables-save for IPv$1 ($2)" >&2; exit 127; }
+"$c" -t "$3" 2>/dev/null | grep -qxF -e "$4" && exit
+exec "\${c%-save}-restore" --noflush --wait=10`;
+
+/** FAMILY, a whole table on stdin: what iptables' older kind has there becomes this. */
+export const EXCHANGE_LEGACY = `${SAVER}
+saver "$1" legacy || { echo "there is no iptables-legacy for IPv$1" >&2; exit 127; }
+exec "\${c%-save}-restore" --wait=10`;
+
+/** FAMILY TABLE CHAIN COMMENT: deletes the rules that bear it. */
+export const DELETE_NFT_RULE = `
+for h in $(nft -a list chain "$1" "$2" "$3" | sed -n "s/.* comment \\"$4\\" # handle \\([0-9]*\\)$/\\1/p"); do
+  nft delete rule "$1" "$2" "$3" handle "$h" || exit
+done`;
+
+/** PATH, its text on stdin: a new file, for whoever reads the folder. */
+export const WRITE_FILE = `
+umask 022
+mkdir -p "\${1%/*}" && cat >"$1.new" && ln "$1.new" "$1"
+r=$?
+rm -f "$1.new"
+exit "$r"`;
+
+/** PATH TEXT: removes the file where it says this; a folder of networkd's goes with the last that is in it. */
+export const REMOVE_FILE = `
+rm -f "$1.new"
+[ -e "$1" ] && [ "$(cat "$1"; echo .)" = "$2." ] || exit 0
+rm -f "$1" && { [ "\${1%/*}" != /etc/systemd/networkd.conf.d ] || rmdir --ignore-fail-on-non-empty "\${1%/*}"; }`;
+
 /**
  * FAMILY BACKEND TABLE CHAIN, lines `-I …` on stdin: takes all of ours out of the chain and puts these in, as RESTORE_IPTABLES would.
  * Nothing to do where there is no such chain and nothing is to be put in.

@@ -19,6 +19,7 @@ import {
 } from '../../routing/index.ts';
 import { sameKey, wgRemovePeerArguments, wgSetDeviceArguments, wgSetPeerArguments } from '../../wireguard/index.ts';
 import type { DaemonFileItem } from './daemons.ts';
+import { type ForeignStep, foreignFile, foreignStep } from './foreign.ts';
 import { keyFile } from './keys.ts';
 
 export type Step =
@@ -42,7 +43,7 @@ export type Step =
       readonly traffic: readonly AcceptTraffic[];
     }
   | { readonly kind: 'flows'; readonly change: HostChange; readonly moved: MovedFlows }
-  /** What a link has of its own: nothing to do, and done all the same. */
+  /** What a link has of its own, or comes by itself: nothing to do, and done all the same. */
   | { readonly kind: 'goesWithLink'; readonly change: HostChange }
   /** A WireGuard link by the kernel's driver or by wireguard-go, whichever the host has. */
   | { readonly kind: 'addWireGuard'; readonly change: HostChange; readonly link: Link }
@@ -54,7 +55,9 @@ export type Step =
       readonly daemon: NetworkDaemon;
       readonly items: readonly (DaemonFileItem & { readonly change: HostChange })[];
     }
-  | { readonly kind: 'removeFile'; readonly change: HostChange; readonly path: string };
+  | { readonly kind: 'removeFile'; readonly change: HostChange; readonly path: string }
+  /** Of what is others'. */
+  | (ForeignStep & { readonly kind: 'foreign'; readonly change: HostChange });
 
 interface FileStep {
   readonly kind: 'writeFile';
@@ -139,6 +142,7 @@ export function changesOf(step: Step): readonly HostChange[] {
     case 'removeWireGuard':
     case 'writeFile':
     case 'removeFile':
+    case 'foreign':
       return [step.change];
   }
 }
@@ -170,6 +174,8 @@ export function nameOf(step: Step): string {
     case 'writeFile':
     case 'removeFile':
       return `file ${step.path}`;
+    case 'foreign':
+      return step.name;
   }
 }
 
@@ -217,10 +223,19 @@ function makeStep(change: HostChange, stateFolder: string): Step {
           change.action === 'remove' ? { path: object.path } : { path: object.path, content: object.content };
         return { kind: 'daemonFiles', daemon, items: [{ change, ...item }] };
       }
+      if (!object.path.startsWith(`${stateFolder}/`))
+        return { kind: 'foreign', change, ...foreignFile(change, object) };
       if (change.action === 'remove') return { kind: 'removeFile', change, path: object.path };
       const { path, mode, content } = object;
       const standing = change.action === 'change' && change.before.kind === 'file' ? change.before.content : undefined;
       return { kind: 'writeFile', change, path, mode, content, ...(standing !== undefined && { standing }) };
+    }
+    case 'foreignRule':
+    case 'iptablesTable':
+    case 'connection':
+    case 'unit': {
+      const step = foreignStep(change, object);
+      return step === undefined ? { kind: 'goesWithLink', change } : { kind: 'foreign', change, ...step };
     }
     case 'nft':
       throw new TypeError('an nft change is part of the transaction');

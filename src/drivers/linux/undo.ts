@@ -1,6 +1,6 @@
 /** The way back from what `apply` does, as commands that the host can carry out alone, whatever of it had been done. */
 import type { Undo, UndoCommand } from '../../apply/index.ts';
-import { daemonOf, type HostFacts } from '../../host/index.ts';
+import type { HostFacts } from '../../host/index.ts';
 import { type HostChange, undo } from '../../plan/index.ts';
 import { changeLinkArguments, type Link, printBatches } from '../../routing/index.ts';
 import { script, type Transport } from '../../transport/index.ts';
@@ -40,7 +40,7 @@ export async function undoOf(
       commands.push(...(await commandsOf(place, back, step)));
     if (commands.length > 0) steps.push({ step: index + 1, commands });
   }
-  return { steps: steps.reverse(), files: filesOf(changes) };
+  return { steps: steps.reverse(), files: filesOf(done) };
 }
 
 /** With a table that came goes all that is in it: of fifty thousand elements none need be said. */
@@ -60,11 +60,11 @@ function withTables(changes: readonly HostChange[]): readonly HostChange[] {
 }
 
 /** Files of the state folder, whose contents may be long and lie beside. */
-const filesOf = (changes: readonly HostChange[]): readonly string[] => [
+const filesOf = (steps: readonly Step[]): readonly string[] => [
   ...new Set(
-    changes.flatMap((change) => {
-      const object = change.action === 'remove' ? change.before : change.after;
-      return object.kind === 'file' && daemonOf(object.path) === undefined ? [object.path] : [];
+    steps.flatMap((step) => {
+      const file = step.kind === 'nft' ? step.file : step;
+      return file?.kind === 'writeFile' || file?.kind === 'removeFile' ? [file.path] : [];
     }),
   ),
 ];
@@ -97,6 +97,8 @@ async function commandsOf(
         const argv = daemonFilesCommand(stateFolder, back.daemon, [item]);
         return { argv: script(UNLESS_IT_SAYS, item.path, item.content ?? '', ...argv) };
       });
+    case 'foreign':
+      return back.undo ?? [{ argv: back.argv, ...(back.stdin !== undefined && { stdin: back.stdin }) }];
     // Files are put back as they stood, and what went with a link comes with it.
     case 'writeFile':
     case 'removeFile':

@@ -1,5 +1,5 @@
 /** Shows a fault from end to end: built, seen, named, mended, gone. */
-import type { ArmedStep } from '../../apply/index.ts';
+import type { HostChange } from '../../host/index.ts';
 import type { Lab } from '../lab.ts';
 import { type LabFault, type NearMiss, startStage } from './fault.ts';
 
@@ -11,8 +11,8 @@ export interface Named {
   readonly evidence: readonly string[];
   readonly tried?: readonly string[];
   readonly fix: readonly string[];
-  /** Of a doctor in this process: the commands as they are carried out. */
-  readonly steps?: readonly (Pick<ArmedStep, 'text'> & Partial<ArmedStep>)[];
+  /** Of a doctor in this process: the changes by which it is carried out. */
+  readonly steps?: readonly { readonly changes?: readonly HostChange[] }[];
 }
 
 /** Whom a fault is shown to; `within` goes before its argument vectors. */

@@ -1,9 +1,10 @@
 /** Faults that show in connections which the kernel tracks now. */
 import { printAddress, sameAddress } from '../../net/index.ts';
+import { address, baseChain, ct, masquerade, match, payload, prefix, rule, symbol } from '../../nftables/index.ts';
 import { lookupRoute, printRoute } from '../../routing/index.ts';
 import type { Way } from '../../simulate/index.ts';
 import type { Examined } from './finding.ts';
-import { addTable, command } from './fix.ts';
+import { addTable, endConnection } from './fix.ts';
 import { once } from './paths.ts';
 import type { Entry, Patient } from './patient.ts';
 
@@ -30,7 +31,6 @@ export function hairpinUnanswered(patient: Patient, wayNow: (entry: Entry) => Wa
       const now = wayNow(entry);
       if (own === undefined || (now !== undefined && !sameAddress(now.packet.source, original.source))) return [];
       const ip = reply.source.family === 4 ? 'ip' : 'ip6';
-      const net = printRoute(client.route).split(' ')[0] ?? '';
       return [
         {
           key: `${printAddress(reply.source)} ${reply.sourcePort}`,
@@ -39,11 +39,16 @@ export function hairpinUnanswered(patient: Patient, wayNow: (entry: Entry) => Wa
           evidence: [text, printRoute(client.route)],
           why: 'The target and the client are neighbours: the answer does not come back through this host, bears the address of the target instead of the one that was asked, and the client throws it away.',
           fix: addTable(patient, ip, 'hairpin', [
-            {
-              name: 'post',
-              header: 'type nat hook postrouting priority 99',
-              rules: [`${ip} saddr ${net} ${ip} daddr ${printAddress(reply.source)} ct status dnat masquerade`],
-            },
+            baseChain(
+              'post',
+              { type: 'nat', hook: 'postrouting', priority: 99 },
+              rule(
+                match(payload(ip, 'saddr'), '==', prefix(client.route.destination)),
+                match(payload(ip, 'daddr'), '==', address(reply.source)),
+                match(ct('status'), 'in', symbol('dnat')),
+                masquerade(),
+              ),
+            ),
           ]),
         },
       ];
@@ -65,8 +70,6 @@ export function staleUdpFlow(patient: Patient, wayNow: (entry: Entry) => Way | u
       if (sameAddress(destination, reply.source) && (destinationPort ?? 0) === reply.sourcePort) return [];
       if (now.verdict !== 'exits' && now.verdict !== 'delivered') return [];
       const by = now.hops.find(({ stage, decidedBy }) => stage === 'prerouting' && decidedBy !== '')?.decidedBy;
-      const ends = ['-s', printAddress(original.source), '-d', printAddress(original.destination)];
-      const ports = ['--sport', String(original.sourcePort), '--dport', String(original.destinationPort)];
       return [
         {
           key: text,
@@ -74,7 +77,7 @@ export function staleUdpFlow(patient: Patient, wayNow: (entry: Entry) => Way | u
           summary: `UDP from ${printAddress(original.source)} port ${original.sourcePort} to ${printAddress(original.destination)} port ${original.destinationPort} still goes to ${printAddress(reply.source)} port ${reply.sourcePort}; a new flow goes to ${printAddress(destination)} port ${destinationPort}`,
           evidence: [text, ...(by === undefined ? [] : [by])],
           why: 'A flow is translated once, when it begins; every packet keeps it alive, and no change of the rules reaches it.',
-          fix: [command(['conntrack', '-D', '-p', 'udp', ...ends, ...ports])],
+          fix: [endConnection({ ...original, protocol: 'udp' })],
         },
       ];
     }),

@@ -1,31 +1,24 @@
-/** What mends a fault: commands as people type them, and how each is carried out and taken back by us. */
-import type { Family } from '../../net/index.ts';
+/** What mends a fault: commands as people type them, and the changes of a plan by which we do it. */
+import type { HostChange, RulePlace, TrackedConnection } from '../../host/index.ts';
+import { printIptablesTable, readIptablesSave } from '../../iptables/index.ts';
+import { type Address, type Endpoint, type Family, type Prefix, printAddress, wholeFamily } from '../../net/index.ts';
+import { type BaseChain, printRule, type Rule, type Table } from '../../nftables/index.ts';
+import type { Route, RoutingRule } from '../../routing/index.ts';
+import { isPendingKey, type WireGuardPeer } from '../../wireguard/index.ts';
 import type { Patient } from './patient.ts';
-
-/** A command and its stdin. It runs in a folder of its own: what one leaves there, the one that takes it back finds. */
-export interface FixCommand {
-  readonly argv: readonly string[];
-  readonly stdin?: string;
-}
 
 export interface FixStep {
   /** As one types it. */
   readonly text: string;
-  /** Absent: for a person, as it is a choice, or is done on another machine. */
-  readonly run?: FixCommand & {
-    /** What takes it back. Absent: that goes with another step of it, or nothing is to be taken back; what was ended begins anew. */
-    readonly undo?: FixCommand;
-    /** A file that is read at the next start alone: written once all else has been confirmed. */
-    readonly lasting?: true;
-  };
+  /** Absent: for a person, as it is a choice, or is done on another machine. Empty: it is a part of the one before it. */
+  readonly changes?: readonly HostChange[];
 }
 
 export const byHand = (text: string): FixStep => ({ text });
 
-/** `undo`: an argument vector too. */
-export const command = (argv: readonly string[], undo?: readonly string[]): FixStep => ({
+const step = (argv: readonly string[], ...changes: readonly HostChange[]): FixStep => ({
   text: printCommand(argv),
-  run: { argv, ...(undo && { undo: { argv: undo } }) },
+  changes,
 });
 
 export const printCommand = (argv: readonly string[]): string => argv.map(quoted).join(' ');
@@ -35,94 +28,169 @@ const quoted = (word: string): string => (/^[\w@%+=:,./-]+$/.test(word) ? word :
 /** Dots and slashes change places in the names that `sysctl` takes (sysctl.d(5)). */
 export const dotted = (path: string): string => path.replaceAll(/[./]/g, (sign) => (sign === '/' ? '.' : '/'));
 
-/** Sets a sysctl. What it is to be set back to, and all that changes with it, is known of the host. */
+/** Sets a sysctl. What it is to be set back to is known of the host, or a person does it. */
 export function setSysctl({ facts }: Patient, path: string, value: string): FixStep {
-  const { sysctls } = facts.state;
-  const before = sysctls.get(path);
+  const before = facts.state.sysctls.get(path);
   const text = `sysctl -w ${dotted(path)}=${value}`;
   if (before === undefined) return { text };
-  const others = [...sysctls].filter(([other]) => other !== path && changesWith(path, other));
-  const back = [[path, before], ...others].flat();
-  return { text, run: { argv: put(path, value), undo: { argv: put(...back) } } };
+  const kind = 'sysctl';
+  return {
+    text,
+    changes: [{ action: 'change', before: { kind, path, value: before }, after: { kind, path, value } }],
+  };
 }
 
-/** PATH VALUE…, below /proc/sys; what is gone went with its link. sysctl(8) ends with status 0 where the kernel says no. */
-const PUT = `
-while [ "$#" -gt 0 ]; do
-  if [ -e "/proc/sys/$1" ]; then printf '%s\\n' "$2" >"/proc/sys/$1" || exit; fi
-  shift 2
-done`;
-const put = (...words: readonly string[]): readonly string[] => ['sh', '-c', PUT, 'sh', ...words];
+/** rtnetlink.h, RTPROT_BOOT: what `ip` writes where nothing else is said. */
+const BY_HAND = 3;
 
-/** Forwarding of all sets every link's, and turns over what IPv4 does about redirects (devinet.c, inet_forward_change; addrconf.c). */
-function changesWith(path: string, other: string): boolean {
-  if (path === 'net/ipv4/ip_forward' || path === 'net/ipv4/conf/all/forwarding')
-    return other === 'net/ipv4/ip_forward' || /^net\/ipv4\/conf\/[^/]+\/(forwarding|accept_redirects)$/.test(other);
-  return path === 'net/ipv6/conf/all/forwarding' && /^net\/ipv6\/conf\/[^/]+\/forwarding$/.test(other);
+/** A default route, in a table of its own. */
+export function addDefault(
+  family: Family,
+  { link, gateway, table }: { readonly link: string; readonly gateway: Address | undefined; readonly table: number },
+): FixStep {
+  const via = gateway === undefined ? [] : ['via', printAddress(gateway)];
+  const argv = ['ip', `-${family}`, 'route', 'add', 'default', ...via, 'dev', link, 'table', String(table)];
+  const route: Route = {
+    ...{ table, destination: wholeFamily(family), type: 'unicast', link, protocol: BY_HAND },
+    // What the kernel gives where none is said (rt6_info: IP6_RT_PRIO_USER).
+    metric: family === 4 ? 0 : 1024,
+    ...(gateway !== undefined && { gateway }),
+  };
+  return step(argv, { action: 'add', after: { kind: 'route', route } });
 }
 
-export const addRoute = (family: Family, words: readonly string[]): FixStep =>
-  command(['ip', `-${family}`, 'route', 'add', ...words], ['ip', `-${family}`, 'route', 'del', ...words]);
+/** A rule that looks up a table, at the priority of its number. */
+export function addLookup(
+  family: Family,
+  by: { readonly from: Prefix } | { readonly mark: number },
+  table: number,
+): FixStep {
+  const selector = 'from' in by ? ['from', printAddress(by.from.address)] : ['fwmark', hex(by.mark)];
+  const argv = ['ip', `-${family}`, 'rule', 'add', ...selector, 'lookup', String(table), 'priority', String(table)];
+  const rule: RoutingRule = {
+    ...{ family, priority: table, action: { kind: 'lookup', table }, protocol: BY_HAND },
+    ...('from' in by ? by : { mark: { value: by.mark, mask: 0xffff_ffff } }),
+  };
+  return step(argv, { action: 'add', after: { kind: 'rule', rule } });
+}
 
-export const addRule = (family: Family, words: readonly string[]): FixStep =>
-  command(['ip', `-${family}`, 'rule', 'add', ...words], ['ip', `-${family}`, 'rule', 'del', ...words]);
+const hex = (value: number): string => `0x${value.toString(16)}`;
 
 /** A table of its own, with its chains and rules as nft takes them: one name that is free on the host. */
 export function addTable(
   { facts }: Patient,
   family: 'ip' | 'ip6' | 'inet',
   wanted: string,
-  chains: readonly { readonly name: string; readonly header: string; readonly rules: readonly string[] }[],
+  chains: readonly BaseChain[],
 ): readonly FixStep[] {
   const used = new Set(facts.state.tables.filter((table) => table.family === family).map(({ name }) => name));
-  const name = [wanted, ...[2, 3, 4, 5, 6, 7, 8, 9].map((number) => `${wanted}${number}`)].find(
+  const free = [wanted, ...[2, 3, 4, 5, 6, 7, 8, 9].map((number) => `${wanted}${number}`)].find(
     (each) => !used.has(each),
   );
-  const at = [family, name ?? `${wanted}10`];
+  const table = free ?? `${wanted}10`;
+  const place = { family, table };
+  const changes: readonly HostChange[] = [
+    { action: 'add', after: { kind: 'nft', object: { kind: 'table', ...place } } },
+    ...chains.map(
+      (chain): HostChange => ({ action: 'add', after: { kind: 'nft', object: { kind: 'chain', ...place, chain } } }),
+    ),
+  ];
   return [
-    command(['nft', 'create', 'table', ...at], ['nft', 'delete', 'table', ...at]),
-    ...chains.flatMap((chain) => [
-      command(['nft', `add chain ${at.join(' ')} ${chain.name} { ${chain.header}; }`]),
-      ...chain.rules.map((rule) => command(['nft', 'add', 'rule', ...at, chain.name, ...rule.split(' ')])),
+    step(['nft', 'create', 'table', family, table], ...changes),
+    ...chains.flatMap(({ name, type, hook, priority, rules }) => [
+      step(['nft', `add chain ${family} ${table} ${name} { type ${type} hook ${hook} priority ${priority}; }`]),
+      ...rules.map((rule) => step(['nft', 'add', 'rule', family, table, name, ...printRule(rule).split(' ')])),
     ]),
   ];
 }
 
-/** FAMILY TABLE CHAIN COMMENT: deletes the rules that bear it. */
-const DELETE_RULES = `
-for h in $(nft -a list chain "$1" "$2" "$3" | sed -n "s/.* comment \\"$4\\" # handle \\([0-9]*\\)$/\\1/p"); do
-  nft delete rule "$1" "$2" "$3" handle "$h" || exit
-done`;
+/** At the head of another's chain that nft made; by its comment it is found again. */
+export function insertRule(
+  place: Extract<RulePlace, { readonly kind: 'nft' }>,
+  rule: Rule & { readonly comment: string },
+): FixStep {
+  const { comment, ...bare } = rule;
+  const at = [place.family, place.table, place.chain];
+  const argv = ['nft', 'insert', 'rule', ...at, ...printRule(bare).split(' '), 'comment', `"${comment}"`];
+  return step(argv, { action: 'add', after: { kind: 'foreignRule', place, rule } });
+}
 
-/** At the head of another's chain; by its comment it is found again. */
-export const insertRule = (
-  at: readonly [family: string, table: string, chain: string],
-  rule: string,
-  comment: string,
-): FixStep =>
-  command(
-    ['nft', 'insert', 'rule', ...at, ...rule.split(' '), 'comment', `"${comment}"`],
-    ['sh', '-c', DELETE_RULES, 'sh', ...at, comment],
-  );
+/** At the head of another's chain that iptables made. */
+export function insertIptablesRule(
+  family: Family,
+  { table, chain }: { readonly table: string; readonly chain: string },
+  words: readonly string[],
+): FixStep {
+  const text = `-A ${chain} ${words.join(' ')}`;
+  const listing = `*${table}\n:${chain} - [0:0]\n${text}\nCOMMIT\n`;
+  const [read] = readIptablesSave(listing, { family, origin: 'iptables-nft' }).tables;
+  const [rule] = read?.chains[0]?.rules ?? [];
+  const place: RulePlace = { kind: 'iptables', family, backend: 'nft', table, chain };
+  const changes: readonly HostChange[] =
+    rule === undefined ? [] : [{ action: 'add', after: { kind: 'foreignRule', place, rule } }];
+  return step([family === 4 ? 'iptables' : 'ip6tables', '-I', chain, ...words], ...changes);
+}
 
-const WRITE = `
-umask 022
-d=\${1%/*}
-[ -d "$d" ] || { mkdir -p "$d" && echo "$d" >made; } || exit
-set -C
-cat >"$1"`;
-const WRITE_LAST = `
-umask 022
-mkdir -p "\${1%/*}" && set -C && cat >"$1"`;
-const UNWRITE = 'rm -f "$1"; [ ! -e made ] || rmdir --ignore-fail-on-non-empty "$(cat made)"';
+/** Nothing is left in a table of iptables' older kind; a person keeps a copy. */
+export function emptyLegacyTable({ family, name, chains }: Table): readonly FixStep[] {
+  const program = family === 'ip6' ? 'ip6tables-legacy' : 'iptables-legacy';
+  const content = printIptablesTable({ name, chains });
+  const bare = chains.flatMap((chain) => (chain.kind === 'base' ? [{ ...chain, rules: [] }] : []));
+  const of = { kind: 'iptablesTable', family: family === 'ip6' ? 6 : 4, table: name } as const;
+  const before = { ...of, content };
+  const after = { ...of, content: printIptablesTable({ name, chains: bare }) };
+  return [
+    { text: `${program}-save -t ${name} >${program}-${name}`, changes: [{ action: 'change', before, after }] },
+    step([program, '-t', name, '-F']),
+    step([program, '-t', name, '-X']),
+  ];
+}
+
+export function setMtu({ facts }: Patient, name: string, mtu: number): FixStep {
+  const argv = ['ip', 'link', 'set', 'dev', name, 'mtu', String(mtu)];
+  const link = facts.state.links.find((each) => each.name === name);
+  if (link === undefined) return byHand(printCommand(argv));
+  const after = { kind: 'link', link: { ...link, mtu } } as const;
+  return step(argv, { action: 'change', before: { kind: 'link', link }, after });
+}
+
+/** `words` say what differs between the peer and what it is to be; `meaning`: where the name of its endpoint leads. */
+export function setPeer(
+  link: string,
+  peer: WireGuardPeer,
+  {
+    words,
+    meaning,
+    ...wanted
+  }: Partial<WireGuardPeer> & { readonly words: readonly string[]; readonly meaning?: Endpoint },
+): FixStep {
+  const key = isPendingKey(peer.publicKey) ? '' : peer.publicKey;
+  const before = { kind: 'peer', link, peer } as const;
+  const after = { kind: 'peer', link, peer: { ...peer, ...wanted }, ...(meaning && { meaning }) } as const;
+  return step(['wg', 'set', link, 'peer', key, ...words], { action: 'change', before, after });
+}
+
+/** What was ended begins anew. */
+export function endConnection(connection: TrackedConnection): FixStep {
+  const { protocol, source, destination, sourcePort, destinationPort } = connection;
+  const ends = ['-s', printAddress(source), '-d', printAddress(destination)];
+  const ports = ['--sport', String(sourcePort), '--dport', String(destinationPort)];
+  return step(['conntrack', '-D', '-p', protocol, ...ends, ...ports], {
+    action: 'remove',
+    before: { kind: 'connection', connection },
+  });
+}
+
+export const restartUnit = (name: string): FixStep =>
+  step(['systemctl', 'restart', name], { action: 'add', after: { kind: 'unit', name } });
 
 /** A new file; one that is there already is not written over. */
-export const writeFile = (path: string, lines: readonly string[], lasting: boolean): FixStep => ({
+export const writeFile = (path: string, lines: readonly string[]): FixStep => ({
   text: `printf '%s\\n' ${lines.map(quoted).join(' ')} >${path}`,
-  run: {
-    argv: ['sh', '-c', lasting ? WRITE_LAST : WRITE, 'sh', path],
-    stdin: lines.map((line) => `${line}\n`).join(''),
-    undo: { argv: ['sh', '-c', UNWRITE, 'sh', path] },
-    ...(lasting && { lasting }),
-  },
+  changes: [
+    {
+      action: 'add',
+      after: { kind: 'file', path, mode: 0o644, content: lines.map((line) => `${line}\n`).join('') },
+    },
+  ],
 });

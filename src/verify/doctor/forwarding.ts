@@ -70,7 +70,7 @@ function switchOn(patient: Patient, family: Family, said: readonly string[]): re
 /** The last file of all to be read; of a network namespace a person says whether the machine's files are for it. */
 function keepOn(path: string, isMachine: boolean): FixStep {
   const name = path === 'net/ipv4/ip_forward' ? 'ipv4' : 'ipv6';
-  const step = writeFile(`/etc/sysctl.d/99-zz-forwarding-${name}.conf`, [`${dotted(path)} = 1`], true);
+  const step = writeFile(`/etc/sysctl.d/99-zz-forwarding-${name}.conf`, [`${dotted(path)} = 1`]);
   return isMachine ? step : byHand(step.text);
 }
 

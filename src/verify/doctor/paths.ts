@@ -1,19 +1,43 @@
 /** Faults that a packet meets on its way: found by the model, weighed by what the kernel has counted and holds open. */
-import { type Address, type Family, networkOf, printAddress, printPrefix, sameAddress } from '../../net/index.ts';
-import { printReference, type Table } from '../../nftables/index.ts';
+import {
+  type Address,
+  addressBits,
+  type Family,
+  networkOf,
+  printAddress,
+  printPrefix,
+  sameAddress,
+} from '../../net/index.ts';
+import {
+  accept,
+  address,
+  assign,
+  baseChain,
+  ct,
+  flags,
+  match,
+  meta,
+  payload,
+  printReference,
+  rule,
+  symbol,
+  type Table,
+  text,
+} from '../../nftables/index.ts';
 import { lookupRoute, printRoute, printRule } from '../../routing/index.ts';
 import { type Cause, isOverlay, type Way } from '../../simulate/index.ts';
 import { tryAdvice } from './advice.ts';
 import { type Asked, printAsked } from './asked.ts';
 import { type Examined, type Found, RANK } from './finding.ts';
 import {
-  addRoute,
-  addRule,
+  addDefault,
+  addLookup,
   addTable,
   byHand,
-  command,
   dotted,
+  emptyLegacyTable,
   type FixStep,
+  insertIptablesRule,
   insertRule,
   printCommand,
   setSysctl,
@@ -164,26 +188,29 @@ function returnBy(patient: Patient, { flow, answer }: Asked): readonly FixStep[]
   const used = new Set([...routes.map(({ table }) => table), ...rules.map(({ priority }) => priority)]);
   // Up to the kernel's own 253, default.
   const number = Array.from({ length: 153 }, (_, index) => 100 + index).find((each) => !used.has(each)) ?? 100;
-  const via = gateway === undefined ? [] : ['via', printAddress(gateway)];
-  const table = String(number);
-  const route = addRoute(family, ['default', ...via, 'dev', from.link, 'table', table]);
-  const lookup = ['lookup', table, 'priority', table];
-  if (answer === undefined) return [route, addRule(family, ['from', printAddress(to), ...lookup])];
-  const mark = `0x${number.toString(16)}`;
+  const route = addDefault(family, { link: from.link, gateway, table: number });
+  const own = { address: to, length: addressBits(family) };
+  if (answer === undefined) return [route, addLookup(family, { from: own }, number)];
   const filter = (link: string): string => `net/ipv4/conf/${link}/rp_filter`;
   const isStrict = Math.max(...['all', from.link].map((link) => Number(sysctls.get(filter(link)) ?? 0))) === 1;
   return [
     route,
-    addRule(family, ['fwmark', mark, ...lookup]),
+    addLookup(family, { mark: number }, number),
     ...addTable(patient, 'inet', 'return_by', [
-      {
-        name: 'pre',
-        header: 'type filter hook prerouting priority -150',
-        rules: [
-          `iifname "${from.link}" ct state new ct mark set ${mark}`,
-          `ct direction reply ct mark ${mark} meta mark set ${mark}`,
-        ],
-      },
+      baseChain(
+        'pre',
+        { type: 'filter', hook: 'prerouting', priority: -150 },
+        rule(
+          match(meta('iifname'), '==', text(from.link)),
+          match(ct('state'), 'in', symbol('new')),
+          assign(ct('mark'), number),
+        ),
+        rule(
+          match(ct('direction'), '==', symbol('reply')),
+          match(ct('mark'), '==', number),
+          assign(meta('mark'), number),
+        ),
+      ),
     ]),
     ...(family === 4 && isStrict ? [setSysctl(patient, filter(from.link), '2')] : []),
   ];
@@ -197,23 +224,29 @@ export function forwardPolicyDrop(patient: Patient, asked: readonly Asked[]): Ex
       if (cause?.kind !== 'rule' || cause.host !== patient.host || each.meant.kind === 'socket') return [];
       const { table, chain, rule, policy } = cause.at;
       if (rule !== undefined || policy !== 'drop' || table.origin === 'iptables-legacy') return [];
+      const { family } = table;
+      if (family !== 'ip' && family !== 'ip6' && family !== 'inet') return [];
       const base = patient.facts.state.tables
-        .find(({ family, name }) => family === table.family && name === table.name)
+        .find((each) => each.family === family && each.name === table.name)
         ?.chains.find(({ name }) => name === chain);
       if (base?.kind !== 'base' || base.hook !== 'forward') return [];
       const { destination, destinationPort, source } = cause.packet;
       const out = lookupRoute(patient.simulated.routes, { destination });
       const link = out.kind === 'route' ? out.link : '';
-      const [program, protocol] = [table.family === 'ip6' ? 'ip6tables' : 'iptables', each.flow.protocol];
+      const { protocol } = each.flow;
       const user = patient.facts.state.tables.some(({ chains }) => chains.some(({ name }) => name === 'DOCKER-USER'));
       const isOut = each.meant.kind === 'snat';
       const iptables = isOut
         ? ['-i', each.flow.from.link, '-s', printAddress(source), '-o', link]
         : ['-d', printAddress(destination), '-p', protocol, '--dport', String(destinationPort), '-o', link];
       const ip = destination.family === 4 ? 'ip' : 'ip6';
-      const nft = isOut
-        ? `iifname "${each.flow.from.link}" oifname "${link}" accept`
-        : `${ip} daddr ${printAddress(destination)} ${protocol} dport ${destinationPort} accept`;
+      const meant = isOut
+        ? [match(meta('iifname'), '==', text(each.flow.from.link)), match(meta('oifname'), '==', text(link))]
+        : [
+            match(payload(ip, 'daddr'), '==', address(destination)),
+            match(payload(protocol, 'dport'), '==', destinationPort ?? 0),
+          ];
+      const comment = `for ${printAsked(each)}`;
       const isXt = table.origin === 'iptables-nft' || (table.family !== 'inet' && table.name === 'filter');
       const at = `${table.family} ${table.name} ${chain}`;
       return [
@@ -224,12 +257,18 @@ export function forwardPolicyDrop(patient: Patient, asked: readonly Asked[]): Ex
           evidence: [printReference(cause.at), each.meant.rule],
           why: 'A packet that is forwarded must pass every base chain on that hook; an accept in one of them is no word in another. Docker sets the policy of FORWARD to drop where it was dockerd that switched forwarding on.',
           fix: isXt
-            ? [iptables, ['-m', 'conntrack', '--ctstate', 'ESTABLISHED,RELATED']].map((matches) => {
-                const rule = [user ? 'DOCKER-USER' : chain, ...matches, '-j', 'ACCEPT'];
-                return command([program, '-I', ...rule], [program, '-D', ...rule]);
-              })
-            : ['ct state established,related accept', nft].map((rule) =>
-                insertRule([table.family, table.name, chain], rule, `for ${printAsked(each)}`),
+            ? [iptables, ['-m', 'conntrack', '--ctstate', 'ESTABLISHED,RELATED']].map((matches) =>
+                insertIptablesRule(
+                  family === 'ip6' ? 6 : 4,
+                  { table: table.name, chain: user ? 'DOCKER-USER' : chain },
+                  [...matches, '-j', 'ACCEPT'],
+                ),
+              )
+            : [[match(ct('state'), 'in', flags('established', 'related'))], meant].map((matches) =>
+                insertRule(
+                  { kind: 'nft', family, table: table.name, chain },
+                  { statements: [...matches, accept], comment },
+                ),
               ),
         },
       ];
@@ -270,21 +309,7 @@ export function iptablesMixed(patient: Patient, asked: readonly Asked[]): Examin
           : `rules of iptables' older kind decide over ${printAsked(harmed)}`,
       evidence: [...evidence, ...(harmed === undefined || harmed.meant.kind === 'socket' ? [] : [harmed.meant.rule])],
       why: 'Each kind lists its own rules alone and the kernel runs both: what one forgot to delete goes on translating and dropping, and the other does not show it.',
-      fix: legacy.flatMap(({ family, name }) => {
-        const program = family === 'ip6' ? 'ip6tables-legacy' : 'iptables-legacy';
-        const keep = `${program}-${name}`;
-        return [
-          {
-            text: `${program}-save -t ${name} >${keep}`,
-            run: {
-              argv: ['sh', '-c', 'exec "$1-save" -t "$2" >"$3"', 'sh', program, name, keep],
-              undo: { argv: ['sh', '-c', 'exec "$1-restore" <"$2"', 'sh', program, keep] },
-            },
-          },
-          command([program, '-t', name, '-F']),
-          command([program, '-t', name, '-X']),
-        ];
-      }),
+      fix: legacy.flatMap(emptyLegacyTable),
     },
   ];
 }

@@ -1,9 +1,22 @@
 /** Faults that stand in what the kernel holds: tunnels, tables, settings. */
-import type { Rule, Statement, Table } from '../../nftables/index.ts';
+import {
+  assign,
+  baseChain,
+  match,
+  meta,
+  payload,
+  type Rule,
+  rule,
+  type Statement,
+  symbol,
+  type Table,
+  tcpOption,
+  text,
+} from '../../nftables/index.ts';
 import { printRoute, printRule, type Route } from '../../routing/index.ts';
 import { isOverlay } from '../../simulate/index.ts';
 import type { Examined, Found } from './finding.ts';
-import { addTable, byHand, command, type FixStep, setSysctl, writeFile } from './fix.ts';
+import { addTable, byHand, type FixStep, restartUnit, setSysctl, writeFile } from './fix.ts';
 import { settings } from './paths.ts';
 import type { Patient } from './patient.ts';
 
@@ -24,10 +37,16 @@ export function mssClampOneSided(patient: Patient): Examined {
     const usesItself = simulated.state.routes.some(
       (route) => route.link === link.name && route.destination.length < 32,
     );
-    const missing = [...(into ? [] : [`oifname "${link.name}"`]), ...(from ? [] : [`iifname "${link.name}"`])];
+    const by = (key: 'oifname' | 'iifname'): Statement => match(meta(key), '==', text(link.name));
+    const missing = [...(into ? [] : [by('oifname')]), ...(from ? [] : [by('iifname')])];
     const lacksOwn = !own && usesItself;
     if (missing.length === 0 && !lacksOwn) return [];
-    const size = `tcp option maxseg size set ${link.mtu - 40}`;
+    const sets = (which: Statement): Rule =>
+      rule(
+        which,
+        match(payload('tcp', 'flags'), 'in', symbol('syn')),
+        assign(tcpOption('maxseg', 'size'), link.mtu - 40),
+      );
     const what = [
       ...(into ? [] : ['forwarded into it']),
       ...(from ? [] : ['forwarded out of it']),
@@ -44,10 +63,9 @@ export function mssClampOneSided(patient: Patient): Examined {
           'inet',
           'mss',
           (['forward', 'output'] as const).flatMap((hook) => {
-            const rules = hook === 'forward' ? missing : lacksOwn ? [`oifname "${link.name}"`] : [];
+            const rules = hook === 'forward' ? missing : lacksOwn ? [by('oifname')] : [];
             if (rules.length === 0) return [];
-            const header = `type filter hook ${hook} priority -150`;
-            return [{ name: hook, header, rules: rules.map((which) => `${which} tcp flags syn ${size}`) }];
+            return [baseChain(hook, { type: 'filter', hook, priority: -150 }, ...rules.map(sets))];
           }),
         ),
       },
@@ -237,13 +255,13 @@ export function networkdRemovesRules({ facts, looks: { networkdSays = [] } }: Pa
       ],
       why: 'ManageForeignRoutingPolicyRules and ManageForeignRoutes are yes by default: netplan apply, networkctl reload or reconfigure take away rules and routes of others. A restart of a networkd whose links are set up leaves them.',
       fix: [
-        writeFile(
-          '/etc/systemd/networkd.conf.d/90-foreign.conf',
-          ['[Network]', 'ManageForeignRoutingPolicyRules=no', 'ManageForeignRoutes=no'],
-          false,
-        ),
+        writeFile('/etc/systemd/networkd.conf.d/90-foreign.conf', [
+          '[Network]',
+          'ManageForeignRoutingPolicyRules=no',
+          'ManageForeignRoutes=no',
+        ]),
         // Once more, without the file, it would take away what it was told to leave.
-        command(['systemctl', 'restart', 'systemd-networkd']),
+        restartUnit('systemd-networkd'),
         ...(gone.length > 0 ? [byHand('sallyport apply -f DOCUMENTS --yes')] : []),
       ],
     },

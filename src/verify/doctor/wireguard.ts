@@ -1,9 +1,10 @@
 /** Faults of WireGuard tunnels: what the kernel holds, beside what the files ask and what the paths carry. */
 import {
+  type Address,
   addressScope,
   type Prefix,
+  parseEndpoint,
   printAddress,
-  printEndpoint,
   printPrefix,
   sameAddress,
   samePrefix,
@@ -11,7 +12,7 @@ import {
 import { lookupRoute } from '../../routing/index.ts';
 import { isPendingKey, tunnelUp, type WireGuardPeer } from '../../wireguard/index.ts';
 import type { Examined, Found } from './finding.ts';
-import { byHand, command, type FixStep } from './fix.ts';
+import { byHand, type FixStep, printCommand, setMtu, setPeer } from './fix.ts';
 import { settings } from './paths.ts';
 import type { Patient } from './patient.ts';
 
@@ -30,23 +31,15 @@ const peersOf = ({ facts, looks }: Patient) =>
 const age = ({ latestHandshake }: WireGuardPeer, now: number): string =>
   latestHandshake === undefined ? 'no handshake' : `latest handshake ${Math.max(0, now - latestHandshake)} s ago`;
 
-const setMtu = (link: string, before: number, mtu: number): FixStep => {
-  const set = (to: number): readonly string[] => ['ip', 'link', 'set', 'dev', link, 'mtu', String(to)];
-  return command(set(mtu), set(before));
-};
-
-const setPeer = (link: string, peer: WireGuardPeer, to: readonly string[], before: readonly string[]): FixStep => {
-  const set = ['wg', 'set', link, 'peer', keyOf(peer)];
-  return command([...set, ...to], [...set, ...before]);
-};
-
-const setAllowed = (link: string, peer: WireGuardPeer, prefixes: readonly Prefix[]): FixStep => {
-  const words = (of: readonly Prefix[]): readonly string[] => ['allowed-ips', of.map(printPrefix).join(',')];
-  return setPeer(link, peer, words(prefixes), words(peer.allowedIps));
-};
+const setAllowed = (link: string, peer: WireGuardPeer, allowedIps: readonly Prefix[]): FixStep =>
+  setPeer(link, peer, { allowedIps, words: ['allowed-ips', allowedIps.map(printPrefix).join(',')] });
 
 /** 3: large packets to a tunnel's far end vanish, small ones arrive, and nobody says so. */
-export function mtuBlackHole({ facts, looks: { probes } }: Patient): Examined {
+export function mtuBlackHole(patient: Patient): Examined {
+  const {
+    facts,
+    looks: { probes },
+  } = patient;
   if (facts.state.devices.every(({ peers }) => peers.every(({ endpoint }) => endpoint === undefined))) return [];
   if (probes === undefined) return { unknown: 'ping is missing: install the Debian package iputils-ping' };
   if (probes.every(({ small }) => !small)) return { unknown: 'no endpoint of a tunnel answers echo requests' };
@@ -65,7 +58,7 @@ export function mtuBlackHole({ facts, looks: { probes } }: Patient): Examined {
           ...(told === undefined ? [] : [told]),
         ],
         why: 'What fills the tunnel dies on the way to its far end. Small requests work, a TLS handshake of today or an upload hangs.',
-        fix: [setMtu(link, mtu, better)],
+        fix: [setMtu(patient, link, better)],
       },
     ];
   });
@@ -93,10 +86,17 @@ export function endpointNameMoved(patient: Patient): Examined {
           age(peer, now),
         ],
         why: 'A name is resolved once, when the tunnel is set up; the kernel knows addresses alone.',
-        fix: [setPeer(device.link, peer, ['endpoint', written], ['endpoint', printEndpoint(peer.endpoint)])],
+        fix: [callAgain(device.link, peer, written, first)],
       },
     ];
   });
+}
+
+function callAgain(link: string, peer: WireGuardPeer, written: string, means: Address): FixStep {
+  const endpoint = parseEndpoint(written);
+  const words = ['endpoint', written];
+  if (endpoint === undefined) return byHand(printCommand(['wg', 'set', link, 'peer', keyOf(peer), ...words]));
+  return setPeer(link, peer, { endpoint, meaning: { host: means, port: endpoint.port }, words });
 }
 
 /** 17: behind NAT, meant to be reached, and silent. */
@@ -130,7 +130,7 @@ export function keepaliveMissing(patient: Patient): Examined {
           ...(heard === undefined ? [] : [`a server listens on ${heard.protocol} port ${heard.port}`]),
         ],
         why: 'The router before this host forgets the mapping of a silent flow, for UDP after 30 to 120 seconds. Then what the far end sends stops at that router.',
-        fix: [setPeer(device.link, peer, ['persistent-keepalive', '25'], ['persistent-keepalive', 'off'])],
+        fix: [setPeer(device.link, peer, { keepaliveSeconds: 25, words: ['persistent-keepalive', '25'] })],
       },
     ];
   });

@@ -1,10 +1,11 @@
 /** The things on a host that a plan adds, changes or removes. */
-import type { ForeignAccept, ForwardShare } from '../host/index.ts';
-import type { Endpoint } from '../net/index.ts';
-import type { RulesetObject } from '../nftables/index.ts';
+import type { Address, Endpoint, Family, Transport } from '../net/index.ts';
+import type { Rule, RulesetObject } from '../nftables/index.ts';
 import type { Link, LinkAddress, Route, RoutingRule } from '../routing/index.ts';
 import type { WireGuardDevice, WireGuardPeer } from '../wireguard/index.ts';
+import type { AcceptPlace, ForeignAccept } from './accept.ts';
 import type { Change } from './change.ts';
+import type { ForwardShare } from './share.ts';
 
 export type HostObject =
   /** A link of ours, without addresses; a WireGuard link's keys and peers are objects of their own. `change` is in place: MTU, up. */
@@ -37,7 +38,26 @@ export type HostObject =
       readonly fastPath?: true;
     }
   /** A file of ours in the host's state folder or elsewhere; `content` is text. A key file's content is never here. */
-  | { readonly kind: 'file'; readonly path: string; readonly mode: number; readonly content: string };
+  | { readonly kind: 'file'; readonly path: string; readonly mode: number; readonly content: string }
+  /** A rule in a chain of another's, as it is written there (`text` of iptables), behind so many rules of the chain. */
+  | { readonly kind: 'foreignRule'; readonly place: RulePlace; readonly rule: Rule }
+  /** All that iptables' older kind has in one of its tables, as iptables-save prints it. `change` alone. */
+  | { readonly kind: 'iptablesTable'; readonly family: Family; readonly table: string; readonly content: string }
+  /** One that is tracked, by what was asked. `remove` ends it: its next packet makes one anew. `add` does nothing. */
+  | { readonly kind: 'connection'; readonly connection: TrackedConnection }
+  /** A unit of systemd. `add` restarts it, `remove` does nothing. */
+  | { readonly kind: 'unit'; readonly name: string };
+
+/** Where in another's firewall a rule stands. */
+export type RulePlace = Extract<AcceptPlace, { readonly kind: 'nft' | 'iptables' }>;
+
+export interface TrackedConnection {
+  readonly protocol: Transport;
+  readonly source: Address;
+  readonly destination: Address;
+  readonly sourcePort: number;
+  readonly destinationPort: number;
+}
 
 export type HostChange = Change<HostObject>;
 
