@@ -31,6 +31,12 @@ export function startJournal(connections: Connections, hosts: Iterable<string>):
         return table.size;
       },
       has: (key) => table.has(key),
+      *values() {
+        for (const found of table.values()) {
+          note(found.connection);
+          yield found;
+        }
+      },
       get(key) {
         const found = table.get(key);
         if (found !== undefined) note(found.connection);

@@ -14,7 +14,7 @@ import {
 import { LOOK_COMMANDS } from '../verify/index.ts';
 import { SETTINGS_COMMAND } from './causes.ts';
 import { UsageError } from './exit.ts';
-import { loadSet } from './load.ts';
+import { type JUDGED, loadSet } from './load.ts';
 import { SIGHT_COMMANDS } from './sightings.ts';
 import { sallyportVersion } from './version.ts';
 
@@ -35,7 +35,11 @@ export interface Bundled {
 }
 
 /** Opens `FILE` and `NAME=FILE`. The hosts are those of the documents in `files`, or one for each bundle. Throws a UsageError. */
-export async function openBundles(given: readonly string[], files: readonly string[] | undefined): Promise<Bundled> {
+export async function openBundles(
+  given: readonly string[],
+  files: readonly string[] | undefined,
+  known?: typeof JUDGED,
+): Promise<Bundled> {
   const bundles = new Map<string, Bundle>();
   for (const { name, bundle } of await Promise.all(given.map(openBundle))) {
     const other = bundles.get(name);
@@ -43,7 +47,7 @@ export async function openBundles(given: readonly string[], files: readonly stri
       throw new UsageError(`${other.file} and ${bundle.file} are both of a host "${name}": write --bundle NAME=FILE`);
     bundles.set(name, bundle);
   }
-  const set = files === undefined ? hostsOnly([...bundles.keys()]) : await loadSet(files);
+  const set = files === undefined ? hostsOnly([...bundles.keys()]) : await loadSet(files, known);
   for (const [name, { file }] of bundles)
     if (!set.hosts.has(name))
       throw new UsageError(

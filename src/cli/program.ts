@@ -96,6 +96,9 @@ function buildProgram(running: Running): Command {
   withFiles(program.command('verify').description('prove every promise of the documents, packet by packet'))
     .option('--live', 'on what stands on the hosts now, not on what the documents would make of them')
     .option('--probe', 'ask the real ports from this machine too, and compare (with --live)')
+    .addOption(
+      new Option('--bundle <[name=]file>', `${BUNDLE} (as --live)`).argParser(collect).conflicts(['probe', 'offline']),
+    )
     .option('--require-proof', 'undecided is a failure too')
     .addOption(new Option('--offline', 'from declared facts alone: no host is looked at').conflicts(['live', 'probe']))
     .action(running(async (output, flags) => (await import('./commands/verify.ts')).verify(output, flags)));

@@ -8,6 +8,7 @@ export { printReference } from './reference.ts';
 export type {
   Access,
   DeclaredInterface,
+  EgressRouteResource,
   Forwarding,
   HostResource,
   NumberRange,

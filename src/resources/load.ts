@@ -1,4 +1,5 @@
 import { checkClaims, type PlacedForward } from './claims.ts';
+import { toEgress } from './egress.ts';
 import { joinKey, type Known, toForward } from './forwards.ts';
 import { nearest } from './nearest.ts';
 import { compareProblems, type Problem, printPosition } from './problem.ts';
@@ -21,15 +22,18 @@ export interface Loaded {
   readonly problems: readonly Problem[];
 }
 
-/** Reads all documents of all texts and holds them against the schema and against each other. Pure; says all problems at once. */
-export function loadResources(texts: readonly SourceText[]): Loaded {
+/**
+ * Reads all documents of all texts and holds them against the schema and against each other. Pure; says all problems at once. `known`: kinds
+ * that are taken though they cannot be carried out yet.
+ */
+export function loadResources(texts: readonly SourceText[], known?: ReadonlySet<'EgressRoute'>): Loaded {
   const problems: Problem[] = [];
   const identities: Identity[] = [];
   const documents: Validated[] = [];
   const references: PlacedReference[] = [];
   for (const text of texts) {
     for (const entry of readEntries(text, problems)) {
-      const { identity, validated, references: named, problems: found } = validateEntry(entry);
+      const { identity, validated, references: named, problems: found } = validateEntry(entry, known);
       references.push(...named);
       if (identity !== undefined) identities.push(identity);
       if (validated !== undefined) documents.push(validated);
@@ -112,7 +116,11 @@ function checkTogether(
     forwards.set(forward.name, forward);
   }
   addAll(problems, checkClaims(placed, hosts, known.tunnels.values()));
-  return { hosts, tunnels: known.tunnels, forwards };
+  const egress = documents.flatMap((each) => (each.kind === 'EgressRoute' ? [toEgress(each)] : []));
+  return {
+    ...{ hosts, tunnels: known.tunnels, forwards },
+    ...(egress.length > 0 && { egress: new Map(egress.map((each) => [each.name, each])) }),
+  };
 }
 
 function knownOf(

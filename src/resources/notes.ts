@@ -22,15 +22,17 @@ export interface Noted {
   readonly references: readonly Reference[];
 }
 
-/** Reads the data as written, so that a wrong field hides neither what is not yet supported nor a reference beside it. */
-export function findNoted(kind: Kind, data: Plain): Noted {
+/** `known`: kinds that this reader takes though they cannot be carried out yet. Reads the data as written, so that a wrong field hides neither what is not yet supported nor a reference beside it. */
+export function findNoted(kind: Kind, data: Plain, known: ReadonlySet<Kind> = new Set()): Noted {
   const notYet: NotYet[] = [];
   const references: Reference[] = [];
   /** The way to where the search stands; copied only when something is found. */
   const path: (string | number)[] = [];
   const tree = noteTrees.get(kind);
-  if (tree?.later === true) notYet.push({ path: ['kind'], what: `not yet supported: kind ${kind}` });
-  else if (tree !== undefined) search(tree, data);
+  if (tree === undefined) return { notYet, references };
+  const { later, ...usable } = tree;
+  if (later === true && !known.has(kind)) notYet.push({ path: ['kind'], what: `not yet supported: kind ${kind}` });
+  else search(usable, data);
   return { notYet, references };
 
   function search({ later, refersTo, fields, items }: NoteTree, value: Plain): void {

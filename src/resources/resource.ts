@@ -148,9 +148,23 @@ export type Target =
   /** Reached by the routes of the host that the forward is at. */
   | { readonly kind: 'address'; readonly address: Address; readonly weight: number };
 
+/** Who leaves by which path. Known to who judges what stands; nobody carries it out yet. */
+export interface EgressRouteResource extends Resource {
+  readonly kind: 'EgressRoute';
+  readonly atHosts: readonly string[];
+  /** Absent: chosen by labels or a pool, which no document tells. */
+  readonly from?: readonly Prefix[];
+  readonly via: { readonly kind: 'tunnel' | 'interface'; readonly name: string };
+  /** Destinations that keep the ordinary path. */
+  readonly except: readonly Prefix[];
+  readonly whenDown: 'Block' | 'Direct';
+}
+
 /** All documents of one apply, checked against each other; every reference holds. */
 export interface ResourceSet {
   readonly hosts: ReadonlyMap<string, HostResource>;
   readonly tunnels: ReadonlyMap<string, TunnelResource>;
   readonly forwards: ReadonlyMap<string, PortForwardResource>;
+  /** Absent: none. */
+  readonly egress?: ReadonlyMap<string, EgressRouteResource>;
 }

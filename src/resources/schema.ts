@@ -61,3 +61,4 @@ export const isKind = (text: unknown): text is Kind => typeof text === 'string' 
 export type HostDocument = z.output<typeof schemas.Host>;
 export type TunnelDocument = z.output<typeof schemas.Tunnel>;
 export type PortForwardDocument = z.output<typeof schemas.PortForward>;
+export type EgressRouteDocument = z.output<typeof schemas.EgressRoute>;

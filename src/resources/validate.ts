@@ -8,6 +8,7 @@ import type { Entry, EntryPlace } from './read.ts';
 import type { HostResource, Resource } from './resource.ts';
 import {
   API_VERSION,
+  type EgressRouteDocument,
   type HostDocument,
   isKind,
   type Kind,
@@ -24,7 +25,8 @@ export type ProblemMaker = (code: ProblemCode, path: string, what: string, meant
 export type Validated =
   | { readonly kind: 'Host'; readonly resource: HostResource }
   | ({ readonly kind: 'Tunnel'; readonly spec: TunnelDocument['spec'] } & Placed)
-  | ({ readonly kind: 'PortForward'; readonly spec: PortForwardDocument['spec'] } & Placed);
+  | ({ readonly kind: 'PortForward'; readonly spec: PortForwardDocument['spec'] } & Placed)
+  | ({ readonly kind: 'EgressRoute'; readonly spec: EgressRouteDocument['spec'] } & Placed);
 
 export interface Placed {
   readonly place: Resource;
@@ -65,8 +67,8 @@ export interface Validation {
   readonly problems: readonly Problem[];
 }
 
-/** Holds one document against the schema of its kind. */
-export function validateEntry(entry: Entry): Validation {
+/** Holds one document against the schema of its kind. `known`: as findNoted has it. */
+export function validateEntry(entry: Entry, known?: ReadonlySet<Kind>): Validation {
   const { data, place } = entry;
   const toProblem = ({ code, path, part, what, meant }: Finding): Problem => ({
     code,
@@ -92,7 +94,7 @@ export function validateEntry(entry: Entry): Validation {
     // versionFindings says it better.
     if (issue.path[0] !== 'apiVersion') findings.push(...findingsOf(kind, entry, issue));
   }
-  const { notYet, references } = findNoted(kind, data);
+  const { notYet, references } = findNoted(kind, data, known);
   for (const { path, what } of notYet) findings.push({ code: 'notYetSupported', path, what });
   const { validated } = parsed;
   return {
@@ -154,7 +156,11 @@ function parseAs(kind: Kind, entry: Entry, at: Position): { readonly validated?:
       if (data === undefined) return { issues: error?.issues ?? [] };
       return { validated: { kind, ...toPlaced(data.metadata.name, entry.place, at), spec: data.spec }, issues: [] };
     }
-    case 'EgressRoute':
+    case 'EgressRoute': {
+      const { data, error } = schemas.EgressRoute.safeParse(entry.data);
+      if (data === undefined) return { issues: error?.issues ?? [] };
+      return { validated: { kind, ...toPlaced(data.metadata.name, entry.place, at), spec: data.spec }, issues: [] };
+    }
     case 'Site':
     case 'DNSRecord':
       return { issues: schemas[kind].safeParse(entry.data).error?.issues ?? [] };

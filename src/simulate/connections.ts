@@ -50,6 +50,8 @@ export interface ConnectionTable {
   has(key: string): boolean;
   set(key: string, found: Found): unknown;
   delete(key: string): unknown;
+  /** Those that packets have met. */
+  values(): Iterable<Found>;
   readonly size: number;
 }
 
@@ -148,6 +150,11 @@ const follows = <P extends TrackedPacket>(packet: P): packet is P & { readonly t
 function mayBegin(packet: TrackedPacket, tcp: TcpTrack | undefined): boolean {
   if (isIcmp(packet)) return packet.icmpType !== ECHO[packet.destination.family].reply;
   return tcp === undefined || packet.tcpFlags === undefined || advance(tcp, 'original', packet.tcpFlags) === 'taken';
+}
+
+/** A link goes down: what was masqueraded for it ends (nf_nat_masquerade.c, masq_device_event). */
+export function endMasqueraded(table: ConnectionTable, link: string): void {
+  for (const { connection } of [...table.values()]) if (connection.masqueradedFor === link) forget(table, connection);
 }
 
 export function forget(table: ConnectionTable, connection: Connection): void {

@@ -2,6 +2,7 @@ export type { Expectation } from './alike.ts';
 export { dependsOnClient, portClass } from './alike.ts';
 export type { ChanceTrace, Draws } from './chance.ts';
 export { simulateAll, startDraws } from './chance.ts';
+export { endMasqueraded } from './connections.ts';
 export type { Cause } from './fix.ts';
 export { printFlow } from './flow-packet.ts';
 export { findTunnels } from './found-tunnels.ts';

@@ -92,6 +92,7 @@ export function startTable(standing: Standing | undefined): ConnectionTable {
     return found;
   };
   return {
+    values: () => own.values(),
     get,
     has: (key) => get(key) !== undefined,
     set: (key, found) => own.set(key, found),

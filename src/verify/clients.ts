@@ -35,7 +35,7 @@ import type { Ground } from './promise.ts';
 import { tellsAt } from './tells.ts';
 
 /** The kernel takes no packet from these (martians: fib_validate_source, ip6_rcv_core), or not from afar. */
-const NOBODYS: ReadonlySet<AddressScope> = new Set([
+export const NOBODYS: ReadonlySet<AddressScope> = new Set([
   ...(['unspecified', 'thisNetwork', 'loopback', 'linkLocal'] as const),
   ...(['multicast', 'broadcast', 'reserved', 'mapped'] as const),
 ]);

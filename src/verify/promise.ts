@@ -73,6 +73,8 @@ export interface Finding {
   readonly flow?: Flow;
   /** What was there before the flow. */
   readonly after?: readonly Flow[];
+  /** How that was left, where it was traced on another network than the flow. */
+  readonly opened?: () => Connections;
   /** Where it was traced, if not on the ground's own network. */
   readonly network?: Network;
   /** What chance decided on its way (ChanceTrace). */
@@ -144,8 +146,8 @@ function exceptions(findings: readonly Finding[]): Pick<Promised, 'except'> {
 const printException = ({ who, from, by }: Exception): string =>
   `${[who, from].filter((each) => each !== undefined).join(' ')}: ${by}`;
 
-function tell(ground: Ground, flow: Flow, { after = [], ways, network = ground.network }: Finding): Trace {
-  const connections: Connections = new Map();
+function tell(ground: Ground, flow: Flow, { after = [], opened, ways, network = ground.network }: Finding): Trace {
+  const connections: Connections = opened?.() ?? new Map();
   const draws = () => ways && { draws: startDraws(ways) };
   for (const each of after) simulate(network, each, { connections, ...draws() });
   return simulate(network, flow, { connections, hops: true, ...draws() });

@@ -3,6 +3,7 @@ import type { Compiled } from '../compile/index.ts';
 import { type HostFacts, ownState } from '../host/index.ts';
 import type { ResourceSet } from '../resources/index.ts';
 import type { Network } from '../simulate/index.ts';
+import { egressPromises } from './egress.ts';
 import { forwardPromises } from './forward.ts';
 import { futureNetwork, liveNetwork, type Sightings } from './future.ts';
 import { hostPromises } from './host.ts';
@@ -44,6 +45,8 @@ export function verifyPlan(planned: Planned): readonly Promised[] {
     ...forwardPromises(ground, set, compiled),
     ...tunnelPromises(ground, set, compiled),
     ...hostPromises(ground, compiled),
+    // Of what the plan would make of it nobody knows yet.
+    ...(network === undefined ? [] : egressPromises(ground, set, compiled)),
     ...(now === undefined ? [] : keptPromises(ground, now, compiled, seen)),
   ];
 }

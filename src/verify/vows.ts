@@ -1,4 +1,5 @@
 /** What is promised, in the words by which people accept it, and what may happen where it is not kept: a clause that names who is hurt. */
+import type { Family } from '../net/index.ts';
 import type { Vow } from './promise.ts';
 
 /** Of a PortForward. */
@@ -83,4 +84,12 @@ export const hostVows = {
     promise: 'the connections that it tracks go on',
     risk: 'connections that are open now break off',
   },
+} as const;
+
+/** Of an EgressRoute. */
+export const egressVows = {
+  alone: (family: Family, way: string, when: string): Vow => ({
+    promise: `its IPv${family} sources leave by ${way} alone, or not at all, ${when}`,
+    risk: 'packets of these sources go out in the open: the WAN sees who asks, and what',
+  }),
 } as const;

@@ -1,9 +1,10 @@
 import { liveNetwork, probesOf, type Sightings, verifyPlan } from '../../verify/index.ts';
 import { aimOfSet } from '../aims.ts';
+import { type Bundled, openBundles } from '../bundles.ts';
 import { DONE, FAILED, InputProblems } from '../exit.ts';
 import { manageAll } from '../hosts.ts';
 import { listenForInterrupt } from '../interrupt.ts';
-import { loadSet } from '../load.ts';
+import { JUDGED, loadSet } from '../load.ts';
 import type { Output } from '../output.ts';
 import { sendProbes } from '../probing.ts';
 import { lookForUsers, type ProofFlags } from '../proof.ts';
@@ -17,14 +18,14 @@ export interface VerifyFlags extends Pick<ProofFlags, 'requireProof'> {
   readonly offline?: boolean;
   readonly live?: boolean;
   readonly probe?: boolean;
+  readonly bundle?: readonly string[];
 }
 
 /** Proves every promise of the documents; 0 where none is broken, no probe contradicts, and every host could be looked at. */
 export async function verify(output: Output, flags: VerifyFlags): Promise<number> {
-  const isLive = flags.live === true || flags.probe === true;
-  const set = await loadSet(flags.file);
+  const isLive = flags.live === true || flags.probe === true || flags.bundle !== undefined;
+  const { set, managed } = await openHosts(flags, isLive);
   using interrupt = listenForInterrupt(false);
-  const managed = flags.offline === true ? [] : manageAll(set);
   const [survey, seen, users] = await Promise.all([
     flags.offline === true ? declaredSurvey(set) : surveyManaged(set, managed, interrupt.signal, output),
     isLive ? sightAll(managed, interrupt.signal) : new Map(),
@@ -55,4 +56,11 @@ export async function verify(output: Output, flags: VerifyFlags): Promise<number
     ({ holds }) => holds === true || (holds === 'undecided' && flags.requireProof !== true),
   );
   return isProven && unseen.length === 0 && probed.every(({ agrees }) => agrees !== false) ? DONE : FAILED;
+}
+
+/** On what stands, kinds are judged too that nobody carries out yet. */
+async function openHosts({ file, bundle, offline }: VerifyFlags, isLive: boolean): Promise<Bundled> {
+  if (bundle !== undefined) return await openBundles(bundle, file, JUDGED);
+  const set = await loadSet(file, isLive ? JUDGED : undefined);
+  return { set, managed: offline === true ? [] : manageAll(set) };
 }
