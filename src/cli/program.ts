@@ -80,14 +80,14 @@ function buildProgram(running: Running): Command {
   withProof(
     withFiles(program.command('apply').description('plan, then carry it out'))
       .option('--yes', 'ask nothing')
-      .option('--confirm-timeout <time>', WINDOW, duration, 30_000)
+      .addOption(time('--confirm-timeout <time>', WINDOW, '30s'))
       .option('--full', 'show long lists of elements whole'),
   ).action(running(async (output, flags) => (await import('./commands/apply.ts')).apply(output, flags)));
   withFiles(
     program.command('status').description('whether the hosts hold what the documents say, and the tunnels are up'),
   )
     .option('--watch', 'again and again, until Ctrl-C')
-    .option('--wait <time>', 'wait up to this long for everything to be ready', duration, 0)
+    .addOption(time('--wait <time>', 'wait up to this long for everything to be ready', '0s'))
     .action(running(async (output, flags) => (await import('./commands/status.ts')).status(output, flags)));
   withFiles(program.command('render').description('the exact nft, ip, wg and sysctl text for a host'))
     .requiredOption('--host <name>', 'the Host to render')
@@ -129,7 +129,7 @@ function buildProgram(running: Running): Command {
   doctor(program, running);
   withFiles(program.command('destroy').description('take back what this set put on the hosts, and nothing else'))
     .option('--yes', 'ask nothing')
-    .option('--confirm-timeout <time>', WINDOW, duration, 30_000)
+    .addOption(time('--confirm-timeout <time>', WINDOW, '30s'))
     .option('--all', 'every set, not this one alone')
     .option('--host <name>', 'on this host alone (repeatable)', collect)
     .option('--full', 'show long lists of elements whole')
@@ -158,7 +158,7 @@ function run(program: Command, running: Running): void {
       .description('keep the hosts as the documents say, in the foreground: drift, changed files and names')
       .requiredOption('-f, --file <path>', 'a file or a folder, read again when it changes (repeatable)', collect)
       .option('--set <name>', 'the set these documents are the whole of', setName, 'default')
-      .option('--every <time>', 'look at each host at least so often', duration, 60_000)
+      .addOption(time('--every <time>', 'look at each host at least so often', '60s'))
       .option('--listen <addr:port>', 'answer /metrics (Prometheus), /healthz and /readyz there')
       .addOption(new Option('--log <form>', 'lines for people, or JSON').choices(['text', 'json']).default('text')),
   ).action(running(async (output, flags) => (await import('./commands/run.ts')).run(output, flags)));
@@ -181,11 +181,8 @@ function doctor(program: Command, running: Running): void {
         'carry the fix of one finding out; it undoes itself unless the finding is gone and it is confirmed',
       )
       .option('--yes', 'with --fix: ask nothing')
-      .option(
-        '--confirm-timeout <time>',
-        'with --fix: undo unless all is done and confirmed within this time',
-        duration,
-        30_000,
+      .addOption(
+        time('--confirm-timeout <time>', 'with --fix: undo unless all is done and confirmed within this time', '30s'),
       ),
   ).action(running(async (output, flags) => (await import('./commands/doctor.ts')).doctor(output, flags)));
 }
@@ -288,6 +285,10 @@ const withCommon = (command: Command, drawings: readonly DrawingFormat[] = []): 
     .option('--no-color', 'no colours (NO_COLOR does the same)');
 
 const collect = (value: string, before: readonly string[] | undefined): readonly string[] => [...(before ?? []), value];
+
+/** An option that takes a time, and says in the help what it is unless given, as one would write it. */
+const time = (flags: string, description: string, unlessGiven: string): Option =>
+  new Option(flags, description).argParser(duration).default(duration(unlessGiven), unlessGiven);
 
 /** `30s`, `500ms`, `2m` or plain seconds, as milliseconds. */
 function duration(text: string): number {
