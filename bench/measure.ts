@@ -6,7 +6,7 @@ import type { Spread } from './rounds.ts';
 export interface Line {
   readonly what: string;
   readonly value: number;
-  readonly unit: 'ms' | 'MiB' | 'x' | '';
+  readonly unit: 'ms' | 'MiB' | '%' | 'x' | '';
   /** How far the rounds went from `value`. */
   readonly spread?: Spread;
   /** What it stands beside, measured in turns with it, in the same unit. */

@@ -22,4 +22,4 @@ const printRows = (rows: readonly (readonly string[])[]): string =>
   rows.map((cells) => `| ${cells.join(' | ')} |\n`).join('');
 
 const printValue = (value: number, unit: Line['unit']): string =>
-  `${value.toFixed(unit === 'ms' && value < 100 ? 1 : 0)}${unit === '' ? '' : ` ${unit}`}`;
+  `${value.toFixed((unit === 'ms' && value < 100) || unit === '%' ? 1 : 0)}${unit === '' ? '' : ` ${unit}`}`;

@@ -8,6 +8,7 @@ import { cpus, release } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { measureForwards } from './forwards.ts';
+import { measureIdle } from './idle.ts';
 import { measureKeeping } from './keeping.ts';
 import type { Line, Part } from './measure.ts';
 import { measureMoving } from './moving.ts';
@@ -44,7 +45,14 @@ const parts: Readonly<Record<string, () => Promise<Part>>> = {
   many: () => alone(measureForwards(sallyport, 50_000, quick ? 1 : 3)),
   story: () => alone(measureStory(sallyport, 10_000, quick ? 1 : 3)),
   moving: () => alone(measureMoving(sallyport, 10_000, quick ? 1 : 3)),
-  run: () => alone(measureKeeping(sallyport, quick ? 5 : 100)),
+  run: async () => ({
+    lines: [
+      ...(await measureKeeping(sallyport, quick ? 5 : 100)),
+      ...(await measureIdle(sallyport, quick ? { hosts: 10, forwards: 1_000 } : { hosts: 100, forwards: 10_000 })),
+    ],
+    grids: [],
+    notes: [],
+  }),
   reapply: () =>
     measureReapply({
       seed,

@@ -3,38 +3,13 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { type Lab, type Server, startLab, type Topology } from '../lab/index.ts';
+import { type Lab, powerOff, RACK_EDGE, rack, rackAddress, type Server, startLab } from '../lab/index.ts';
 import { type Running, startRun } from './testdata/running.ts';
 import { SALLYPORT, waitFor } from './testdata/story.ts';
 
-const EDGE = '198.51.100.10';
+const EDGE = RACK_EDGE;
 const NODES = ['n1', 'n2', 'n3'] as const;
 type Node = (typeof NODES)[number];
-
-/** A client before an edge with three nodes on a network of its own. */
-const network: Topology = {
-  name: 'health',
-  hosts: [
-    { name: 'client', routes: [{ to: 'default', via: EDGE }] },
-    { name: 'edge' },
-    ...NODES.map((name) => ({ name })),
-  ],
-  switches: [{ name: 'rack' }],
-  cables: [
-    {
-      ends: [
-        { at: 'client', interface: 'eth0', addresses: ['198.51.100.1/24'] },
-        { at: 'edge', interface: 'eth0', addresses: [`${EDGE}/24`] },
-      ],
-    },
-    ...['edge', ...NODES].map((at, index): Topology['cables'][number] => ({
-      ends: [
-        { at, interface: 'priv0', addresses: [`172.31.0.${1 + index}/24`] },
-        { at: 'rack', interface: `to-${at}` },
-      ],
-    })),
-  ],
-};
 
 const resource = (kind: string, name: string, spec: string): string =>
   `apiVersion: sallyport.dev/v1alpha1\nkind: ${kind}\nmetadata: { name: ${name} }\nspec: ${spec}\n`;
@@ -57,7 +32,7 @@ const documents = (more: string): string =>
       resource(
         'Tunnel',
         `to-${name}`,
-        `{ type: Direct, ends: [{ host: edge, addresses: [172.31.0.1] }, { host: ${name}, addresses: [172.31.0.${3 + index}] }] }`,
+        `{ type: Direct, ends: [{ host: edge, addresses: [172.31.0.1] }, { host: ${name}, addresses: [${rackAddress(1 + index)}] }] }`,
       ),
     ),
     resource(
@@ -82,7 +57,7 @@ interface Place extends AsyncDisposable {
 
 /** Applied, with a server on each node, and kept by a run that asks them. */
 async function start(more: string, healthPort = 8080): Promise<Place> {
-  const lab = await startLab(network);
+  const lab = await startLab(rack(NODES, 'nowhere'));
   const folder = await mkdtemp(join(tmpdir(), 'sallyport-run-'));
   const file = join(folder, 'web.yaml');
   await writeFile(file, documents(more));
@@ -103,7 +78,7 @@ async function start(more: string, healthPort = 8080): Promise<Place> {
     });
     if (!result.ok) return result.error;
     const at = result.saw?.local.address ?? '';
-    return at === '10.90.0.2' ? 'n1' : (NODES[Number(at.split('.').at(-1)) - 2] ?? at);
+    return at === '10.90.0.2' ? 'n1' : (NODES.find((_, place) => rackAddress(place) === at) ?? at);
   };
   const dispose = async (): Promise<void> => {
     await run[Symbol.asyncDispose]();
@@ -120,6 +95,7 @@ const FAULTS: readonly (readonly [string, (place: Place) => Promise<unknown>])[]
   ['its process ends', async ({ servers }) => await servers.get('n1')?.[Symbol.asyncDispose]()],
   ['its packets are dropped', ({ lab }) => lab.host('n1').run(['nft', DROP])],
   ['its answers alone are dropped', ({ lab }) => lab.host('n1').run(['nft', DROP_ANSWERS])],
+  ['its power fails', ({ lab }) => powerOff(lab, 'n1')],
   ['its link is cut', ({ lab }) => lab.host('n1').run(['ip', 'link', 'set', 'priv0', 'down'])],
 ];
 const DROP =
@@ -129,7 +105,9 @@ const DROP_ANSWERS =
 
 describe('policy Failover: the next target takes over when', () => {
   for (const [what, harm] of FAULTS)
-    for (const health of what === 'its process ends' ? [', health: { tcp: 8080 }'] : [', health: { tcp: 8080 }', ''])
+    for (const health of what === 'its process ends' || what === 'its power fails'
+      ? [', health: { tcp: 8080 }']
+      : [', health: { tcp: 8080 }', ''])
       test(`${what}${health === '' ? ', found by the tunnel alone' : ''}`, async () => {
         await using place = await start(health);
         const { run, asked, moved } = place;
@@ -236,7 +214,7 @@ test('with no target that answers the first is kept, and it is said', async () =
 });
 
 test('apply by itself asks each target once: it goes to the first that answers, and plan says so before', async () => {
-  await using lab = await startLab(network);
+  await using lab = await startLab(rack(NODES, 'nowhere'));
   const folder = await mkdtemp(join(tmpdir(), 'sallyport-run-'));
   const file = join(folder, 'web.yaml');
   await writeFile(file, documents(', health: { tcp: 8080 }'));

@@ -18,24 +18,44 @@ export function buildScript(topology: Topology): string {
         'ip link add br0 up type bridge mcast_snooping 0',
       ]),
     ),
-    heredoc(
-      'ip -batch -',
-      'BATCH',
-      topology.cables.map(
-        (cable) => `link add ${cable.ends.map((plug) => end(plug, cable.mtu)).join(' type veth peer ')}`,
-      ),
-    ),
-    ...topology.switches.map(({ name }) =>
-      inside(
-        name,
-        plugsOf(topology, name).map((plug) => `ip link set ${plug.interface} up master br0`),
-      ),
-    ),
+    ...cabled(topology),
     ...topology.hosts.map((host) => inside(host.name, afterLinks(topology, host))),
     ...topology.hosts.filter(({ ipv6 }) => ipv6 !== false).map(({ name }) => inside(name, [untilSettled])),
     '',
   ].join('\n');
 }
+
+/** The same for one host of a network that runs, which is not there any more: it comes up as it stood at first. Its cables must lead to switches. */
+export function rebuildScript(topology: Topology, name: string): string {
+  const cables = topology.cables.filter(({ ends }) => ends.some(({ at }) => at === name));
+  const hosts = topology.hosts.filter((host) => host.name === name);
+  const switches = topology.switches.filter((one) => cables.some(({ ends }) => ends.some(({ at }) => at === one.name)));
+  return [
+    'set -e',
+    `ip netns add ${name}`,
+    ...hosts.map((host) => inside(name, beforeLinks(host))),
+    ...cabled({ ...topology, cables, switches }),
+    ...hosts.map((host) => inside(name, afterLinks(topology, host))),
+    '',
+  ].join('\n');
+}
+
+/** The cables, plugged into the switches. */
+const cabled = (topology: Topology): readonly string[] => [
+  heredoc(
+    'ip -batch -',
+    'BATCH',
+    topology.cables.map(
+      (cable) => `link add ${cable.ends.map((plug) => end(plug, cable.mtu)).join(' type veth peer ')}`,
+    ),
+  ),
+  ...topology.switches.map(({ name }) =>
+    inside(
+      name,
+      plugsOf(topology, name).map((plug) => `ip link set ${plug.interface} up master br0`),
+    ),
+  ),
+];
 
 /** A new namespace has the first one's IPv4 settings, and so whatever Docker or an admin set there: start from the kernel's own. */
 const beforeLinks = (host: HostSpec): readonly string[] => [

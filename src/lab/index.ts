@@ -21,6 +21,8 @@ export type { Nginx, NginxOptions } from './nginx.ts';
 export { startDocker, startFirewalld, startUfw } from './owners.ts';
 export { type Packet, printPacket, readPcap } from './packet.ts';
 export { labDown, labExec, labUp, storyNames, storyTopology } from './persistent.ts';
+export { powerOff, powerOn } from './power.ts';
+export { RACK_EDGE, rack, rackAddress } from './rack.ts';
 export type { Service } from './service.ts';
 export { showNetwork } from './show-network.ts';
 export { type SlimEdgeOptions, slimEdge } from './slim-edge.ts';
