@@ -7,6 +7,11 @@ import type { PublicKey } from '../wireguard/index.ts';
 export interface Driver {
   /** Reads, never writes. What it cannot parse comes back as opaque. Throws a TransportError when the host does not answer. */
   observe(signal: AbortSignal): Promise<HostFacts>;
+  /**
+   * Calls `onNotice` once it listens, and for each change from then on that the host tells of. Comes back, or throws, when it can listen no
+   * longer: the connection was lost, or `signal` is aborted.
+   */
+  watch(onNotice: (notice: Notice) => void, signal: AbortSignal): Promise<void>;
   /** Makes a private key on the host for each link that has none yet (mode 0600, kept) and gives the public keys of all of them. */
   makeKeys(links: readonly string[], signal: AbortSignal): Promise<ReadonlyMap<string, PublicKey>>;
   /**
@@ -19,6 +24,11 @@ export interface Driver {
   /** Removes the state folder with keys and record: the last step of destroy, when nothing of ours is left on the host. */
   forget(signal: AbortSignal): Promise<void>;
 }
+
+/** What a host tells of by itself. `by`: the process that made the last change of the ruleset, where it is known. */
+export type Notice =
+  | { readonly kind: 'listening' | 'network' | 'settings' | 'peers' }
+  | { readonly kind: 'ruleset'; readonly by?: { readonly pid: number; readonly name: string } };
 
 /** A command for the host's own shell. */
 export interface UndoCommand {

@@ -2,7 +2,7 @@ export { armHost, confirmAll, pendingCommand, printPending, readPending, settleP
 export { type CarryOutOptions, type Command, carryOut, needsWork } from './carry-out.ts';
 export { aroundHost } from './check-around.ts';
 export type { Witness } from './check-held.ts';
-export type { ApplyOptions, Driver, Undo, UndoCommand } from './driver.ts';
+export type { ApplyOptions, Driver, Notice, Undo, UndoCommand } from './driver.ts';
 export { ApplyError } from './driver.ts';
 export { type Lock, LockHeld, lockHost } from './lock.ts';
 export { type ManagedHost, type Observation, observeAll, reasonOf } from './observe.ts';

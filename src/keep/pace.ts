@@ -15,6 +15,12 @@ const LEAST_REST_MS = 100;
 /** How long after a look that took so long the next one may begin, in milliseconds. */
 export const restAfter = (lookMs: number): number => Math.max(LEAST_REST_MS, REST * lookMs);
 
+/** A host that tells of itself is looked at so many times more seldom. */
+const TOLD = 10;
+
+/** How long after a look the next one comes where nothing happens: `everyMs` is for a host that may change without our hearing of it. */
+export const lookWithin = (everyMs: number, tells: boolean): number => everyMs * (tells ? TOLD : 1);
+
 /** So many repairs within a minute are made at once; somebody who undoes each of them is not raced. */
 const QUICK_REPAIRS = 5;
 const MINUTE_MS = 60_000;

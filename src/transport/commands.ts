@@ -2,7 +2,7 @@ import { followProcess } from './follow.ts';
 import { guardedArguments, NOT_ARMED, TOO_LATE } from './guard.ts';
 import { ProcessError, type ProcessOptions, type ProcessOutput, runProcess } from './process.ts';
 import { missingProgram } from './programs.ts';
-import { CHANGE_FILE, READ_FILE, SEVERAL, script, WHILE_HEARD, WITH_WHOLE_STDIN, WRITE_FILE } from './scripts.ts';
+import { CHANGE_FILE, READ_FILE, SEVERAL, script, WITH_WHOLE_STDIN, WRITE_FILE } from './scripts.ts';
 import { spliceOf } from './splice.ts';
 import { type Command, type Output, type Transport, TransportError, type WriteOptions } from './transport.ts';
 
@@ -99,7 +99,7 @@ export function commandTransport(host: string, reach: Reach): CommandTransport {
     host,
     run,
     async follow(argv, onLine, signal) {
-      const entered = await reach.enter(script(WHILE_HEARD, ...argv), signal);
+      const entered = await reach.enter(argv, signal);
       const isOwn = reach.lines?.() ?? (() => true);
       const heard = (line: string): void => {
         if (isOwn(line)) onLine(line);

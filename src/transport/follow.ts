@@ -23,7 +23,7 @@ const LAST_WORDS = 2_000;
 
 /**
  * Runs `argv` until it ends or `signal` is aborted, when this throws its reason. It takes no slot of runProcess: it waits, and hardly
- * works. Its stdin stays open for as long as we listen, and closes however we end: by that it knows (WHILE_HEARD).
+ * works. Its stdin stays open for as long as we listen, and closes however we end: by that it knows.
  */
 export async function followProcess(argv: readonly string[], options: FollowOptions): Promise<Followed> {
   const { onLine, signal, environment } = options;

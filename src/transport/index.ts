@@ -8,7 +8,7 @@ export { localTransport, NAMESPACE_STATES } from './local.ts';
 export type { NamespaceOptions } from './namespace.ts';
 export { namespaceTransport } from './namespace.ts';
 export { missingProgram, type Packaging, packageOf } from './programs.ts';
-export { script } from './scripts.ts';
+export { END_UNHEARD, script, whileHeard } from './scripts.ts';
 export { sshTransport } from './ssh.ts';
 export type { SshOptions } from './ssh-client.ts';
 export type { Command, Output, OwnConnection, Transport } from './transport.ts';

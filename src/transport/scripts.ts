@@ -129,14 +129,15 @@ fi
 printf '%s\\n' "$i" "$b"`;
 
 /**
- * COMMAND…: runs it for as long as our stdin is open, which whoever listens holds open and writes nothing to. It ends with all of its process
- * group, a group of its own here and behind ssh: neither a lost connection nor a listener that was killed leaves anything running.
+ * The head of a script that goes on: it ends with its stdin, which whoever listens holds open and writes nothing to, and all of its process group
+ * with it, a group of its own here and behind ssh: neither a lost connection nor a listener that was killed leaves anything running. The rest of the
+ * script reads nothing, and waits for nobody but by number.
  */
-export const WHILE_HEARD = `
-exec 3<&0
+export const END_UNHEARD = `
+exec 3<&0 </dev/null
 { cat <&3 >/dev/null 2>&1; kill -TERM 0; } &
-w=$!
-"$@" </dev/null 3<&-
-s=$?
-kill "$w" 2>/dev/null
-exit "$s"`;
+trap "kill $! 2>/dev/null" EXIT
+exec 3<&-`;
+
+/** Any command, to end as well when nobody listens any more: for `Transport.follow`. */
+export const whileHeard = (argv: readonly string[]): readonly string[] => script(`${END_UNHEARD}\n"$@"`, ...argv);

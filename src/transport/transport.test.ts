@@ -2,7 +2,7 @@ import { statSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import { expect, test, vi } from 'vitest';
 import { type Namespace, type Sshd, startNamespace, startSshd } from '../lab/index.ts';
-import { localTransport, namespaceTransport, sshTransport, type Transport } from './index.ts';
+import { localTransport, namespaceTransport, sshTransport, type Transport, whileHeard } from './index.ts';
 
 const WEIRD = [`a 'b' "c"`, '$(touch /tmp/pwned)', '', 'back`tick`', 'new\nline', '-n', '*', 'ü€'];
 
@@ -60,11 +60,11 @@ for (const [kind, openKind] of Object.entries(kinds)) {
     const transport = places.make();
     const lines: string[] = [];
     const short = ['sh', '-c', 'printf "one\\ntwo"; echo; echo oops >&2; exit 7'];
-    const ended = await transport.follow(short, (line) => lines.push(line), new AbortController().signal);
+    const ended = await transport.follow(whileHeard(short), (line) => lines.push(line), new AbortController().signal);
     expect({ ...ended, lines }).toEqual({ status: 7, stderr: 'oops\n', lines: ['one', 'two'] });
     const stop = new AbortController();
     const going = transport.follow(
-      ['sh', '-c', 'sleep 1000 & echo begun; wait'],
+      whileHeard(['sh', '-c', 'sleep 1000 & echo begun; wait']),
       (line) => lines.push(line),
       stop.signal,
     );

@@ -41,8 +41,9 @@ export interface Transport {
   /** Runs several independent commands in as few round trips as the transport can; outputs in the order given. A missing program is status 127 here. */
   runAll(commands: readonly Command[], signal?: AbortSignal): Promise<readonly Output[]>;
   /**
-   * Runs a command that goes on, and gives each line of its stdout as it comes. Comes back when it has ended by itself, with its status and the
-   * last of its stderr; throws the reason of `signal`, or a TransportError where it cannot be run or the connection is lost.
+   * Runs a command that goes on, and gives each line of its stdout as it comes. Its stdin is open for as long as somebody listens, and brings
+   * nothing: the command is to end with that, as `whileHeard` makes any. Comes back when it has ended by itself, with its status and the last of
+   * its stderr; throws the reason of `signal`, or a TransportError where it cannot be run or the connection is lost.
    */
   follow(
     argv: readonly string[],

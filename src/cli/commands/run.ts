@@ -12,6 +12,8 @@ import { type KeptHost, startKeeper } from '../run/keeper.ts';
 import { listen } from '../run/listen.ts';
 import { openLog } from '../run/log.ts';
 import type { Standing } from '../run/metrics.ts';
+import { partsOf } from '../run/parts.ts';
+import type { AimedPart } from '../run/wanted.ts';
 
 export interface RunFlags extends DocumentFlags {
   /** Milliseconds. */
@@ -23,10 +25,6 @@ export interface RunFlags extends DocumentFlags {
 
 /** What is under way at the end may take so long; then it ends by itself. Milliseconds. */
 const LAST_WORK_MS = 800;
-
-/** A host is not ready that was not seen to be good for so many of its looks, and this long: in milliseconds. */
-const LATE_LOOKS = 2;
-const LATE_MS = 10_000;
 
 /** Keeps the hosts as the documents say until SIGTERM or Ctrl-C, which leaves them as they stand. */
 export async function run(output: Output, flags: RunFlags): Promise<number> {
@@ -46,27 +44,32 @@ export async function run(output: Output, flags: RunFlags): Promise<number> {
     log,
     signal,
     onSeen: () => void documents.consider().catch((cause: unknown) => stop.abort(new StartFailure(cause))),
-    onPlanned: () => health.ask(probes),
+    onPlanned: () => health.ask([...probes.values()].flat()),
   });
-  /** Of the last time that all was compiled. */
-  let probes: readonly TargetProbe[] = [];
+  /** Of each part of the documents, of the last time that it was compiled. */
+  let probes: ReadonlyMap<ResourceSet, readonly TargetProbe[]> = new Map();
   const health = startHealth({
     ...{ log, signal, transportOf: keeper.transportOf, onMove: keeper.moved },
     wasSilent: (probe) => wasSilent(keeper.hosts(), flags.set, probe),
   });
-  const aimFor = (set: ResourceSet): AimFor => {
-    const compiled = aimOfSet(set, flags.set, health.health);
-    return (facts) => {
-      const aim = compiled(facts);
-      if (aim.problems.length === 0) probes = aim.probes;
-      return aim;
-    };
+  const aim = (set: ResourceSet): readonly AimedPart[] => {
+    const own = new Map<ResourceSet, readonly TargetProbe[]>();
+    probes = own;
+    return partsOf(set).map((part) => {
+      const compiled = aimOfSet(part, flags.set, health.health);
+      const aimFor: AimFor = (facts) => {
+        const whole = compiled(facts);
+        if (whole.problems.length === 0) own.set(part, whole.probes);
+        return whole;
+      };
+      return { hosts: new Set(part.hosts.keys()), aimFor };
+    });
   };
-  const documents = documentsInForce(flags, { keeper, log, signal, aimFor });
+  const documents = documentsInForce(flags, { keeper, log, signal, aim });
   log('info', 'started', `keeping what ${flags.file.join(', ')} say${flags.file.length === 1 ? 's' : ''}`);
   const standing = (): Standing => ({
     ...{ hosts: keeper.hosts(), targets: health.targets(), refused: documents.refused(), now: performance.now() },
-    ...{ hasDocuments: documents.set() !== undefined, staleMs: LATE_LOOKS * flags.every + LATE_MS },
+    hasDocuments: documents.set() !== undefined,
   });
   const server = at === undefined ? undefined : await listen(at, standing);
   await documents.read();

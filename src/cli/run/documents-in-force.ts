@@ -1,5 +1,5 @@
 /** Which documents hold: the last ones that were good, until others are read that are good on what stands on the hosts. */
-import type { AimFor, ManagedHost } from '../../apply/index.ts';
+import type { ManagedHost } from '../../apply/index.ts';
 import type { HostFacts } from '../../host/index.ts';
 import { printProblem, type ResourceSet } from '../../resources/index.ts';
 import { TransportError } from '../../transport/index.ts';
@@ -10,6 +10,7 @@ import { loadSet } from '../load.ts';
 import { lookForUsers, type ProofFlags, provePlan, requirePromises } from '../proof.ts';
 import type { Keeper } from './keeper.ts';
 import type { Log } from './log.ts';
+import type { AimedPart } from './wanted.ts';
 
 export interface DocumentFlags extends ProofFlags {
   readonly file: readonly string[];
@@ -35,11 +36,11 @@ interface Around {
   readonly log: Log;
   readonly signal: AbortSignal;
   /** What is wanted by documents that hold. */
-  readonly aimFor: (set: ResourceSet) => AimFor;
+  readonly aim: (set: ResourceSet) => readonly AimedPart[];
 }
 
 /** Nothing holds before `read`. */
-export function documentsInForce(flags: DocumentFlags, { keeper, log, signal, aimFor }: Around): InForce {
+export function documentsInForce(flags: DocumentFlags, { keeper, log, signal, aim }: Around): InForce {
   let inForce: ResourceSet | undefined;
   let candidate: ResourceSet | undefined;
   let managed: ReadonlyMap<string, Placed> = new Map();
@@ -87,7 +88,7 @@ export function documentsInForce(flags: DocumentFlags, { keeper, log, signal, ai
     keeper.keep(hosts);
     for (const line of accepted) log('warn', 'documents', line);
     log('info', 'documents', `the documents hold: ${count(set)}`);
-    keeper.aim(aimFor(set));
+    keeper.aim(aim(set));
   };
 
   const tellWaiting = (missing: readonly string[]): void => {

@@ -5,6 +5,7 @@ import {
   type HostPlan,
   LockHeld,
   type ManagedHost,
+  type Notice,
   type Progress,
   prepare,
   reasonOf,
@@ -12,12 +13,12 @@ import {
   settlePending,
 } from '../../apply/index.ts';
 import type { HostFacts } from '../../host/index.ts';
-import { backoff, repairDelay, restAfter } from '../../keep/index.ts';
+import { backoff, lookWithin, repairDelay, restAfter } from '../../keep/index.ts';
 import { describeChange, type HostChange } from '../../plan/index.ts';
 import type { Transport } from '../../transport/index.ts';
 import type { Log } from './log.ts';
 import { createWake, pause, type Wake } from './wake.ts';
-import { aimNow, groupsOf, sameFacts } from './wanted.ts';
+import { type AimedPart, aimNow, groupsOf, sameFacts } from './wanted.ts';
 import { watchHost } from './watch.ts';
 
 /** What is known of a host, and how it fares. Times are of performance.now(). */
@@ -28,6 +29,8 @@ export interface KeptHost {
   readonly facts?: HostFacts;
   /** When it was last seen to be as it should be. */
   readonly goodAt?: number;
+  /** The longest time between two looks at it as things are, in milliseconds. */
+  readonly lookWithinMs: number;
   /** So many times it was looked at, put right, and not put right. */
   readonly looks: number;
   readonly repairs: number;
@@ -35,7 +38,7 @@ export interface KeptHost {
 }
 
 export interface KeeperOptions {
-  /** Milliseconds between two looks at a host where nothing happens. */
+  /** Milliseconds between two looks at a host where nothing happens and nothing is heard. */
   readonly everyMs: number;
   readonly log: Log;
   /** Aborted: nothing more is begun. */
@@ -49,8 +52,8 @@ export interface KeeperOptions {
 export interface Keeper {
   /** From now on these hosts are kept, and no others. */
   keep(hosts: readonly ManagedHost[]): void;
-  /** From now on they are to become this; undefined: each what its record says. */
-  aim(byDocuments: AimFor | undefined): void;
+  /** From now on they are to become this; those that are in no part, what their records say. */
+  aim(parts: readonly AimedPart[]): void;
   /** Other targets of forwards at the host take traffic: planned at once, without a look, and at no pace but their own. */
   moved(host: string): void;
   hosts(): readonly KeptHost[];
@@ -80,14 +83,20 @@ type Kept = { -readonly [Field in keyof KeptHost]: KeptHost[Field] } & {
   notBefore: number;
   /** What was last said of it. */
   said?: string;
+  /** It is listened to, and who was heard to change its ruleset since it was last good. */
+  listens: boolean;
+  changedBy?: string;
 };
+
+/** A host that is not heard by then is looked at all the same, in milliseconds. */
+const LISTENS_WITHIN_MS = 1_000;
 
 /** Starts with no host. */
 export function startKeeper(options: KeeperOptions): Keeper {
   const { everyMs, log, signal, onSeen, onPlanned } = options;
   const kept = new Map<string, Kept>();
   const running = new Set<Promise<void>>();
-  let byDocuments: AimFor | undefined;
+  let parts: readonly AimedPart[] = [];
 
   const start = (work: Promise<void>): void => {
     const tracked = work.finally(() => running.delete(tracked));
@@ -97,16 +106,22 @@ export function startKeeper(options: KeeperOptions): Keeper {
   const factsNow = (): ReadonlyMap<string, HostFacts> =>
     new Map([...kept.values()].flatMap(({ name, facts }) => (facts === undefined ? [] : [[name, facts] as const])));
 
-  /** Plans all hosts that answer and begins what is to be done. */
-  const replan = (): void => {
+  /** Plans the hosts that answer, all or those that something at `about` may decide on, and begins what is to be done. */
+  const replan = (about?: string): void => {
     if (signal.aborted) return;
     const all = factsNow();
-    const free = new Map([...all].filter(([name]) => kept.get(name)?.reachable === true));
-    const { hosts: plans } = prepare(free, aimNow(byDocuments, all), 'add');
+    const near = parts.find(({ hosts }) => about !== undefined && hosts.has(about))?.hosts;
+    const isMeant = (name: string): boolean => about === undefined || name === about || near?.has(name) === true;
+    const free = new Map([...all].filter(([name]) => isMeant(name) && kept.get(name)?.reachable === true));
+    const { hosts: plans } = prepare(free, aimNow(parts, all), 'add');
     const groups = groupsOf(plans);
     const working = new Set(groups.flat().map(({ host }) => host));
-    for (const host of kept.values())
-      if (host.reachable && !working.has(host.name) && !host.isBusy) host.goodAt = performance.now();
+    for (const name of free.keys()) {
+      const host = kept.get(name);
+      if (host === undefined || working.has(name) || host.isBusy) continue;
+      host.goodAt = performance.now();
+      delete host.changedBy;
+    }
     for (const group of groups) begin(group);
     onPlanned();
   };
@@ -124,21 +139,22 @@ export function startKeeper(options: KeeperOptions): Keeper {
       ...hosts.map(({ made, notBefore, isMoved }) => Math.max(isMoved ? 0 : repairDelay(made, now), notBefore - now)),
     );
     if (wait > 0) {
-      start(pause(wait, signal).then(replanLater));
+      start(pause(wait, signal).then(() => replanLater(hosts)));
       return;
     }
     for (const host of hosts) host.isBusy = true;
     start(repair(group, hosts));
   };
 
-  const later = { isDue: false };
-  const replanLater = (): void => {
-    if (later.isDue) return;
-    later.isDue = true;
-    queueMicrotask(() => {
-      later.isDue = false;
-      replan();
-    });
+  const due = new Set<string>();
+  const replanLater = (hosts: readonly Kept[]): void => {
+    if (due.size === 0)
+      queueMicrotask(() => {
+        const names = [...due];
+        due.clear();
+        for (const name of names) replan(name);
+      });
+    for (const { name } of hosts) due.add(name);
   };
 
   const sayOnce = (host: Kept, what: string): void => {
@@ -148,7 +164,7 @@ export function startKeeper(options: KeeperOptions): Keeper {
 
   const repair = async (group: readonly HostPlan[], hosts: readonly Kept[]): Promise<void> => {
     const names = hosts.map(({ name }) => name);
-    const aimFor: AimFor = (fresh) => aimNow(byDocuments, factsNow())(fresh);
+    const aimFor: AimFor = (fresh) => aimNow(parts, factsNow())(fresh);
     const plan: SetPlan = { problems: [], hosts: group };
     const all = hosts.map(({ managed }) => managed);
     try {
@@ -201,7 +217,9 @@ export function startKeeper(options: KeeperOptions): Keeper {
     if (!host.isMoved) host.made.push(performance.now());
     host.isMoved = false;
     host.made.splice(0, host.made.length - 20);
-    log('info', 'repaired', 'put right', { host: host.name, changes: changes.map(printChange) });
+    const after = host.changedBy === undefined ? '' : ` after the ruleset was changed by ${host.changedBy}`;
+    delete host.changedBy;
+    log('info', 'repaired', `put right${after}`, { host: host.name, changes: changes.map(printChange) });
   };
 
   /** One look. True where something is to be thought over. */
@@ -227,17 +245,21 @@ export function startKeeper(options: KeeperOptions): Keeper {
   const keepOne = async (host: Kept): Promise<void> => {
     const { signal: stopped } = host.stop;
     let isGood = false;
+    // What was heard before a look is seen by it: one look is enough where it is soon listened to.
+    await host.wake.next(LISTENS_WITHIN_MS, stopped);
     while (!stopped.aborted) {
       const began = performance.now();
       const isNew = await look(host);
       if (stopped.aborted) return;
       const took = performance.now() - began;
       if (isNew) onSeen();
-      if (isNew || !isGood) replan();
+      if (isNew || !isGood) replan(host.name);
       else if (host.reachable) host.goodAt = performance.now();
       isGood = host.goodAt !== undefined && host.goodAt >= began;
       await host.hurry.next(Math.max(restAfter(took), backoff(host.silent, Math.random())), stopped);
-      await host.wake.next(host.reachable ? everyMs : 0, stopped);
+      host.lookWithinMs = lookWithin(everyMs, host.listens && host.facts?.names === undefined);
+      // Many that are asked as often are not asked at once.
+      await host.wake.next(host.reachable ? host.lookWithinMs * (0.75 + 0.25 * Math.random()) : 0, stopped);
     }
   };
 
@@ -253,12 +275,24 @@ export function startKeeper(options: KeeperOptions): Keeper {
         isChanged: false,
         isMoved: false,
         isSettled: false,
+        listens: false,
+        lookWithinMs: everyMs,
       },
       ...{ reachable: false, looks: 0, repairs: 0, failures: 0, silent: 0, made: [], failed: 0, notBefore: 0 },
     };
     kept.set(host.name, host);
     start(keepOne(host));
-    start(watchHost(managed.transport, host.wake.wake, host.stop.signal));
+    const onNotice = (notice: Notice): void => {
+      host.listens = true;
+      if (notice.kind === 'ruleset' && notice.by !== undefined && !host.isBusy)
+        host.changedBy = `${notice.by.name} (pid ${notice.by.pid})`;
+      host.wake.wake();
+    };
+    const onSilence = (): void => {
+      if (host.listens) host.wake.wake();
+      host.listens = false;
+    };
+    start(watchHost(managed.driver, onNotice, onSilence, host.stop.signal));
   };
 
   signal.addEventListener('abort', () => {
@@ -275,13 +309,13 @@ export function startKeeper(options: KeeperOptions): Keeper {
       for (const managed of hosts) if (kept.get(managed.name)?.managed !== managed) add(managed);
     },
     aim(wanted) {
-      byDocuments = wanted;
+      parts = wanted;
       replan();
     },
     moved(name) {
       const host = kept.get(name);
       if (host !== undefined) host.isMoved = true;
-      replan();
+      replan(name);
     },
     hosts: () => [...kept.values()],
     transportOf: (host) => kept.get(host)?.managed.transport,

@@ -3,11 +3,11 @@ import type { KeptHost } from './keeper.ts';
 import { printMetrics, readinessOf, type Standing } from './metrics.ts';
 
 const host = (name: string, goodAt?: number, reachable = true): KeptHost => ({
-  ...{ name, reachable, looks: 7, repairs: 2, failures: 1 },
+  ...{ name, reachable, looks: 7, repairs: 2, failures: 1, lookWithinMs: 10_000 },
   ...(goodAt !== undefined && { goodAt }),
 });
 const standing = (hosts: readonly KeptHost[], more: Partial<Standing> = {}): Standing => ({
-  ...{ hosts, targets: [], hasDocuments: true, refused: 3, now: 100_000, staleMs: 30_000 },
+  ...{ hosts, targets: [], hasDocuments: true, refused: 3, now: 100_000 },
   ...more,
 });
 

@@ -11,9 +11,11 @@ export interface Standing {
   readonly refused: number;
   /** As the hosts' times, in milliseconds. */
   readonly now: number;
-  /** After so many milliseconds without a good look a host is not ready. */
-  readonly staleMs: number;
 }
+
+/** A host is not ready that was not seen to be good for so many of its looks, and this long: in milliseconds. */
+const LATE_LOOKS = 2;
+const LATE_MS = 10_000;
 
 type Labels = Readonly<Record<string, string>>;
 type Sample = readonly [labels: Labels, value: number];
@@ -104,8 +106,9 @@ export interface Readiness {
 }
 
 /** Ready: documents hold, and each host was good a short while ago. */
-export function readinessOf({ hosts, hasDocuments, now, staleMs }: Standing): Readiness {
-  const isFresh = ({ goodAt }: KeptHost): boolean => goodAt !== undefined && now - goodAt <= staleMs;
+export function readinessOf({ hosts, hasDocuments, now }: Standing): Readiness {
+  const isFresh = ({ goodAt, lookWithinMs }: KeptHost): boolean =>
+    goodAt !== undefined && now - goodAt <= LATE_LOOKS * lookWithinMs + LATE_MS;
   return {
     ready: hasDocuments && hosts.length > 0 && hosts.every(isFresh),
     hosts: hosts.map(({ name, reachable, goodAt }) => ({

@@ -1,10 +1,10 @@
 /**
  * What asks targets, on the host that forwards to them: perl where it is (Debian and its relatives have it always), one process for all
- * targets; else bash, a process for each. Both end with their stdin (Transport.follow).
+ * targets; else bash, a process for each. Both end with their stdin (Transport.follow), which nobody writes to.
  */
 import type { TargetProbe } from '../../compile/index.ts';
 import { printAddress } from '../../net/index.ts';
-import { script } from '../../transport/index.ts';
+import { END_UNHEARD, script } from '../../transport/index.ts';
 
 /** A probe that was answered or not. */
 export interface ProbeOutcome {
@@ -68,10 +68,11 @@ sub ready {
   done($p, 0, defined $got ? 'no HTTP' : "no HTTP: $!") if !$got || length $p->{got} > 64;
 }
 for (;;) {
-  my $now = now(); my $wake = $now + 1000; my ($r, $w) = ('', '');
+  my $now = now(); my $wake = $now + 1000; my ($r, $w) = ('', ''); vec($r, 0, 1) = 1;
   for (@t) { ask($_) if $_->{next} <= $now && !($once && $_->{asked}++); $wake = $_->{next} if $_->{next} < $wake && !$once; }
   for my $f (keys %open) { my $p = $open{$f}; $wake = $p->{until} if $p->{until} < $wake; if ($p->{up}) { vec($r, $f, 1) = 1 } else { vec($w, $f, 1) = 1 } }
   my $wait = ($wake - now()) / 1000; select $r, $w, undef, $wait > 0 ? $wait : 0;
+  exit 0 if vec($r, 0, 1) && !sysread STDIN, my $none, 1;
   for my $f (keys %open) { my $p = $open{$f} or next; ready($p) if vec($r, $f, 1) || vec($w, $f, 1); }
   $now = now(); for my $f (keys %open) { my $p = $open{$f} or next; done($p, 0, 'no answer') if $p->{until} <= $now; }
 }`;
@@ -83,7 +84,8 @@ command -v perl >/dev/null && perl -MSocket -MPOSIX -e 1 2>/dev/null && exec per
 once=$1; shift
 if command -v bash >/dev/null; then knock() { timeout 1 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$1" "$2" 2>/dev/null; }
 else echo ${NO_PROBER}; exit 0; fi
-i=0
+${END_UNHEARD}
+i=0; p=
 while [ "$#" -ge 4 ]; do
   (
     s=$(awk -v m="$1" 'BEGIN { print m / 1000 }')
@@ -94,9 +96,9 @@ while [ "$#" -ge 4 ]; do
       sleep "$s"
     done
   ) &
-  i=$((i+1)); shift 4
+  p="$p $!"; i=$((i+1)); shift 4
 done
-wait`;
+wait $p`;
 
 /** The command that asks, for Transport.follow; `once`: each target one time, then it ends. */
 export const probeCommand = (probes: readonly TargetProbe[], once: boolean): readonly string[] =>

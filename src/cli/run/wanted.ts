@@ -6,17 +6,28 @@ import type { HostFacts } from '../../host/index.ts';
 import { tunnelUp } from '../../wireguard/index.ts';
 import { sallyportVersion } from '../version.ts';
 
+/** Hosts of which none decides what another one's are to become, and what documents want of them. */
+export interface AimedPart {
+  readonly hosts: ReadonlySet<string>;
+  readonly aimFor: AimFor;
+}
+
 /**
- * The documents' aim, for hosts of which all are known; else, and where they cannot be compiled on what stands there now, what each host's
- * own record says: it was proven when it was written.
+ * The documents' aim for the hosts that are asked for, part by part; where a part cannot be compiled on what stands there now, and for hosts that the
+ * documents do not have, what each host's own record says: it was proven when it was written. `all`: what is known of hosts, those of a part all.
  */
 export const aimNow =
-  (byDocuments: AimFor | undefined, all: ReadonlyMap<string, HostFacts>): AimFor =>
+  (parts: readonly AimedPart[], all: ReadonlyMap<string, HostFacts>): AimFor =>
   (fresh) => {
     const facts = new Map([...all, ...fresh]);
-    const aim = byDocuments?.(facts);
-    const whole: Aim = aim === undefined || aim.problems.length > 0 ? aimOfRecords(facts) : aim;
-    return { problems: [], hosts: new Map([...whole.hosts].filter(([name]) => fresh.has(name))) };
+    const wanted = new Map(aimOfRecords(fresh).hosts);
+    for (const { hosts, aimFor } of parts) {
+      if (![...fresh.keys()].some((name) => hosts.has(name))) continue;
+      const aim = aimFor(new Map([...facts].filter(([name]) => hosts.has(name))));
+      if (aim.problems.length > 0) continue;
+      for (const [name, each] of aim.hosts) if (fresh.has(name)) wanted.set(name, each);
+    }
+    return { problems: [], hosts: wanted };
   };
 
 /** No set is named so (set names are not empty): taking it away leaves what the record says. A host without a record is left alone. */

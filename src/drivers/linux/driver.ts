@@ -6,6 +6,7 @@ import { makeKeys } from './keys.ts';
 import { type LinkSupport, observe, probeLinks } from './observe.ts';
 import { startReadings } from './readings.ts';
 import { undoOf } from './undo.ts';
+import { watch } from './watch.ts';
 
 /** What hosts with one kernel (this machine and its network namespaces) need to ask only once. */
 export interface SharedKernel {
@@ -29,6 +30,7 @@ export function linuxDriver(transport: Transport, kernel?: SharedKernel): Driver
       support = { wireguard, vxlan, flowtables, ...(absentKinds !== undefined && { absentKinds }) };
       return facts;
     },
+    watch: (onNotice, signal) => watch(transport, onNotice, signal),
     makeKeys: (links, signal) => makeKeys(transport, links, signal),
     apply: (changes, options) =>
       applyChanges(
