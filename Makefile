@@ -9,7 +9,7 @@ TOOLS = PATH="$(CURDIR)/.toolchain/node_modules/.bin:$(CURDIR)/node_modules/.bin
 # Whoever owns the checkout builds in it. Another (sudo make install) takes the build that stands there, so nothing in it becomes root's.
 OWN_BUILD = $(if $(filter $(shell id -u),$(shell stat -c %u .)),build)
 
-.PHONY: help build test test-kernel test-small demo lint format reference bench soak fuzz mutate healthy faults package install uninstall clean toolchain
+.PHONY: help build test test-kernel test-small demo lint format reference bench soak chaos fuzz mutate healthy faults package install uninstall clean toolchain
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -64,6 +64,10 @@ soak: toolchain build ## 1,000 connections held over 1,000 re-applies; 1,000 dra
 	@sh scripts/packages.sh test
 	@$(TOOLS) sh scripts/namespaces.sh test node bench/soak.ts $(ARGS)
 	@$(TOOLS) sh scripts/namespaces.sh test node bench/proven.ts $(ARGS)
+
+chaos: toolchain build ## 1,000 drawn changes over ssh that go wrong: who goes back, when, and whether what is said is so; ARGS='--seed 7 --cases 50'
+	@sh scripts/packages.sh test
+	@$(TOOLS) sh scripts/namespaces.sh test node bench/chaos.ts $(ARGS)
 
 fuzz: toolchain build $(FUZZ_AGENT) ## drawn networks beside the model, on from where it stopped, to 1,000,000 checks; ARGS='--seconds 600', '--from 7'
 	@sh scripts/packages.sh test

@@ -11,7 +11,10 @@ export interface Sshd extends AsyncDisposable {
   readonly folder: string;
   /** The logins it has seen so far. */
   logins(): number;
+  /** Nobody logs in any more; who is in stays. */
   stop(): Promise<void>;
+  /** After a stop. */
+  start(): Promise<void>;
 }
 
 /** Started where `lab` stands; `more` are lines of sshd_config(5). */
@@ -38,21 +41,30 @@ export async function startSshd(lab: Runner, more: readonly string[] = [], port 
   await lab.run(['mount', '-n', '-t', 'tmpfs', 'tmpfs', '/root']);
   await lab.run(['tee', at('config')], { stdin: `${config.join('\n')}\n` });
   let log = '';
-  const program: RunningCommand = await lab.spawn(['/usr/sbin/sshd', '-D', '-e', '-f', at('config')]);
-  program.stdout.resume();
-  await new Promise<void>((ready, fail) => {
-    program.stderr.on('data', (chunk: Buffer) => {
-      log += chunk.toString('utf8');
-      if (log.includes('Server listening')) ready();
+  const start = async (): Promise<RunningCommand> => {
+    const program = await lab.spawn(['/usr/sbin/sshd', '-D', '-e', '-f', at('config')]);
+    program.stdout.resume();
+    let said = '';
+    await new Promise<void>((ready, fail) => {
+      program.stderr.on('data', (chunk: Buffer) => {
+        log += chunk.toString('utf8');
+        said += chunk.toString('utf8');
+        if (said.includes('Server listening')) ready();
+      });
+      void program.exited.then((status) => fail(new Error(`sshd ended with status ${status}: ${said}`)));
     });
-    void program.exited.then((status) => fail(new Error(`sshd ended with status ${status}: ${log}`)));
-  });
-  const stop = async (): Promise<void> => {
-    program.kill('SIGTERM');
-    await program.exited;
+    return program;
   };
+  let program = await start();
   return {
-    ...{ port, folder, stop, identityFile: at('client') },
+    ...{ port, folder, identityFile: at('client') },
+    async stop() {
+      program.kill('SIGTERM');
+      await program.exited;
+    },
+    async start() {
+      program = await start();
+    },
     hostKey: (await lab.run(['cat', at('host.pub')])).stdout.trim(),
     logins: () => log.match(/^Accepted publickey/gm)?.length ?? 0,
     async [Symbol.asyncDispose]() {

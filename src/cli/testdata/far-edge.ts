@@ -1,6 +1,7 @@
 /** The slim edge over ssh: the edge behind a real sshd, the command line on the node, and what goes wrong between them and on the edge. */
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -10,8 +11,12 @@ import { type CliLab, slimEdgeDocuments, startCliLab } from './cli-lab.ts';
 import type { Job, Told } from './far-worker.ts';
 import { SSH_PORT } from './hostile.ts';
 
+export type Far = 'edge' | 'node';
+
 export const EDGE = '198.51.100.10';
 const NAME = 'edge.example.test';
+/** Half of the worker's work would be to read our TypeScript again. */
+const compiled = fileURLToPath(new URL('../../../node_modules/.cache/far-worker', import.meta.url));
 const worker = fileURLToPath(new URL('./far-worker.ts', import.meta.url));
 
 /** A worker that has told something, and waits for a word. */
@@ -36,11 +41,13 @@ export interface FarEdge extends AsyncDisposable {
   /** Runs a job to its end; of each thing that it tells it waits for what `onProgress` gives: a word for it, if any. */
   run(job: Job, onProgress?: (at: At) => Promise<string | undefined> | string | undefined): Promise<Ended>;
   /** As canonical text, without what chance gives. */
-  dump(host: 'edge' | 'node'): Promise<string>;
-  /** Whether a change is pending on the edge, as its files say. */
-  isPending(): boolean;
+  dump(host: Far): Promise<string>;
+  /** Where what is pending on a host lies, as the lab sees it. */
+  pendingOn(host: Far): string;
+  /** Whether a change is pending there, as its files say. */
+  isPending(host: Far): boolean;
   /** Waits until none is; gives how long that took. Throws after `withinMs`, patient. */
-  untilNotPending(withinMs: number): Promise<number>;
+  untilNotPending(host: Far, withinMs: number): Promise<number>;
   /** What is done to a host at once, while nothing of ours goes on. Gives what it says. */
   now(host: string, argv: readonly string[], stdin?: string): string;
   /** The line between them loses what goes to the edge, what comes from it, or both. */
@@ -63,15 +70,17 @@ export async function startFarEdge({ prepare, wrap = (runner) => runner, login }
   await lab.run(['sh', '-ec', 'cat >/run/hosts; mount -n --bind /run/hosts /etc/hosts'], { stdin: hosts(true) });
   await prepare?.(cli);
   const sshd = await startSshd(wrap(lab.host('edge')), [`ListenAddress ${EDGE}`], SSH_PORT);
-  const inode = (await lab.run(['stat', '-L', '-c', '%i', '/run/netns/edge'])).stdout.trim();
-  const pending = `/proc/${lab.pid}/root/run/sallyport/netns/${inode}/pending`;
+  const stat = await lab.run(['stat', '-L', '-c', '%i', '/run/netns/edge', '/run/netns/node']);
+  const [edgeInode, nodeInode] = stat.stdout.split('\n');
+  const pendingOn = (host: Far): string =>
+    `/run/sallyport/netns/${host === 'edge' ? edgeInode : nodeInode}/pending`;
   const now: FarEdge['now'] = (host, argv, stdin = '') => {
     const [program = '', ...rest] = [...labEntry(lab), 'nsenter', `--net=/run/netns/${host}`, '--', ...argv];
     return execFileSync(program, rest, { input: stdin, encoding: 'utf8' });
   };
-  const isPending = (): boolean => existsSync(pending);
+  const isPending = (host: Far): boolean => existsSync(`/proc/${lab.pid}/root${pendingOn(host)}`);
   return {
-    ...{ cli, sshd, now, isPending },
+    ...{ cli, sshd, now, pendingOn, isPending },
     documents(ports) {
       const { identityFile, hostKey, port } = sshd;
       const ssh = { address: NAME, port, identityFile, hostKey, ...(login && { user: login.user }) };
@@ -87,7 +96,7 @@ export async function startFarEdge({ prepare, wrap = (runner) => runner, login }
     },
     async run(job, onProgress = () => undefined) {
       const argv = [process.execPath, worker, JSON.stringify(job)];
-      await using running = await lab.host('node').spawn(argv);
+      await using running = await lab.host('node').spawn(argv, { env: { NODE_COMPILE_CACHE: compiled } });
       let [said, stderr, number]: [string | undefined, string, number] = [undefined, '', 0];
       running.stderr.on('data', (chunk: Buffer) => {
         stderr += chunk.toString('utf8');
@@ -103,10 +112,11 @@ export async function startFarEdge({ prepare, wrap = (runner) => runner, login }
       return { said, stderr };
     },
     dump: async (host) => withoutChance(await lab.dump(host)),
-    async untilNotPending(withinMs) {
+    async untilNotPending(host, withinMs) {
       const since = performance.now();
-      for (; isPending(); await sleep(10))
-        if (performance.now() - since > patient(withinMs)) throw new Error(`still pending after ${withinMs} ms`);
+      for (; isPending(host); await sleep(10))
+        if (performance.now() - since > patient(withinMs))
+          throw new Error(`${host}: still pending after ${withinMs} ms`);
       return performance.now() - since;
     },
     cut(ways) {
@@ -126,17 +136,17 @@ export async function startFarEdge({ prepare, wrap = (runner) => runner, login }
   };
 }
 
-/** What the lab reads as /etc/hosts. */
-const hosts = (knowsEdge: boolean): string => `127.0.0.1 localhost\n${knowsEdge ? `${EDGE} ${NAME}\n` : ''}`;
+/** What the lab reads as /etc/hosts; sudo asks for this machine. */
+export const hosts = (knowsEdge: boolean): string => `127.0.0.1 localhost ${hostname()}\n${knowsEdge ? `${EDGE} ${NAME}\n` : ''}`;
 
 /**
  * The kernel gives a link without an address of its own (a tun) a link-local one by chance, and another when it is made again; our own
- * clients of ssh stand on the node.
+ * clients of ssh stand on the node, and on the edge who is logged in.
  */
 const withoutChance = (dump: string): string =>
   dump
     .split('\n')
-    .filter((line) => line !== 'ssh' && !/"dst":"fe80::[0-9a-f:]{15,}","dev":"sp-/.test(line))
+    .filter((line) => !/^sshd?(-session|-auth)?$/.test(line) && !/"dst":"fe80::[0-9a-f:]{15,}","dev":"sp-/.test(line))
     .map((line) => (line.includes('sp-') ? line.replace(/fe80::[0-9a-f:]{15,}|stable_secret = .*/g, 'CHANCE') : line))
     .join('\n')
     .replaceAll(/\n{2,}/g, '\n\n');
