@@ -217,6 +217,20 @@ describe('taking everything back', () => {
   });
 });
 
+test('a route that leads elsewhere takes the place of the one that was there, and no packet is without', () => {
+  const second: Link = { ...LINK, name: 'sp-wg51820_' };
+  const state = { ...WANTED, links: [LINK, second], routes: [{ ...ROUTE, link: 'sp-wg51820_' }] };
+  const plan = planHost(facts(APPLIED, RECORD), { state, record: RECORD });
+  expect(lines(plan)).toEqual(['add link sp-wg51820_', 'change route 192.168.1.20/32']);
+  expect(lines(undo(plan))).toEqual(['change route 192.168.1.20/32', 'remove link sp-wg51820_']);
+  // Of a link that goes it is gone before.
+  const other = planHost(facts(APPLIED, RECORD), { state: { ...state, links: [second] }, record: RECORD });
+  expect(lines(other).filter((line) => line.includes(' route '))).toEqual([
+    'remove route 192.168.1.20/32',
+    'add route 192.168.1.20/32',
+  ]);
+});
+
 test('while settings are put back the record still tells how they were, and forgets them at the end', () => {
   const next = record({ 'net/ipv6/conf/eth0/accept_ra': '1' });
   const state = {

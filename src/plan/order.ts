@@ -47,7 +47,7 @@ export function planHost(facts: HostFacts, desired: Desired): readonly HostChang
     addressKey,
     ({ link }) => gone.has(link),
   );
-  const routes = diffSets(own.routes, want.routes, routeKey, ({ link }) => link !== undefined && gone.has(link));
+  const routes = diffRoutes(own.routes, want.routes, ({ link }) => link !== undefined && gone.has(link));
   const rules = diffSets(own.rules, want.rules, ruleKey, () => false);
   const peers = diffDevices(own.devices, want.devices, gone, facts);
   const sysctls = diffSysctls(facts, desired, made);
@@ -83,7 +83,7 @@ export function planHost(facts: HostFacts, desired: Desired): readonly HostChang
     ...peers.added,
     ...addresses.added.map((address) => add({ kind: 'address', address })),
     ...sysctls.wanted,
-    ...routes.added.map((route) => add({ kind: 'route', route })),
+    ...routes.wanted,
     ...rules.added.map((rule) => add({ kind: 'rule', rule })),
     ...last.map(ofNft),
     ...accepts.wanted,
@@ -107,7 +107,28 @@ function diffSets<T>(
   };
 }
 
+/** Of two routes that the kernel has one of at a time, one takes the other's place at once: no packet is without. */
+function diffRoutes(
+  before: readonly Route[],
+  after: readonly Route[],
+  goes: (route: Route) => boolean,
+): { readonly removed: readonly Route[]; readonly wanted: readonly HostChange[] } {
+  const { added, removed } = diffSets(before, after, routeKey, goes);
+  const places = new Map(removed.filter((route) => !goes(route)).map((route) => [routePlace(route), route]));
+  const replaced = new Set<Route>();
+  const wanted = added.map((route): HostChange => {
+    const old = places.get(routePlace(route));
+    if (old === undefined) return add({ kind: 'route', route });
+    places.delete(routePlace(route));
+    replaced.add(old);
+    return { action: 'change', before: { kind: 'route', route: old }, after: { kind: 'route', route } };
+  });
+  return { removed: removed.filter((route) => !replaced.has(route)), wanted };
+}
+
 const addressKey = ({ link, address }: LinkAddress): string => `${link} ${printInterfaceAddress(address)}`;
+/** What the kernel tells routes of a table apart by. */
+const routePlace = ({ destination, table, metric }: Route): string => `${printPrefix(destination)} ${table} ${metric}`;
 const routeKey = (route: Route): string => `${printPrefix(route.destination)} ${route.table} ${printRoute(route)}`;
 const ruleKey = (rule: RoutingRule): string => `${rule.family} ${rule.priority} ${printRule(rule)}`;
 
