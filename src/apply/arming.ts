@@ -7,9 +7,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { PendingChange } from '../host/index.ts';
 import { type OwnConnection, script, type Transport } from '../transport/index.ts';
 import { ARM, BEAT, CONFIRM, IS_PENDING, PENDING, SETTLE, TAKE_BACK, undoText } from './arming-scripts.ts';
+import type { Undo } from './driver.ts';
 import { LockHeld, lockHost, printUs } from './lock.ts';
 import { type ManagedHost, reasonOf } from './observe.ts';
-import { type Before, type HostPlan, stoodEmpty } from './prepare.ts';
+import { type Before, type HostPlan, stagesOf, stoodEmpty } from './prepare.ts';
 import type { Progress } from './progress.ts';
 
 /** A host that takes a change back unless it is confirmed. */
@@ -18,6 +19,8 @@ export interface Armed {
   readonly folder: string;
   readonly token: string;
   readonly windowMs: number;
+  /** Of each stage of the change, how many steps come before it. */
+  readonly before: readonly number[];
 }
 
 export interface ArmOptions {
@@ -40,14 +43,15 @@ const TOO_LATE = 47;
 /** Arms one host for its plan. Throws where it cannot be, and nothing is left there then. */
 export async function armHost(
   managed: ManagedHost,
-  plan: Before & Pick<HostPlan, 'changes'>,
+  plan: Before & Pick<HostPlan, 'changes' | 'stages'>,
   { command, generation, windowMs, signal }: ArmOptions,
 ): Promise<Armed> {
   const { transport, driver, name } = managed;
-  const { changes, facts } = plan;
   const folder = pendingFolder(await transport.stateFolder(signal));
   const token = randomUUID();
-  const undo = await driver.undo(changes, facts, signal);
+  const undos: Undo[] = [];
+  for (const changes of stagesOf(plan)) undos.push(await driver.undo(changes, plan.facts, signal));
+  const { undo, before } = joined(undos);
   const hasOwnMounts = transport.namespace !== undefined;
   const text = undoText({ folder, token, windowMs, undo, wipes: stoodEmpty(plan), hasOwnMounts });
   const argv = script(ARM, folder, String(windowMs), token, printUs(command), String(generation), ...undo.files);
@@ -57,7 +61,20 @@ export async function armHost(
     throw new Error(`${name}: ${printPending(readPending(stderr))}; it is confirmed or undone within its time`);
   if (status !== 0)
     throw new Error(`${name}: it cannot be armed: ${stderr.trim().replaceAll('\n', '; ') || `status ${status}`}`);
-  return { managed, folder, token, windowMs };
+  return { managed, folder, token, windowMs, before };
+}
+
+/** The way back from several stages, the last one first. */
+function joined(undos: readonly Undo[]): { readonly undo: Undo; readonly before: readonly number[] } {
+  let count = 0;
+  const stages = undos.map((undo) => {
+    const before = count;
+    count += undo.count;
+    return { before, steps: undo.steps.map(({ step, commands }) => ({ step: before + step, commands })) };
+  });
+  const files = [...new Set(undos.flatMap((undo) => undo.files))];
+  const steps = stages.toReversed().flatMap((stage) => stage.steps);
+  return { undo: { steps, files, count }, before: stages.map(({ before }) => before) };
 }
 
 /** Tells the hosts again and again that we are there, until it is ended: a change may take longer than the window. */

@@ -5,15 +5,16 @@ import { describeChange, type HostChange, undo } from '../plan/index.ts';
 import { TransportError } from '../transport/index.ts';
 import { sameKey } from '../wireguard/index.ts';
 import { type Armed, armHost, beginAgain, confirmAll, keepAlive, takeBackThere } from './arming.ts';
+import { changeAll } from './change.ts';
 import { type Hearing, hear, hearAgain, lostBetween, type Witness } from './check-held.ts';
 import { lockAll } from './lock.ts';
-import { type ManagedHost, observeAll, reasonOf } from './observe.ts';
-import { type AimFor, endsEmpty, type HostPlan, leftOf, prepare, type SetPlan } from './prepare.ts';
+import { type ManagedHost, observeAll } from './observe.ts';
+import { type AimFor, directionOf, endsEmpty, type HostPlan, leftOf, prepare, type SetPlan } from './prepare.ts';
 import type { Progress } from './progress.ts';
 import { sameWork, type Touched, takeBack } from './take-back.ts';
 
 /** What changes hosts, as whoever finds it at work is told. */
-export type Command = 'apply' | 'destroy' | `doctor --fix ${string}`;
+export type Command = 'apply' | 'destroy' | 'rotate' | `doctor --fix ${string}`;
 
 export interface CarryOutOptions {
   readonly command: Command;
@@ -29,6 +30,8 @@ export interface CarryOutOptions {
   readonly witnesses?: (when: 'before' | 'after') => readonly Witness[];
   /** What the user agreed to is what is done: a plan that has become another one is refused. */
   readonly agreed: boolean;
+  /** Waited for after each stage of the change, the last one too, and before the checks. Throws where the change must not stand. */
+  readonly afterStage?: (stage: number, plan: SetPlan, signal: AbortSignal) => Promise<void>;
   /** After so many milliseconds without a word of us, each host takes the change back by itself. 30,000 unless given. */
   readonly windowMs?: number;
 }
@@ -51,7 +54,13 @@ const UNINTERRUPTED = new AbortController().signal;
 
 /** Whether anything is to be written on the host. */
 export const needsWork = ({ changes, aim, facts }: HostPlan): boolean =>
-  changes.length > 0 || aim.keyLinks.some((link) => !facts.keys.has(link)) || leavesRest({ aim, facts });
+  changes.length > 0 ||
+  aim.keyLinks.some((link) => !facts.keys.has(link)) ||
+  leavesRest({ aim, facts }) ||
+  leavesKeys(facts);
+
+/** A killed exchange of keys left some that are in no use: no name of a link ends so. */
+const leavesKeys = ({ keys }: HostFacts): boolean => [...keys.keys()].some((name) => /_$|\.(next|before)$/.test(name));
 
 /** Nothing of ours is to stay, and a state folder with keys is still there: a half-done apply or destroy left it. */
 const leavesRest = ({ aim, facts }: Pick<HostPlan, 'aim' | 'facts'>): boolean =>
@@ -87,8 +96,22 @@ export async function carryOut(
     return await underLock({ hosts, concerned, hearing }, shown, options);
   } finally {
     hearing.end();
+    await forgetKeysOf(concerned, shown, options);
     await lock.release();
   }
+}
+
+/** Keys that were made for an exchange, or that it put out of use. Where a host cannot be told now, the next apply does it. */
+async function forgetKeysOf(
+  concerned: readonly ManagedHost[],
+  shown: SetPlan,
+  { command }: CarryOutOptions,
+): Promise<void> {
+  const left = concerned.filter(({ name }) => {
+    const facts = shown.hosts.find(({ host }) => host === name)?.facts;
+    return facts?.record !== undefined && (command === 'rotate' || leavesKeys(facts));
+  });
+  await Promise.allSettled(left.map(({ driver }) => driver.forgetKeys(UNINTERRUPTED)));
 }
 
 interface Locked {
@@ -109,7 +132,7 @@ async function underLock(
   try {
     const alive = keepAlive(armed);
     try {
-      for (const each of touched) await changeHost(each, options);
+      await changeAll(touched, plan, options);
     } finally {
       await alive.end();
     }
@@ -212,7 +235,7 @@ async function planWithKeys(
 ): Promise<SetPlan> {
   await makeKeys(concerned, shown, options);
   const facts = await factsOf(hosts, options.signal);
-  const direction = options.command === 'destroy' ? 'remove' : 'add';
+  const direction = directionOf(options.command);
   const plan = madeOf(shown, facts) ? shown : prepare(facts, options.aimFor, direction);
   const unlocked = plan.hosts.find((each) => needsWork(each) && concerned.every(({ name }) => name !== each.host));
   if (
@@ -271,21 +294,6 @@ async function makeKeys(concerned: readonly ManagedHost[], shown: SetPlan, optio
     if (managed === undefined || aim.keyLinks.every((link) => facts.keys.has(link))) continue;
     options.onProgress?.({ kind: 'keys', host });
     await managed.driver.makeKeys(aim.keyLinks, options.signal);
-  }
-}
-
-/** Changes one host that is armed for it. */
-async function changeHost({ managed, plan, armed }: Touched, { signal, onProgress }: CarryOutOptions): Promise<void> {
-  const host = managed.name;
-  if (signal.aborted) throw new Error('stopped');
-  if (armed === undefined) return;
-  const onStep = (step: string): void => onProgress?.({ kind: 'step', host, step });
-  try {
-    await managed.driver.apply(plan.changes, { signal, armed, onStep });
-  } catch (error) {
-    throw signal.aborted
-      ? new Error('stopped', { cause: error })
-      : new Error(`${host}: ${reasonOf(host, error)}`, { cause: error });
   }
 }
 

@@ -21,6 +21,8 @@ export interface Driver {
   apply(changes: readonly HostChange[], options: ApplyOptions): Promise<void>;
   /** What takes `changes` back on the host itself, without us. `facts` are those that the changes were planned from. */
   undo(changes: readonly HostChange[], facts: HostFacts, signal: AbortSignal): Promise<Undo>;
+  /** Removes private keys that are in no use: made for an exchange that came to its end, or never did. Nothing where a change is pending. */
+  forgetKeys(signal: AbortSignal): Promise<void>;
   /** Removes the state folder with keys and record: the last step of destroy, when nothing of ours is left on the host. */
   forget(signal: AbortSignal): Promise<void>;
 }
@@ -44,12 +46,16 @@ export interface Undo {
   readonly steps: readonly { readonly step: number; readonly commands: readonly UndoCommand[] }[];
   /** Files that are put back as they stood, or removed where there was none, after all that. */
   readonly files: readonly string[];
+  /** How many steps there are, those with no way back too. */
+  readonly count: number;
 }
 
 export interface ApplyOptions {
   readonly signal: AbortSignal;
   /** The host is armed for these very changes: what comes after it was taken back is refused. */
   readonly armed?: Omit<Guard, 'step'>;
+  /** How many steps of what the host is armed for come before these. */
+  readonly after?: number;
   /** Called after each step that stands: for progress, and for tests that kill us there. */
   readonly onStep?: (step: string) => void;
 }

@@ -1,6 +1,6 @@
 /** From observations to what would change on each host: for plan, status, apply and destroy alike. */
 import type { HostFacts, HostRecord, HostShare, HostState } from '../host/index.ts';
-import { type HostChange, isMade, planHost, unmade } from '../plan/index.ts';
+import { type Desired, type HostChange, isMade, planHost, standing, unmade } from '../plan/index.ts';
 import type { Problem } from '../resources/index.ts';
 
 /** What one host is to become. */
@@ -14,6 +14,8 @@ export interface HostAim {
   readonly notes: readonly string[];
   /** A fix: these changes, whosever they touch, and nothing of ours beside them. */
   readonly mend?: readonly HostChange[];
+  /** What it becomes on the way there, one after the other, and all hosts together. Absent: it is changed at once. */
+  readonly through?: readonly Desired[];
 }
 
 /** What is to be done on a host that it may become as wanted. */
@@ -51,7 +53,19 @@ export interface HostPlan {
   readonly aim: HostAim;
   /** In the order they are to be carried out. */
   readonly changes: readonly HostChange[];
+  /** Of a host that goes through other states: what is carried out in place of `changes`, one list after the other. */
+  readonly stages?: readonly (readonly HostChange[])[];
 }
+
+/** What is carried out on the host, stage by stage. */
+export const stagesOf = ({
+  changes,
+  stages,
+}: Pick<HostPlan, 'changes' | 'stages'>): readonly (readonly HostChange[])[] => stages ?? [changes];
+
+/** Keys are exchanged at the edge first: it is called. */
+export const directionOf = (command: string): 'add' | 'remove' =>
+  command === 'destroy' || command === 'rotate' ? 'remove' : 'add';
 
 export interface SetPlan {
   readonly problems: readonly Problem[];
@@ -73,9 +87,21 @@ export function prepare(facts: ReadonlyMap<string, HostFacts>, aimFor: AimFor, d
     const known = facts.get(name);
     const wanted = aim.hosts.get(name);
     if (known === undefined || wanted === undefined) continue; // asked for a host nobody looked at
-    hosts.push({ host: name, facts: known, aim: wanted, changes: changesFor(known, wanted) });
+    const changes = changesFor(known, wanted);
+    const stages = wanted.through === undefined ? undefined : planStages(known, [...wanted.through, wanted]);
+    hosts.push({ host: name, facts: known, aim: wanted, changes, ...(stages && { stages }) });
   }
   return { problems: [], hosts };
+}
+
+/** Each from the state before it, as that will be: nobody looks in between. */
+function planStages(facts: HostFacts, aims: readonly Desired[]): readonly (readonly HostChange[])[] {
+  let stands = facts;
+  return aims.map((aim) => {
+    const changes = planHost(stands, aim);
+    stands = standing(stands, aim);
+    return changes;
+  });
 }
 
 /**

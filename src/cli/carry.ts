@@ -1,6 +1,7 @@
-/** What apply and destroy share: ask, carry out with progress, ask again, say what was done. */
+/** What apply, destroy and tunnel rotate share: ask, carry out with progress, ask again, say what was done. */
 import {
   type AimFor,
+  type CarryOutOptions,
   type Command,
   carryOut,
   type ManagedHost,
@@ -32,6 +33,7 @@ export interface Carried {
   readonly promises?: readonly Witness[];
   /** Beside what the plan itself says is to stand. */
   readonly check?: () => Promise<string | undefined>;
+  readonly afterStage?: CarryOutOptions['afterStage'];
 }
 
 /** Refuses to go on where --yes was not said and there is nobody to ask: before any host is looked at. */
@@ -56,12 +58,14 @@ export async function carry(
   interrupt: Interrupt,
   what: Carried,
 ): Promise<SetPlan | undefined> {
-  const { managed, plan, aimFor, command, check, promises = [] } = what;
+  const { managed, plan, aimFor, command, check, afterStage, promises = [] } = what;
   const around = aroundHosts(managed, plan);
   const idle = !plan.hosts.some(needsWork);
   if (idle && command !== 'destroy') return plan;
   const asks = flags.yes !== true && !idle;
-  if (asks && !(await confirm(command === 'destroy' ? 'Take this back?' : 'Carry this out?', interrupt.signal))) {
+  const question =
+    command === 'destroy' ? 'Take this back?' : command === 'rotate' ? 'Exchange these keys?' : 'Carry this out?';
+  if (asks && !(await confirm(question, interrupt.signal))) {
     if (interrupt.signal.aborted) throw new CommandFailure('stopped; nothing was changed');
     output.say('Nothing was changed.');
     return undefined;
@@ -70,11 +74,13 @@ export async function carry(
     command,
     aimFor,
     signal: interrupt.signal,
-    agreed: asks,
+    // New keys are in no plan that was shown.
+    agreed: asks && command !== 'rotate',
     witnesses: (when) => [...around(when), ...promises],
     onProgress: (progress) => output.progress(printProgress(progress)),
     windowMs: (flags.confirmTimeout ?? 30_000) + (asks ? KEY_MS : 0),
     ...(check && { check }),
+    ...(afterStage && { afterStage }),
     ...(asks &&
       command !== 'destroy' && { confirm: () => keepOrUndo(flags.confirmTimeout ?? 30_000, interrupt.signal) }),
   });

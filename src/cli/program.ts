@@ -1,8 +1,10 @@
 /** The commands, their flags and help. Each command's own file is loaded only when that command runs. */
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { parsePort } from '../net/index.ts';
 import { wantsColor } from './color.ts';
 import type { AdoptFlags } from './commands/host-adopt.ts';
 import type { PrepareFlags } from './commands/host-prepare.ts';
+import type { RotateFlags } from './commands/tunnel-rotate.ts';
 import type { DrawingFormat } from './drawing/index.ts';
 import { DONE, FAILED, REFUSED } from './exit.ts';
 import { reportFailure } from './failure.ts';
@@ -136,6 +138,7 @@ function buildProgram(running: Running): Command {
     .action(running(async (output, flags) => (await import('./commands/destroy.ts')).destroy(output, flags)));
   run(program, running);
   host(program, running);
+  tunnel(program, running);
   lab(program, running);
   return program;
 }
@@ -228,6 +231,32 @@ function host(program: Command, running: Running): void {
   );
 }
 
+function tunnel(program: Command, running: Running): void {
+  const tunnels = program.command('tunnel').description('what is done to a tunnel that stands');
+  withFiles(
+    tunnels
+      .command('rotate')
+      .description('new WireGuard keys at both ends; what goes through it meanwhile goes by a second link')
+      .argument('[name]', 'a Tunnel of the documents'),
+  )
+    .option('--all', 'every WireGuard tunnel of the documents')
+    .option('--dry-run', 'show what would be done')
+    .option('--yes', 'ask nothing')
+    .option('--confirm-timeout <time>', WINDOW, duration, 30_000)
+    .option('--port <port>', 'the UDP port of the second link, where it is dialled; else a free one', portNumber)
+    .option('--in-place', 'no second link: what is sent while the keys are exchanged may be lost')
+    .option(
+      '--by-hand <host>',
+      'somebody else looks after this end: what must be told there is said (repeatable)',
+      collect,
+    )
+    .action((name: string | undefined, flags: CommonFlags & RotateFlags) =>
+      running(async (output, each: RotateFlags) =>
+        (await import('./commands/tunnel-rotate.ts')).rotateTunnel(output, name, each),
+      )(flags),
+    );
+}
+
 function lab(program: Command, running: Running): void {
   const labs = program
     .enablePositionalOptions()
@@ -296,6 +325,12 @@ function duration(text: string): number {
   if (match === null) throw new InvalidArgumentError('a time is written 30s, 500ms or 2m.');
   const unit = match[2] === 'ms' ? 1 : match[2] === 'm' ? 60_000 : 1_000;
   return Number(match[1]) * unit;
+}
+
+function portNumber(text: string): number {
+  const port = parsePort(text);
+  if (port === undefined) throw new InvalidArgumentError('a port is a number from 1 to 65535.');
+  return port;
 }
 
 /** A set's name stands in records and file names on hosts. */

@@ -31,7 +31,7 @@ test('all well: in sync, tunnels up with the age of their handshake, the address
       generation: 1,
       drift: [],
       suspects: [],
-      tunnels: [{ name: 'edge-node', up: true, lastHandshakeSeconds: 30 }],
+      tunnels: [{ name: 'edge-node', up: true, lastHandshakeSeconds: 30, keyAgeSeconds: null }],
     },
     {
       host: 'node',
@@ -41,7 +41,7 @@ test('all well: in sync, tunnels up with the age of their handshake, the address
       generation: 1,
       drift: [],
       suspects: [],
-      tunnels: [{ name: 'edge-node', up: true, lastHandshakeSeconds: 30 }],
+      tunnels: [{ name: 'edge-node', up: true, lastHandshakeSeconds: 30, keyAgeSeconds: null }],
     },
   ]);
   expect(resource(found, 'edge')).toMatchObject({ ready: true, addresses: ['203.0.113.9'] });
@@ -57,18 +57,20 @@ test('all well: in sync, tunnels up with the age of their handshake, the address
 });
 
 for (const ahead of [10_800, -900])
-  test(`a host whose clock is ${ahead} s ahead of ours shook hands when it says, by its own clock`, () => {
+  test(`a host whose clock is ${ahead} s ahead of ours shook hands and made its key when it says, by its own clock`, () => {
     const facts = new Map(
       [...after()].map(([name, known]) => {
         const devices = known.state.devices.map((device) => ({
           ...device,
           peers: device.peers.map((peer) => ({ ...peer, latestHandshake: 1_000 + ahead })),
         }));
-        return [name, { ...known, state: { ...known.state, devices }, clockAheadSeconds: ahead }] as const;
+        const keysMade = new Map(devices.map(({ link }) => [link, ahead - 86_400 * 3]));
+        return [name, { ...known, keysMade, state: { ...known.state, devices }, clockAheadSeconds: ahead }] as const;
       }),
     );
     for (const { tunnels } of report(facts).hosts)
-      expect(tunnels).toEqual([{ name: 'edge-node', up: true, lastHandshakeSeconds: 30 }]);
+      expect(tunnels).toEqual([{ name: 'edge-node', up: true, lastHandshakeSeconds: 30, keyAgeSeconds: 260_230 }]);
+    expect(printStatus(report(facts), false)).toContain('edge-node up (handshake 30 s ago, key 3 d old)');
   });
 
 describe('a tunnel is not ready, and why', () => {

@@ -42,6 +42,8 @@ export interface TunnelStatus {
   readonly up: boolean;
   /** WireGuard alone, by the host's own clock; null where there was no handshake yet. */
   readonly lastHandshakeSeconds: number | null;
+  /** Since this end's key was made, by the host's own clock; null where it has none. */
+  readonly keyAgeSeconds: number | null;
 }
 
 export interface ResourceStatus {
@@ -114,8 +116,8 @@ function statusOfHost(input: StatusInput, host: string): HostStatus {
   const { groups, settings } = input.changed?.get(host) ?? { groups: [], settings: [] };
   const who = whoOf(groups);
   const tunnels = tunnelsOf(input, host).map((tunnel) => {
-    const { name, up, lastHandshakeSeconds } = endStatus(input, host, tunnel);
-    return { name, up, lastHandshakeSeconds };
+    const { reason: _, isSilent: __, ...status } = endStatus(input, host, tunnel);
+    return status;
   });
   return {
     host,
@@ -147,10 +149,12 @@ function endStatus(input: StatusInput, host: string, tunnel: TunnelShare): End {
   const now = input.now + (facts.get(host)?.clockAheadSeconds ?? 0);
   const { name, link: linkName, peer } = tunnel;
   const state = facts.get(host)?.state;
+  const made = tunnel.type === 'WireGuard' ? facts.get(host)?.keysMade?.get(linkName) : undefined;
   const end = (reason: string | null, lastHandshakeSeconds: number | null = null): End => ({
     name,
     up: reason === null,
     lastHandshakeSeconds,
+    keyAgeSeconds: made === undefined ? null : Math.max(0, Math.floor(now - made)),
     reason,
   });
   if (unreachable.has(host)) return end(`${host} is unreachable`);

@@ -1,5 +1,6 @@
 /** A status report for people. */
 import { printPending } from '../apply/index.ts';
+import { printAge } from './age.ts';
 import { paint } from './color.ts';
 import { printSuspects } from './drift/report.ts';
 import type { Drift, HostStatus, ResourceStatus, StatusReport } from './status-report.ts';
@@ -31,9 +32,12 @@ function hostWords({ reachable, inSync, drift, tunnels }: HostStatus): string {
   const state = inSync
     ? 'in sync'
     : `not in sync, ${drift.length === 1 ? '1 change' : `${drift.length} changes`} pending`;
-  const seen = tunnels.map(({ name, up, lastHandshakeSeconds: age }) => {
-    const handshake = age === null ? '' : ` (handshake ${age} s ago)`;
-    return `${name} ${up ? 'up' : 'down'}${handshake}`;
+  const seen = tunnels.map(({ name, up, lastHandshakeSeconds, keyAgeSeconds }) => {
+    const about = [
+      ...(lastHandshakeSeconds === null ? [] : [`handshake ${lastHandshakeSeconds} s ago`]),
+      ...(keyAgeSeconds === null ? [] : [`key ${printAge(keyAgeSeconds)} old`]),
+    ];
+    return `${name} ${up ? 'up' : 'down'}${about.length === 0 ? '' : ` (${about.join(', ')})`}`;
   });
   return [state, ...seen].join(', ');
 }

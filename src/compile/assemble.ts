@@ -6,10 +6,12 @@ import {
   type HostShare,
   type HostState,
   isOwnLink,
+  type TunnelShare,
 } from '../host/index.ts';
 import {
   type Address,
   type Family,
+  hostPrefix,
   type Prefix,
   printInterfaceAddress,
   sameAddress,
@@ -81,17 +83,41 @@ export function mostConnections(sets: ReadonlyMap<string, HostShare>): number | 
   return named.length === 0 ? undefined : Math.max(...named);
 }
 
-/** All tunnels of all sets in a fixed order, each with what it may bring. */
+/** All tunnels of all sets in a fixed order, each with what it may bring; one with a second link stands here for each of both. */
 export function tunnelsOf(sets: ReadonlyMap<string, HostShare>): readonly TunnelInTable[] {
   return [...sets]
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .flatMap(([set, share]) =>
-      share.tunnels.map((tunnel) => ({
-        ...tunnel,
-        key: `${set}/${tunnel.name}`,
-        accepts: share.accepts.filter((accept) => accept.tunnel === tunnel.name),
-      })),
+      share.tunnels.flatMap((tunnel) =>
+        byLink(tunnel, {
+          key: `${set}/${tunnel.name}`,
+          accepts: share.accepts.filter((accept) => accept.tunnel === tunnel.name),
+        }),
+      ),
     );
+}
+
+function byLink(
+  { second, ...tunnel }: TunnelShare,
+  brings: Pick<TunnelInTable, 'key' | 'accepts'>,
+): readonly TunnelInTable[] {
+  if (second === undefined) return [{ ...tunnel, ...brings }];
+  const { listenPort: _, peer, ...rest } = tunnel;
+  const { publicKey: __, endpoint: ___, keepaliveSeconds: ____, ...known } = peer;
+  const beside: TunnelInTable = {
+    ...rest,
+    ...brings,
+    link: second.link,
+    ...(second.listenPort !== undefined && { listenPort: second.listenPort }),
+    peer: { ...known, ...second.peer },
+    beside: tunnel.link,
+  };
+  return second.carries
+    ? [{ ...tunnel, ...brings, idle: true }, beside]
+    : [
+        { ...tunnel, ...brings },
+        { ...beside, idle: true },
+      ];
 }
 
 const ownTunnels = (tunnels: readonly TunnelInTable[]): readonly TunnelInTable[] =>
@@ -117,8 +143,16 @@ function linksOf(tunnels: readonly TunnelInTable[], facts: HostFacts): readonly 
     .sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
+/**
+ * A second link has them too, without their networks: the peer is on the first. The kernel's reverse path check, the loose one too, takes nothing
+ * from a link that has no IPv4 address (fib_frontend.c, __fib_validate_source).
+ */
 function addressesOf(tunnels: readonly TunnelInTable[]): readonly LinkAddress[] {
-  const all = ownTunnels(tunnels).flatMap(({ type, link, addresses }): readonly LinkAddress[] => [
+  const placed = ownTunnels(tunnels).map(({ addresses, beside, ...tunnel }) => ({
+    ...tunnel,
+    addresses: beside === undefined ? addresses : addresses.map(({ address }) => hostPrefix(address)),
+  }));
+  const all = placed.flatMap(({ type, link, addresses }): readonly LinkAddress[] => [
     ...addresses.map((address): LinkAddress => ({ link, address, scope: 'global' })),
     ...(type === 'VXLAN' ? addresses.flatMap(({ address }) => linkLocal(link, address)) : []),
   ]);
@@ -185,7 +219,8 @@ function routesOf(tunnels: readonly TunnelInTable[], record: HostRecord, facts: 
   const routes: Route[] = [];
   const ours = { type: 'unicast', protocol: SALLYPORT_PROTOCOL } as const;
   const unanswered = new Map<Family, Pick<Route, 'link' | 'source'>>();
-  for (const tunnel of tunnels) {
+  for (const tunnel of tunnels.filter(({ idle }) => idle !== true)) {
+    if (tunnel.beside !== undefined) routes.push(...peerRoutes(tunnel));
     for (const destination of tunnel.routes) {
       const family = destination.address.family;
       routes.push({
@@ -214,6 +249,23 @@ function routesOf(tunnels: readonly TunnelInTable[], record: HostRecord, facts: 
     routes.push({ ...ours, table: MAIN_TABLE, destination: wholeFamily(family), ...way, metric: WORST_METRIC });
   return routes;
 }
+
+/** The peer's own addresses are on the tunnel's own link, by its prefix: a longer one goes before it. */
+const peerRoutes = ({ peer, routes, addresses, link }: TunnelInTable): readonly Route[] =>
+  peer.addresses
+    .filter((far) => !routes.some(({ address }) => sameAddress(address, far)))
+    .map((far) => {
+      const own = addresses.find(({ address: { family } }) => family === far.family)?.address;
+      return {
+        type: 'unicast',
+        protocol: SALLYPORT_PROTOCOL,
+        table: MAIN_TABLE,
+        destination: hostPrefix(far),
+        link,
+        metric: usualMetric(far.family),
+        ...(own !== undefined && { source: own }),
+      };
+    });
 
 /** The far end itself is on the link: by a route by way of itself no other could go (fib6_nh_init: EHOSTUNREACH). */
 function towards(tunnel: TunnelInTable, { address }: Prefix): Pick<Route, 'link' | 'gateway'> {
@@ -251,9 +303,9 @@ function rulesOf(tunnels: readonly TunnelInTable[], { numbers }: HostRecord): re
             action: { kind: 'lookup', table: MAIN_TABLE, suppressPrefixLength: 0 },
           }),
         )),
-    ...tunnels.flatMap(({ key, returns }): readonly RoutingRule[] => {
+    ...tunnels.flatMap(({ key, returns, beside }): readonly RoutingRule[] => {
       const chosen = numbers.tunnels.get(key);
-      if (chosen === undefined || !returns.includes(family)) return [];
+      if (chosen === undefined || beside !== undefined || !returns.includes(family)) return [];
       const step = (numbers.mark.mask & -numbers.mark.mask) >>> 0;
       return [
         {

@@ -155,17 +155,25 @@ export function compileRemoval(
   version: string,
 ): CompiledHost {
   const sets = new Map(setName === undefined ? [] : [...(facts.record?.sets ?? [])].filter(([set]) => set !== setName));
-  const share: HostShare = { tunnels: [], forwards: [], accepts: [] };
-  if (sets.size === 0) return { name, share, state: EMPTY_STATE, keyLinks: [], publicAddresses: [], notes: [] };
+  if (sets.size === 0)
+    return { name, share: NOTHING_ASKED, state: EMPTY_STATE, keyLinks: [], publicAddresses: [], notes: [] };
   const numbers = facts.record?.numbers ?? chooseNumbers(facts, {}, []).numbers;
-  return {
-    name,
-    share,
-    ...finish(name, facts, sets, keepUsed(numbers, sets), version).host,
-    publicAddresses: [],
-    notes: [],
-  };
+  return settleSets(name, facts, sets, keepUsed(numbers, sets), version);
 }
+
+/** These shares alone as what stands on the host, under the numbers that it has. */
+export const settleSets = (
+  name: string,
+  facts: HostFacts,
+  sets: ReadonlyMap<string, HostShare>,
+  numbers: HostNumbers,
+  version: string,
+): CompiledHost => ({
+  ...{ name, share: NOTHING_ASKED, publicAddresses: [], notes: [] },
+  ...finish(name, facts, sets, numbers, version).host,
+});
+
+const NOTHING_ASKED: HostShare = { tunnels: [], forwards: [], accepts: [] };
 
 interface Settled {
   readonly host: Pick<CompiledHost, 'record' | 'state' | 'keyLinks'>;
@@ -182,7 +190,7 @@ function settle(resource: HostResource, facts: HostFacts, setName: string, share
   if (share.tunnels.length + share.forwards.length + share.accepts.length > 0 || asksMore) sets.set(setName, share);
   else sets.delete(setName);
   if (sets.size === 0) return { host: { state: EMPTY_STATE, keyLinks: [] }, stops: [], sets, problems: [] };
-  const returning = tunnelsOf(sets).filter(({ returns }) => returns.length > 0);
+  const returning = tunnelsOf(sets).filter(({ returns, beside }) => returns.length > 0 && beside === undefined);
   const { numbers, clashes } = chooseNumbers(
     facts,
     resource.forwarding,

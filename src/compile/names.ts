@@ -21,5 +21,9 @@ export function ownLinkName(tunnel: string): string {
 /** The link that all WireGuard tunnels with one listen port on a host share. */
 export const sharedLinkName = (listenPort: number): string => `sp-wg${listenPort}`;
 
+/** The link beside `link` while keys are exchanged. No name of a tunnel ends in an underscore. */
+export const secondLinkName = (link: string): string =>
+  link.length < LINK_NAME_LENGTH ? `${link}_` : `${link.slice(0, 6)}-${fnv1a(link).toString(36).padStart(7, '0')}_`;
+
 /** A VXLAN network identifier (24 bits, RFC 7348), never 0. */
 export const chooseVni = (tunnel: string): number => fnv1a(tunnel) & 0xffffff || 1;

@@ -57,10 +57,12 @@ const STRANGERS: Readonly<Record<Family, readonly string[]>> = {
 /** Every kind of packet of ours on the host, the tunnels' own included. */
 export function sightingsOf(seen: Seen): readonly Sighting[] {
   const ground = groundOf(seen);
+  const besides = seen.tunnels.filter(({ beside }) => beside !== undefined);
   return [
     ...seen.tunnels.flatMap((tunnel) => outerSightings(ground, tunnel)),
     ...seen.tunnels.flatMap((tunnel) => arrivalsBy(ground, tunnel)),
     ...forwarded(ground),
+    ...(besides.length === 0 ? [] : forwarded({ ...ground, tunnels: besides })),
   ];
 }
 

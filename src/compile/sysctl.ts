@@ -11,6 +11,9 @@ const SEND_REDIRECTS = 'net/ipv4/conf/all/send_redirects';
 const EARLY_DEMUX = 'net/ipv4/ip_early_demux';
 const setting = (family: Family, link: string, name: string): string => `net/ipv${family}/conf/${link}/${name}`;
 
+/** Whether the kernel looks where answers would go before it takes a packet from a link. */
+export const reversePathOf = (link: string): string => setting(4, link, 'rp_filter');
+
 /** The value before us: what the record kept, else what stands now. */
 const originally = (facts: HostFacts, before: ReadonlyMap<string, string>, path: string): string | undefined =>
   before.get(path) ?? facts.state.sysctls.get(path);
@@ -33,7 +36,7 @@ function listens(facts: HostFacts, before: ReadonlyMap<string, string>, link: st
  * lookup after port clash", 2023; Debian's 6.1 has it not). ip_early_demux is of both families, and a look at the routes per packet.
  */
 function mistakesSockets(tunnels: readonly TunnelInTable[], { versions }: HostFacts): boolean {
-  if (tunnels.filter(({ returns }) => returns.length > 0).length < 2) return false;
+  if (tunnels.filter(({ returns, beside }) => returns.length > 0 && beside === undefined).length < 2) return false;
   const [major = 0, minor = 0] = /^(\d+)\.(\d+)/
     .exec(versions?.kernel ?? '')
     ?.slice(1)
@@ -94,9 +97,11 @@ export function desiredSysctls(
     }
     wanted.set(FORWARDING_6, '1');
   }
+  // Of two links of one tunnel the check finds the other one, by which is sent.
+  const paired = new Set(tunnels.flatMap(({ link, beside }) => (beside === undefined ? [] : [link, beside])));
   for (const { link, returns } of tunnels) {
-    if (returns.includes(4)) {
-      const path = setting(4, link, 'rp_filter');
+    if (returns.includes(4) || paired.has(link)) {
+      const path = reversePathOf(link);
       const effective = Math.max(
         Number(facts.state.sysctls.get('net/ipv4/conf/all/rp_filter') ?? 0),
         Number(originally(facts, before, path) ?? 0),

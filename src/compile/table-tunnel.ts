@@ -169,7 +169,7 @@ export function fromTunnel(
           ),
         ]
       : []),
-    ...all.flatMap((tunnel) => carriedRules(tunnel, link.name)),
+    ...all.flatMap((tunnel) => carriedRules(tunnel, link)),
     rule(counter, drop),
   ];
   return { sets: [...far, ...sets.map(({ set }) => set)], chains: [regular(fromName(link.name), rules)] };
@@ -179,8 +179,13 @@ export function fromTunnel(
 const PROTOCOLS = { IPIP: ['ipencap', 'ipv6'], GRE: ['gre'] } as const;
 
 /** The packets of a tunnel that goes by this link: from the link's far end alone, and what comes out of them is judged again. */
-function carriedRules({ type, carrier, listenPort, vxlan }: TunnelInTable, link: string): readonly Rule[] {
-  if (carrier?.link !== link || type === 'Direct') return [];
+function carriedRules(
+  { type, carrier, listenPort, vxlan }: TunnelInTable,
+  { name, tunnels }: OwnLink,
+): readonly Rule[] {
+  const isCarrier =
+    carrier?.link === name || tunnels.some(({ beside }) => beside !== undefined && beside === carrier?.link);
+  if (carrier === undefined || !isCarrier || type === 'Direct') return [];
   const port = vxlan?.port ?? listenPort;
   return carrier.from.flatMap((from): readonly Rule[] => {
     const source = match(payload(IP[from.family], 'saddr'), '==', address(from));

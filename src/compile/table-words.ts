@@ -33,10 +33,14 @@ export const FAMILIES = [4, 6] as const;
 export const IP = { 4: 'ip', 6: 'ip6' } as const;
 export const ADDRESS_TYPE = { 4: 'ipv4_addr', 6: 'ipv6_addr' } as const;
 
-/** A tunnel with the key of its numbers, `SET/TUNNEL`, and what it may bring. */
-export interface TunnelInTable extends TunnelShare {
+/** A tunnel by one of its links, with the key of its numbers, `SET/TUNNEL`, and what it may bring. */
+export interface TunnelInTable extends Omit<TunnelShare, 'second'> {
   readonly key: string;
   readonly accepts: readonly AcceptShare[];
+  /** Its link is the second one of the tunnel whose own link this is. */
+  readonly beside?: string;
+  /** Nothing is routed into this link: the tunnel's other one is sent by. */
+  readonly idle?: true;
 }
 
 export interface Part {

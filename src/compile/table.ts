@@ -118,7 +118,8 @@ export function sallyportTable(input: TableInput): Table | undefined {
   const isUnmarked = match(and(ct('mark'), number(input.numbers.mark.mask)), '==', number(0));
   const inside = insideRules(tracked, input.lasting, isUnmarked);
   const fast = fastPath({ ...input, forwards: tracked }, marks);
-  const back = returning.map((tunnel) => backChain(tunnel, input.numbers));
+  const answering = returning.filter(({ beside }) => beside === undefined);
+  const back = answering.map((tunnel) => backChain(tunnel, input.numbers));
   const chains: Chain[] = [
     ...base('sp_untrack', 'filter', 'prerouting', RAW, stateless.untrack),
     ...base('sp_zone', 'filter', 'prerouting', RAW, zoneRules(returning, input.numbers)),
@@ -134,10 +135,10 @@ export function sallyportTable(input: TableInput): Table | undefined {
             ),
           ]),
       ...parts.flatMap(({ pre }) => pre ?? []),
-      ...restore(returning, input.numbers),
+      ...restore(answering, input.numbers),
     ]),
-    ...(input.askedBack ? askedBackChains(returning, input.numbers) : []),
-    ...base('sp_out', 'route', 'output', MANGLE, restore(returning, input.numbers)),
+    ...(input.askedBack ? askedBackChains(answering, input.numbers) : []),
+    ...base('sp_out', 'route', 'output', MANGLE, restore(answering, input.numbers)),
     ...base(
       'sp_dnat',
       'nat',

@@ -19,27 +19,46 @@ const protocol = fc.constantFrom('tcp' as const, 'udp' as const);
 
 const share: fc.Arbitrary<HostShare> = fc.record({
   tunnels: fc.array(
-    fc.record({
-      name,
-      type: fc.constantFrom('WireGuard' as const, 'VXLAN' as const, 'Direct' as const),
-      link: name,
-      addresses: fc.array(address.map((each) => ({ address: each, length: 30 }))),
-      mtu: fc.integer({ min: 1280, max: 9000 }),
-      peer: fc.record(
-        {
-          host: name,
-          addresses: fc.array(address),
-          allowedIps: fc.array(address.map(hostPrefix)),
-          publicKey: fc.constant(key).map((each) => each ?? { pendingHost: '', pendingTunnel: '' }),
-          endpoint: fc.record({ host: fc.oneof(address, fc.constant('vpn.example.com')), port }),
-          keepaliveSeconds: fc.constant(25),
-          mac: fc.constant('02:00:00:00:00:01'),
-        },
-        { requiredKeys: ['host', 'addresses', 'allowedIps'] },
-      ),
-      routes: fc.array(address.map(hostPrefix)),
-      returns: fc.subarray([4 as const, 6 as const]),
-    }),
+    fc.record(
+      {
+        name,
+        type: fc.constantFrom('WireGuard' as const, 'VXLAN' as const, 'Direct' as const),
+        link: name,
+        addresses: fc.array(address.map((each) => ({ address: each, length: 30 }))),
+        mtu: fc.integer({ min: 1280, max: 9000 }),
+        peer: fc.record(
+          {
+            host: name,
+            addresses: fc.array(address),
+            allowedIps: fc.array(address.map(hostPrefix)),
+            publicKey: fc.constant(key).map((each) => each ?? { pendingHost: '', pendingTunnel: '' }),
+            endpoint: fc.record({ host: fc.oneof(address, fc.constant('vpn.example.com')), port }),
+            keepaliveSeconds: fc.constant(25),
+            mac: fc.constant('02:00:00:00:00:01'),
+          },
+          { requiredKeys: ['host', 'addresses', 'allowedIps'] },
+        ),
+        routes: fc.array(address.map(hostPrefix)),
+        returns: fc.subarray([4 as const, 6 as const]),
+        second: fc.record(
+          {
+            link: name,
+            listenPort: port,
+            peer: fc.record(
+              {
+                publicKey: fc.constant(key).map((each) => each ?? { pendingHost: '', pendingTunnel: '' }),
+                endpoint: fc.record({ host: fc.oneof(address, fc.constant('vpn.example.com')), port }),
+                keepaliveSeconds: fc.constant(25),
+              },
+              { requiredKeys: [] },
+            ),
+            carries: fc.boolean(),
+          },
+          { requiredKeys: ['link', 'peer', 'carries'] },
+        ),
+      },
+      { requiredKeys: ['name', 'type', 'link', 'addresses', 'mtu', 'peer', 'routes', 'returns'] },
+    ),
     { maxLength: 3 },
   ),
   forwards: fc.array(

@@ -16,6 +16,7 @@ import {
 } from '../net/index.ts';
 import { OUTER_KINDS, type Outer, type Vxlan } from '../routing/index.ts';
 import { isPendingKey, parsePublicKey } from '../wireguard/index.ts';
+import { encodeSecond, readSecond } from './codec-second.ts';
 import { fields, flag, JsonError, list, oneOf, optional, parsed, type Reader, table, text, whole } from './json.ts';
 import { type HostNumbers, type HostRecord, RECORD_FORMAT } from './record.ts';
 import { BETWEEN, encodeRows, noteRows, type Row, readRows } from './rows.ts';
@@ -206,6 +207,7 @@ const encodeTunnel = (tunnel: TunnelShare): unknown => ({
     outer: { local: printAddress(tunnel.outer.local), remote: printAddress(tunnel.outer.remote) },
   }),
   ...(tunnel.carrier && { carrier: { link: tunnel.carrier.link, from: tunnel.carrier.from.map(printAddress) } }),
+  ...(tunnel.second && { second: encodeSecond(tunnel.second) }),
   peer: encodePeer(tunnel.peer),
   routes: tunnel.routes.map(printPrefix),
 });
@@ -224,6 +226,7 @@ const readTunnel: Reader<TunnelShare> = (json, path) => {
     ...optional(from, 'kind', oneOf(...OUTER_KINDS), path),
     ...optional(from, 'outer', readOuter, path),
     ...optional(from, 'carrier', readCarrier, path),
+    ...optional(from, 'second', readSecond, path),
     peer: readPeer(from.peer, `${path}.peer`),
     routes: list(readPrefix)(from.routes, `${path}.routes`),
     returns: list(readFamily)(from.returns, `${path}.returns`),

@@ -39,6 +39,8 @@ export interface HostFacts {
   readonly pending?: PendingChange;
   /** Public keys of the key files in the state folder, by link name. */
   readonly keys: ReadonlyMap<string, PublicKey>;
+  /** When those keys were made, in seconds since the epoch by the host's clock; absent where nobody looked. */
+  readonly keysMade?: ReadonlyMap<string, number>;
   /** What the names in the record's endpoints mean on the host now; absent where it has none. */
   readonly names?: NamesOnHost;
   /** Its clock less ours, in seconds; absent where it is the same one, or nobody looked. */

@@ -24,6 +24,7 @@ export type {
   ForwardShare,
   ForwardTarget,
   HostShare,
+  SecondLink,
   TunnelPeer,
   TunnelShare,
 } from './share.ts';

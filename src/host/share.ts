@@ -31,10 +31,22 @@ export interface TunnelShare {
   /** Its packets go by another tunnel of this host: that one's link, and the addresses at its far end that they come from. */
   readonly carrier?: { readonly link: string; readonly from: readonly Address[] };
   readonly peer: TunnelPeer;
+  /** A second link, while the tunnel's keys are exchanged. */
+  readonly second?: SecondLink;
   /** What lies behind the peer and is routed into the tunnel: the aims of forwards. */
   readonly routes: readonly Prefix[];
   /** Families in which connections come in by this tunnel and must return by it. */
   readonly returns: readonly Family[];
+}
+
+/** A link beside a tunnel's own, with other keys: it brings what the tunnel may bring, and may be sent by in its place. */
+export interface SecondLink {
+  readonly link: string;
+  readonly listenPort?: number;
+  /** The peer as this link knows it; all else of it is the tunnel's. */
+  readonly peer: Pick<TunnelPeer, 'publicKey' | 'endpoint' | 'keepaliveSeconds'>;
+  /** What goes into the tunnel goes by this link; else by the tunnel's own. */
+  readonly carries: boolean;
 }
 
 export interface TunnelPeer {

@@ -8,12 +8,12 @@ import { daemonFilesCommand } from './daemons.ts';
 import { type FlowWatch, watchFlows } from './flows.ts';
 import type { LinkSupport } from './observe.ts';
 import { REMOVE_WIREGUARD, START_WIREGUARD_GO, WRITE_SYSCTLS } from './scripts.ts';
+import { nameOf } from './step-name.ts';
 import {
   addLinkCommands,
   changesOf,
   type IpItem,
   makeSteps,
-  nameOf,
   type Step,
   type SysctlItem,
   type WgItem,
@@ -45,7 +45,7 @@ export async function applyChanges(
   transport: Transport,
   support: () => Promise<LinkSupport>,
   changes: readonly HostChange[],
-  { signal, onStep, armed }: ApplyOptions,
+  { signal, onStep, armed, after = 0 }: ApplyOptions,
 ): Promise<void> {
   const stateFolder = await transport.stateFolder(signal);
   const done: HostChange[] = [];
@@ -57,7 +57,7 @@ export async function applyChanges(
       throw new ApplyError(message, done, { cause: signal.reason });
     }
     if (index === moving?.from) moving.look();
-    const guard = armed && { ...armed, step: index + 1 };
+    const guard = armed && { ...armed, step: after + index + 1 };
     const refusal = await carryOut(
       { transport: guarded(transport, guard), stateFolder, support },
       step,
@@ -114,6 +114,8 @@ async function carryOut(place: Place, step: Step, moving: Moving | undefined): P
       return changeTable(transport, step, moving);
     case 'wg':
       return setWireGuard(transport, step.link, step.items);
+    case 'rekey':
+      return run(transport, step.argv);
     case 'accept': {
       const error = await writeAccept(transport, step.place, step.traffic);
       return error && { stands: [], error };

@@ -1,6 +1,6 @@
 import { missingProgram, script, type Transport, TransportError } from '../../transport/index.ts';
 import { type PublicKey, parsePublicKey } from '../../wireguard/index.ts';
-import { MAKE_KEYS } from './scripts.ts';
+import { FORGET_KEYS, MAKE_KEYS } from './scripts.ts';
 
 /** Where the private key of a link lies; the folder and the file are root's alone. */
 export const keyFile = (stateFolder: string, link: string): string => `${stateFolder}/keys/${link}.key`;
@@ -24,13 +24,27 @@ export async function makeKeys(
   throw new TransportError(transport.host, ['wg', 'pubkey'], `no public key came for ${missing.join(', ')}`);
 }
 
+/** See Driver.forgetKeys. */
+export async function forgetKeys(transport: Transport, signal: AbortSignal): Promise<void> {
+  const argv = script(FORGET_KEYS, await transport.stateFolder(signal));
+  const { status, stderr } = await transport.run({ argv }, signal);
+  if (status !== 0) throw new TransportError(transport.host, argv, `keys cannot be removed: ${stderr.trim()}`);
+}
+
 /** The lines `LINK PUBLICKEY` of READ_KEYS and MAKE_KEYS. */
-export function readKeys(text: string): ReadonlyMap<string, PublicKey> {
-  const keys = new Map<string, PublicKey>();
-  for (const line of text.split('\n')) {
-    const [link = '', key = ''] = line.split(' ');
+export const readKeys = (text: string): ReadonlyMap<string, PublicKey> =>
+  new Map(readLines(text).map(({ link, publicKey }) => [link, publicKey]));
+
+/** When the keys of READ_KEYS were made, in seconds since the epoch by the host's clock; those of which it says so. */
+export const readKeyTimes = (text: string): ReadonlyMap<string, number> =>
+  new Map(readLines(text).flatMap(({ link, made }) => (made > 0 ? [[link, made] as const] : [])));
+
+function readLines(
+  text: string,
+): readonly { readonly link: string; readonly publicKey: PublicKey; readonly made: number }[] {
+  return text.split('\n').flatMap((line) => {
+    const [link = '', key = '', made = ''] = line.split(' ');
     const publicKey = parsePublicKey(key);
-    if (publicKey !== undefined) keys.set(link, publicKey);
-  }
-  return keys;
+    return publicKey === undefined ? [] : [{ link, publicKey, made: Number(made) }];
+  });
 }

@@ -33,7 +33,7 @@ import { daemonsCommand, readDaemons } from './daemons.ts';
 import { CONNTRACK_COMMAND, flowsProblem } from './flows.ts';
 import { listCommand } from './generation.ts';
 import { IPTABLES_COMMANDS, LEGACY_TABLES, withIptables } from './iptables.ts';
-import { keyFolder, readKeys } from './keys.ts';
+import { keyFolder, readKeys, readKeyTimes } from './keys.ts';
 import { namesCommand, readNames } from './names.ts';
 import { OWNERS_COMMAND, readOwners } from './owners.ts';
 import type { Readings } from './readings.ts';
@@ -110,6 +110,7 @@ export async function observe(
       source: 'observed',
       state,
       keys: readKeys(answers(keys).stdout),
+      keysMade: readKeyTimes(answers(keys).stdout),
       versions,
       stateFolder,
       daemons: found.daemons,

@@ -17,8 +17,30 @@ for f in "$1"/*.key; do
   [ -s "$f" ] || continue
   p=$(wg pubkey <"$f" 2>/dev/null) || continue
   l=\${f##*/}
-  printf '%s %s\\n' "\${l%.key}" "$p"
+  printf '%s %s %s\\n' "\${l%.key}" "$p" "$(date -r "$f" +%s 2>/dev/null)"
 done`;
+
+/**
+ * FOLDER LINK PUBLICKEY COMMAND…: makes the private key of PUBLICKEY the one of LINK, where it lies beside, and runs COMMAND, which sets it. The key that
+ * was in force lies beside then, so that the same takes it back. No key is lost wherever it ends: the file changes by one rename.
+ */
+export const EXCHANGE_KEY = `
+umask 077
+d=$1 l=$2 p=$3; shift 3
+if [ "$(wg pubkey <"$d/$l.key" 2>/dev/null)" != "$p" ]; then
+  for c in next before; do
+    [ -s "$d/$l.$c.key" ] && [ "$(wg pubkey <"$d/$l.$c.key")" = "$p" ] || continue
+    o=next; [ "$c" = before ] || o=before
+    ln -f "$d/$l.key" "$d/$l.$o.key" && mv -f "$d/$l.$c.key" "$d/$l.key" && sync "$d/$l.key" "$d" || exit 1
+    break
+  done
+fi
+exec "$@"`;
+
+/** FOLDER: removes keys that are in no use, unless a change is pending: what takes that back may need them. */
+export const FORGET_KEYS = `
+[ ! -e "$1/pending" ] || exit 0
+rm -f -- "$1"/keys/*.next.key "$1"/keys/*.before.key "$1"/keys/*_.key`;
 
 /** `saver FAMILY BACKEND`: names the saver of iptables' rules in `c`, where there is one of that kind. */
 const SAVER = `

@@ -2,7 +2,8 @@ import { expect, test } from 'vitest';
 import { parsePrefix } from '../../net/index.ts';
 import type { HostChange, HostObject } from '../../plan/index.ts';
 import { parsePublicKey } from '../../wireguard/index.ts';
-import { changesOf, makeSteps, nameOf } from './steps.ts';
+import { nameOf } from './step-name.ts';
+import { changesOf, makeSteps } from './steps.ts';
 
 const destination = parsePrefix('10.0.0.0/8');
 const add = (after: HostObject): HostChange => ({ action: 'add', after });

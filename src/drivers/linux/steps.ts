@@ -1,6 +1,6 @@
 /** What `apply` does, as data: the changes of a plan, in their order, in as few commands as keep that order and say exactly what stands. */
 
-import { type AcceptPlace, type AcceptTraffic, daemonOf, type NetworkDaemon, printPlace } from '../../host/index.ts';
+import { type AcceptPlace, type AcceptTraffic, daemonOf, type NetworkDaemon } from '../../host/index.ts';
 import { printPrefix } from '../../net/index.ts';
 import { printTransaction, type RulesetChange } from '../../nftables/index.ts';
 import type { Change, HostChange, HostObject, MovedFlows } from '../../plan/index.ts';
@@ -17,10 +17,10 @@ import {
   removeRouteArguments,
   removeRuleArguments,
 } from '../../routing/index.ts';
-import { sameKey, wgRemovePeerArguments, wgSetDeviceArguments, wgSetPeerArguments } from '../../wireguard/index.ts';
+import { sameKey, wgRemovePeerArguments, wgSetPeerArguments } from '../../wireguard/index.ts';
 import type { DaemonFileItem } from './daemons.ts';
+import { deviceStep } from './device-step.ts';
 import { type ForeignStep, foreignFile, foreignStep } from './foreign.ts';
-import { keyFile } from './keys.ts';
 
 export type Step =
   /** Lines for `ip -batch -`. */
@@ -35,6 +35,8 @@ export type Step =
   | { readonly kind: 'sysctl'; readonly items: readonly SysctlItem[] }
   /** Arguments for `wg set LINK`, one list after the other. */
   | { readonly kind: 'wg'; readonly link: string; readonly items: readonly WgItem[] }
+  /** Another private key for a link: its file and the link, by one command. */
+  | { readonly kind: 'rekey'; readonly change: HostChange; readonly link: string; readonly argv: readonly string[] }
   /** One command, atomic by itself: `traffic` is all that shall stand there of ours. */
   | {
       readonly kind: 'accept';
@@ -135,6 +137,7 @@ export function changesOf(step: Step): readonly HostChange[] {
       return step.items.map(({ change }) => change);
     case 'nft':
       return step.file === undefined ? step.changes : [step.file.change, ...step.changes];
+    case 'rekey':
     case 'accept':
     case 'flows':
     case 'goesWithLink':
@@ -147,46 +150,8 @@ export function changesOf(step: Step): readonly HostChange[] {
   }
 }
 
-/** The step for people: `ip: 1 link, 2 addresses`. */
-export function nameOf(step: Step): string {
-  switch (step.kind) {
-    case 'ip':
-      return `ip: ${count(step.items.map(({ change }) => objectOf(change).kind))}`;
-    case 'sysctl':
-      return `sysctl: ${count(step.items.map(() => 'sysctl'))}`;
-    case 'nft': {
-      const transaction = `nft: ${count(step.changes.map(() => 'change'))}`;
-      return step.file === undefined ? transaction : `${nameOf(step.file)}, ${transaction}`;
-    }
-    case 'wg':
-      return `wg: ${count(step.items.map(({ change }) => objectOf(change).kind))} of ${step.link}`;
-    case 'accept':
-      return `accept in ${printPlace(step.place)}`;
-    case 'flows':
-      return 'flows of forwards that moved';
-    case 'goesWithLink':
-      return `${objectOf(step.change).kind}: goes with its link`;
-    case 'addWireGuard':
-    case 'removeWireGuard':
-      return `link ${step.link.name}`;
-    case 'daemonFiles':
-      return `files of ${step.daemon}`;
-    case 'writeFile':
-    case 'removeFile':
-      return `file ${step.path}`;
-    case 'foreign':
-      return step.name;
-  }
-}
-
-function count(kinds: readonly string[]): string {
-  const counts = new Map<string, number>();
-  for (const kind of kinds) counts.set(kind, (counts.get(kind) ?? 0) + 1);
-  return [...counts].map(([kind, n]) => `${n} ${kind}${n === 1 ? '' : kind.endsWith('s') ? 'es' : 's'}`).join(', ');
-}
-
 /** What a change is about: both sides of a `change` are of one kind. */
-const objectOf = (change: HostChange): HostObject => (change.action === 'remove' ? change.before : change.after);
+export const objectOf = (change: HostChange): HostObject => (change.action === 'remove' ? change.before : change.after);
 
 function makeStep(change: HostChange, stateFolder: string): Step {
   const object = objectOf(change);
@@ -199,11 +164,10 @@ function makeStep(change: HostChange, stateFolder: string): Step {
       return ipStep(change, routeCommands(of(change, 'route')));
     case 'rule':
       return ipStep(change, ruleCommands(of(change, 'rule')));
-    case 'device': {
-      if (change.action === 'remove') return { kind: 'goesWithLink', change };
-      const { device } = object;
-      return wgStep(change, device.link, wgSetDeviceArguments(device, keyFile(stateFolder, device.link)));
-    }
+    case 'device':
+      return change.action === 'remove'
+        ? { kind: 'goesWithLink', change }
+        : deviceStep(change, object.device, stateFolder);
     case 'peer':
       return wgStep(change, object.link, peerCommand(of(change, 'peer')));
     case 'sysctl':

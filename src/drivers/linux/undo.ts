@@ -40,7 +40,7 @@ export async function undoOf(
       commands.push(...(await commandsOf(place, back, step)));
     if (commands.length > 0) steps.push({ step: index + 1, commands });
   }
-  return { steps: steps.reverse(), files: filesOf(done) };
+  return { steps: steps.reverse(), files: filesOf(done), count: done.length };
 }
 
 /** With a table that came goes all that is in it: of fifty thousand elements none need be said. */
@@ -84,6 +84,8 @@ async function commandsOf(
       return [{ argv: ['nft', '-f', '-'], stdin: back.transaction }];
     case 'wg':
       return back.items.map(({ words }) => ({ argv: ['wg', 'set', back.link, ...words], mild: true }));
+    case 'rekey':
+      return [{ argv: back.argv, mild: true }];
     case 'accept': {
       const stands = step.kind === 'accept' ? step.traffic : [];
       return undoAccept(transport, back.place, stands, back.traffic);
