@@ -43,7 +43,7 @@ for file; do
 done
 if [ -e "$state/lock" ]; then read -r holder <"$state/lock" && printf '%s\n' "$holder" >holder || fail; fi
 if [ "$state" = /etc/sallyport ]; then
-  sync undo.sh . 2>/dev/null || sync
+  sync undo.sh token title generation . 2>/dev/null || sync
 fi
 if [ "$state" = /etc/sallyport ] && [ -d /run/systemd/system ]; then
   unit=sallyport-undo-$token
@@ -68,6 +68,8 @@ watch=$(setsid sh "$1/undo.sh" wait "$2" &) && [ -n "$watch" ] && echo "$watch" 
 /** FOLDER TOKEN: it stays as it is. Status 47: too late. */
 export const CONFIRM = `${STOP_WATCH}
 cd "$1" 2>/dev/null && mv "armed.$2" confirmed 2>/dev/null || exit 47
+# What is said to stand must stand after a loss of power too.
+[ "$1" != /etc/sallyport/pending ] || sync . 2>/dev/null || sync
 stop_watch
 cd /
 rm -rf "$1"`;
@@ -111,16 +113,20 @@ export interface UndoText {
 
 /**
  * `undo.sh`: takes back the steps that were begun, last first. `wait`: only when nobody was heard of for so long, and gives the host free for
- * others then. What the last step that began had done is not known: what its way back says is not believed.
+ * others then. `boot`: of what is in the kernel nothing is left, so only what lasts is taken back; a change that was never confirmed is undone, armed or not.
+ * What the last step that began had done is not known: what its way back says is not believed.
  */
 export function undoText({ folder, token, windowMs, undo, wipes, hasOwnMounts }: UndoText): string {
   const state = folder.slice(0, folder.lastIndexOf('/'));
   const end = `END_${token.replaceAll('-', '')}`;
   const inode = /^\/run\/sallyport\/netns\/(\d+)\//.exec(folder)?.[1] ?? '"$(stat -L -c %i /proc/1/ns/net)"';
-  const steps = undo.steps.map(({ step, commands }) =>
-    [`n=${step}`, 'if [ "$begun" -ge "$n" ]; then', ...commands.map((each) => printCommand(each, end)), 'fi\n'].join(
-      '\n',
-    ),
+  const steps = undo.steps.map(({ step, commands, lasts }) =>
+    [
+      `n=${step}`,
+      `if [ "$1" ${lasts === true ? '= boot ] ||' : '!= boot ] &&'} [ "$begun" -ge "$n" ]; then`,
+      ...commands.map((each) => printCommand(each, end)),
+      'fi\n',
+    ].join('\n'),
   );
   const files = undo.files.map((path, index) => `put_back ${index + 1} ${quote(path)}\n`);
   return `#!/bin/sh
@@ -160,7 +166,11 @@ if [ "$1" = wait ]; then
 fi`;
 
 /** A change that is being carried out comes to its end first, or is ended after a second: who is locked out must not wait for it. */
-const CLAIM = `mv "armed.$token" undoing 2>/dev/null || [ -e undoing ] || [ -e failed ] || exit 0
+const CLAIM = `if [ "$1" = boot ]; then
+  [ ! -e confirmed ] || { cd / && rm -rf "$folder"; exit 0; }
+  mv "armed.$token" undoing 2>/dev/null || : >undoing
+fi
+mv "armed.$token" undoing 2>/dev/null || [ -e undoing ] || [ -e failed ] || exit 0
 exec 9<lock
 n=0
 until flock -n -x 9; do
@@ -172,6 +182,8 @@ done
 [ "$(cat token 2>/dev/null)" = "$token" ] || exit 0
 : >undoer
 SHOW_SOCKETSbegun=$(cat begun) failed=
+# What was begun last may not have come to the disk.
+[ "$1" != boot ] || begun=0
 wrong() { [ "$n" -ge "$begun" ] || failed="$failed$n: $1
 "; }
 back() { said=$("$@" 2>&1) || wrong "$said"; }
@@ -200,7 +212,7 @@ ${wipes ? `find "$state" -mindepth 1 -maxdepth 1 ! -name "\${folder##*/}" ! -nam
 holder=$(cat holder 2>/dev/null)
 cd /
 mv "$folder" "$folder.gone" && rm -rf "$folder.gone"
-if [ "$1" = wait ] && [ -n "$holder" ]; then
+if [ "$1" != now ] && [ -n "$holder" ]; then
   flock "$state" sh -c '[ "$(cat "$1/lock" 2>/dev/null)" = "$2" ] && rm -f "$1/lock"' sh "$state" "$holder"
 fi
 while [ "$state" != /run ] && [ "$state" != /etc ] && [ -n "$state" ]; do rmdir "$state" 2>/dev/null || break; state=\${state%/*}; done

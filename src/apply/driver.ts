@@ -43,7 +43,12 @@ export interface UndoCommand {
 /** The way back from the steps of one `apply`. */
 export interface Undo {
   /** By the number of the step that it takes back, from 1; the last first. Those of a step that never began are left out. */
-  readonly steps: readonly { readonly step: number; readonly commands: readonly UndoCommand[] }[];
+  readonly steps: readonly {
+    readonly step: number;
+    readonly commands: readonly UndoCommand[];
+    /** What it takes back is there after a boot. */
+    readonly lasts?: true;
+  }[];
   /** Files that are put back as they stood, or removed where there was none, after all that. */
   readonly files: readonly string[];
   /** How many steps there are, those with no way back too. */

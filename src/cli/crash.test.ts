@@ -3,7 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { patient, type RunResult } from '../lab/index.ts';
-import { type CliLab, slimEdgeDocuments, startCliLab } from './testdata/cli-lab.ts';
+import { type CliLab, slimEdgeDocuments, startCliLab, withoutChance } from './testdata/cli-lab.ts';
 import { CLOUD_IMAGE, NFT } from './testdata/firewalls.ts';
 
 const src = new URL('..', import.meta.url).href;
@@ -60,14 +60,6 @@ async function untilEqual(cli: CliLab, before: string, what: string): Promise<vo
   for (const end = Date.now() + WINDOW_MS + patient(2_000); (await now()) !== withoutChance(before); await sleep(50))
     if (Date.now() > end) expect(await now(), what).toBe(withoutChance(before));
 }
-
-/** The kernel gives a link without an address of its own (a tun) a link-local one by chance, and another when it is made again. */
-const withoutChance = (dumps: string): string =>
-  dumps
-    .split('\n')
-    .filter((line) => !/"dst":"fe80::[0-9a-f:]{15,}","dev":"sp-/.test(line))
-    .map((line) => (line.includes('sp-') ? line.replace(/fe80::[0-9a-f:]{15,}|stable_secret = .*/g, 'CHANCE') : line))
-    .join('\n');
 
 describe('killed after step', () => {
   let cli: CliLab;

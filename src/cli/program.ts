@@ -94,6 +94,12 @@ function buildProgram(running: Running): Command {
   withFiles(program.command('render').description('the exact nft, ip, wg and sysctl text for a host'))
     .requiredOption('--host <name>', 'the Host to render')
     .option('--offline', 'from declared facts alone: no host is looked at')
+    .addOption(
+      new Option(
+        '--boot <init>',
+        'what brings it all back after a boot where there is no systemd: /etc/init.d/sallyport',
+      ).choices(['OpenRC', 'procd']),
+    )
     .action(running(async (output, flags) => (await import('./commands/render.ts')).render(output, flags)));
   withFiles(program.command('verify').description('prove every promise of the documents, packet by packet'))
     .option('--live', 'on what stands on the hosts now, not on what the documents would make of them')

@@ -240,6 +240,8 @@ test('render gives the exact text for a host, the same each time, with placehold
   expect(first.stdout).toContain('table inet sallyport');
   expect(first.stdout).toContain('(public key of node/edge-node, known after apply)');
   expect(await cli.sallyport('render', '--host', 'edge', '-f', file)).toEqual(first);
+  const boot = await cli.sallyport('render', '--host', 'edge', '-f', file, '--boot', 'OpenRC');
+  expect(boot).toMatchObject({ status: 0, stdout: expect.stringMatching(/^#!\/sbin\/openrc-run\n/) });
   const unknown = await cli.sallyport('render', '--host', 'moon', '-f', file);
   expect(unknown.stderr).toContain('no Host "moon" in the documents: there are edge, node');
   expect(unknown.status).toBe(2);

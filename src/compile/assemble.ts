@@ -58,7 +58,7 @@ export function assemble(host: string, record: HostRecord, facts: HostFacts): Om
     sysctls: desiredSysctls(tunnels, forwards, facts, record.sysctlsBefore, mostConnections(record.sets)),
     devices: devicesOf(host, tunnels, facts),
     tables: table === undefined ? [] : [table],
-    files: tunnels.length === 0 ? new Map() : daemonFiles(facts),
+    files: daemonFiles(facts, tunnels.length > 0),
   };
 }
 

@@ -126,7 +126,7 @@ export function compile(
       ...stopNotes(settled.stops),
       ...conntrackNotes(share, view.facts),
       ...flowNotes(share, view.facts),
-      ...(share.tunnels.length === 0 ? [] : daemonNotes(view.facts)),
+      ...(share.tunnels.length + share.forwards.length === 0 ? [] : daemonNotes(view.facts)),
       ...fastPathNotes(share, view.facts),
     ];
     problems.push(...settled.problems, ...claimProblems(set, view, settled.sets, setName));

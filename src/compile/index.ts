@@ -1,6 +1,7 @@
 export type { Compiled, CompiledHost, CompileOptions } from './compile.ts';
 export { compile, compileRemoval } from './compile.ts';
 export { declaredFacts } from './declared.ts';
+export { fnv1a } from './names.ts';
 export type { TargetHealth, TargetProbe } from './probe.ts';
 export {
   compileRotation,

@@ -2,7 +2,7 @@
 import type { Address } from '../net/index.ts';
 import type { OuterKind } from '../routing/index.ts';
 import type { PublicKey } from '../wireguard/index.ts';
-import type { NetworkDaemon } from './daemon-files.ts';
+import type { Daemon, OtherInit } from './daemon-files.ts';
 import type { HostRecord } from './record.ts';
 import type { HostState } from './state.ts';
 
@@ -35,6 +35,10 @@ export interface HostFacts {
   readonly recordProblem?: string;
   /** What could not be read of the host though it stands there: plain sentences for the plan. */
   readonly notes?: readonly string[];
+  /** The key of what its restore.sh brings back after a boot; absent where there is none, or it is damaged. */
+  readonly restore?: string;
+  /** What starts the host where that is not systemd; absent where it is, or nobody looked, or nobody knows. */
+  readonly init?: OtherInit;
   /** Absent where no change is pending. */
   readonly pending?: PendingChange;
   /** Public keys of the key files in the state folder, by link name. */
@@ -66,8 +70,8 @@ export interface HostFacts {
   readonly flowtables?: 'kernel' | 'forgetful' | 'absent' | 'unknown';
   /** MemAvailable of /proc/meminfo. */
   readonly memoryAvailableBytes?: number;
-  /** What runs there and would take rules, routes or links of ours away; absent where nobody looked. */
-  readonly daemons?: readonly NetworkDaemon[];
+  /** What runs there and is told of us by files; absent where nobody looked. */
+  readonly daemons?: readonly Daemon[];
   /** /etc/sallyport, or /run/sallyport/netns/INODE (design.md, State). Absent where nobody looked. */
   readonly stateFolder?: string;
   /** The name of its network namespace, where it is one of `ip netns`. */

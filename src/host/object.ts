@@ -6,6 +6,7 @@ import type { WireGuardDevice, WireGuardPeer } from '../wireguard/index.ts';
 import type { AcceptPlace, ForeignAccept } from './accept.ts';
 import type { Change } from './change.ts';
 import type { ForwardShare } from './share.ts';
+import type { HostState } from './state.ts';
 
 export type HostObject =
   /** A link of ours, without addresses; a WireGuard link's keys and peers are objects of their own. `change` is in place: MTU, up. */
@@ -39,6 +40,8 @@ export type HostObject =
     }
   /** A file of ours in the host's state folder or elsewhere; `content` is text. A key file's content is never here. */
   | { readonly kind: 'file'; readonly path: string; readonly mode: number; readonly content: string }
+  /** The script that brings `state` back after a boot. */
+  | { readonly kind: 'restore'; readonly path: string; readonly state: HostState }
   /** A rule in a chain of another's, as it is written there (`text` of iptables), behind so many rules of the chain. */
   | { readonly kind: 'foreignRule'; readonly place: RulePlace; readonly rule: Rule }
   /** All that iptables' older kind has in one of its tables, as iptables-save prints it. `change` alone. */

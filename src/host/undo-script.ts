@@ -3,7 +3,7 @@ import { SALLYPORT_PROTOCOL } from '../routing/index.ts';
 import { ACCEPT_TAG } from './accept.ts';
 import { takeFirewalld } from './accept-firewalld.ts';
 import { takeUfw } from './accept-ufw.ts';
-import { DAEMON_FILES, FILE_MARK } from './daemon-files.ts';
+import { DAEMON_FILES, DAEMON_FOLDERS, FILE_MARK } from './daemon-files.ts';
 import type { HostRecord } from './record.ts';
 
 /**
@@ -18,7 +18,7 @@ export function undoScript(record: HostRecord, stateFolder: string, namespace?: 
 # Takes back what Sallyport ${oneLine(record.version)} put on this host, without Sallyport: sh ${oneLine(stateFolder)}/undo.sh
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:$PATH
 export LC_ALL=C
-${guard(stateFolder, namespace)}
+${inOwnNetwork('undo', stateFolder, namespace)}
 failed=0
 try() { "$@" || { echo "undo: failed: $*" >&2; failed=1; }; }
 # A sysctl that is gone went with its interface.
@@ -64,10 +64,11 @@ for file in ${DAEMON_FILES.map(({ path }) => quote(path)).join(' ')}; do
   try rm -f "$file"
   told=yes
 done
-rmdir --ignore-fail-on-non-empty /etc/systemd/networkd.conf.d 2>/dev/null
+rmdir --ignore-fail-on-non-empty ${DAEMON_FOLDERS.join(' ')} 2>/dev/null
 runs() { [ -n "$told" ] && [ -d /run/systemd/system ] && systemctl is-active --quiet "$1.service"; }
 if runs systemd-networkd; then try networkctl reload; fi
 if runs NetworkManager; then try nmcli general reload conf; fi
+if [ -n "$told" ] && [ -d /run/systemd/system ]; then try systemctl daemon-reload; fi
 `;
 
 /** What is written for all interfaces at once changes the single ones too, so it is put back before them. */
@@ -76,22 +77,22 @@ const rank = (path: string): number => {
   return path.includes('/conf/default/') ? 1 : 2;
 };
 
-/** Run in another network namespace than its own, the script would take from the wrong host. */
-function guard(stateFolder: string, namespace: string | undefined): string {
+/** Run in another network namespace than its own, a script would change the wrong host. `who` is its name in messages. */
+export function inOwnNetwork(who: string, stateFolder: string, namespace: string | undefined): string {
   const inode = /^\/run\/sallyport\/netns\/(\d+)$/.exec(stateFolder)?.[1];
   const here = 'here=$(stat -L -c %i /proc/self/ns/net)';
   if (inode === undefined) {
     return `${here}
 if [ "$here" != "$(stat -L -c %i /proc/1/ns/net)" ]; then
-  echo "undo: run this in the network namespace of process 1" >&2
+  echo "${who}: run this in the network namespace of process 1" >&2
   exit 1
 fi`;
   }
   const name = namespace === undefined ? '' : quote(`/run/netns/${namespace}`);
-  const enter = `if [ "$(stat -L -c %i ${name} 2>/dev/null)" = ${inode} ]; then exec nsenter --net=${name} -- sh "$0"; fi`;
+  const enter = `if [ "$(stat -L -c %i ${name} 2>/dev/null)" = ${inode} ]; then exec nsenter --net=${name} -- sh "$0" "$@"; fi`;
   return `${here}
 if [ "$here" != ${inode} ]; then
-  ${name === '' ? '' : `${enter}\n  `}echo "undo: run this in the network namespace with inode ${inode}" >&2
+  ${name === '' ? '' : `${enter}\n  `}echo "${who}: run this in the network namespace with inode ${inode}" >&2
   exit 1
 fi`;
 }

@@ -57,6 +57,8 @@ function objectName({ kind }: HostObject): ObjectName {
     case 'foreignRule':
     case 'iptablesTable':
       return 'foreign';
+    case 'restore':
+      return 'file';
     default:
       return kind;
   }
@@ -106,6 +108,7 @@ function nameOf(object: HostObject): string {
     case 'accept':
       return printPlace(object.accept.place);
     case 'file':
+    case 'restore':
       return object.path;
     case 'foreignRule':
       return printPlace(object.place);
@@ -140,6 +143,8 @@ function text(object: HostObject): string {
       return nftText(object.object);
     case 'accept':
       return printAccept(object.accept);
+    case 'restore':
+      return 'what a boot brings back';
     case 'file':
       return `${object.content.length} bytes, mode ${object.mode.toString(8).padStart(4, '0')}`;
     case 'foreignRule':

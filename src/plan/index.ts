@@ -6,4 +6,5 @@ export { type Flow, type FlowsOfForward, flowsOfFew, type MovedFlows, mayEndTcp,
 export { carriedOut, isMade, unmade } from './mend.ts';
 export type { Desired } from './order.ts';
 export { planHost } from './order.ts';
+export { restoreKey } from './restore.ts';
 export { standing } from './standing.ts';

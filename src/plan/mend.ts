@@ -44,6 +44,7 @@ function stands(state: HostState, object: HostObject): boolean | undefined {
     case 'accept':
     case 'flows':
     case 'file':
+    case 'restore':
     case 'connection':
     case 'unit':
       return undefined;

@@ -11,7 +11,7 @@ import { hostPrefix, parseAddress, parseEndpoint, parseInterfaceAddress, wholeFa
 import { baseChain, flowAdd, rule, type Table } from '../nftables/index.ts';
 import { type Link, type Route, SALLYPORT_PROTOCOL } from '../routing/index.ts';
 import { parsePublicKey, type WireGuardPeer } from '../wireguard/index.ts';
-import { describeChange, type HostChange, planHost, undo } from './index.ts';
+import { describeChange, type HostChange, planHost, restoreKey, undo } from './index.ts';
 
 function must<T>(value: T | undefined): T {
   if (value === undefined) throw new TypeError('not readable');
@@ -87,7 +87,7 @@ const facts = (state: Partial<HostState>, known?: HostRecord): HostFacts => ({
   wireguard: 'kernel',
   vxlan: 'kernel',
   stateFolder: '/etc/sallyport',
-  ...(known && { record: known }),
+  ...(known && { record: known, restore: restoreKey(WANTED) }),
 });
 const lines = (changes: readonly HostChange[]): readonly string[] =>
   changes.map(describeChange).map(({ action, object, name }) => `${action} ${object} ${name}`);
@@ -122,6 +122,7 @@ describe('on a fresh host', () => {
       'add sysctl net.ipv4.conf.sp-wg51820.forwarding',
       'add route 192.168.1.20/32',
       'add rule IPv4 5000',
+      'add file /etc/sallyport/restore.sh',
     ]);
   });
 
@@ -196,6 +197,7 @@ describe('taking everything back', () => {
       'remove nft table inet sallyport',
       'remove file /etc/sallyport/record.json',
       'remove file /etc/sallyport/undo.sh',
+      'remove file /etc/sallyport/restore.sh',
     ]);
   });
 
@@ -246,6 +248,7 @@ test('while settings are put back the record still tells how they were, and forg
     'change sysctl net.ipv6.conf.lo.forwarding',
     'change file /etc/sallyport/record.json',
     'change file /etc/sallyport/undo.sh',
+    'change file /etc/sallyport/restore.sh',
   ]);
 });
 
@@ -330,6 +333,7 @@ describe('what stands is changed in place', () => {
       'remove link sp-v',
       'add link sp-v',
       'add route 192.168.1.20/32',
+      'change file /etc/sallyport/restore.sh',
     ]);
   });
 });

@@ -20,6 +20,7 @@ import { type Link, type LinkAddress, printRoute, printRule, type Route, type Ro
 import { diffDevices } from './devices.ts';
 import { tableChanges } from './fast-path.ts';
 import { flowChanges } from './flows.ts';
+import { diffRestore } from './restore.ts';
 
 export interface Desired {
   readonly state: HostState;
@@ -56,9 +57,10 @@ export function planHost(facts: HostFacts, desired: Desired): readonly HostChang
   const accepts = diffAccepts(own.accepts, want.accepts);
   const daemons = diffDaemonFiles(own.files, want.files);
   const files = diffFiles(facts, desired, sysctls.restored.length > 0);
-  return [
-    ...files.first,
+  const changes = [
+    // How the host starts first of all: what is pending at a boot is taken back by it.
     ...daemons.written,
+    ...files.first,
     ...accepts.removed,
     ...sysctls.restored,
     ...rules.removed.map((rule) => remove({ kind: 'rule', rule })),
@@ -90,6 +92,7 @@ export function planHost(facts: HostFacts, desired: Desired): readonly HostChang
     ...daemons.removed,
     ...files.last,
   ];
+  return [...changes, ...diffRestore(facts, desired, changes)];
 }
 
 /** What is on a link that goes is removed, and added again where it is wanted on its successor. */

@@ -1,5 +1,5 @@
 import { prepare } from '../../apply/index.ts';
-import { renderState } from '../../host/index.ts';
+import { INIT_SCRIPTS, type OtherInit, renderState } from '../../host/index.ts';
 import { aimOfSet } from '../aims.ts';
 import { CommandFailure, DONE, InputProblems, UsageError } from '../exit.ts';
 import { listenForInterrupt } from '../interrupt.ts';
@@ -12,6 +12,7 @@ export interface RenderFlags {
   readonly set: string;
   readonly host: string;
   readonly offline?: boolean;
+  readonly boot?: OtherInit;
 }
 
 /** Prints what the host is to become as nft, ip, wg and sysctl text; `-o json`: `{host, text}`. */
@@ -19,6 +20,11 @@ export async function render(output: Output, flags: RenderFlags): Promise<number
   const set = await loadSet(flags.file);
   if (!set.hosts.has(flags.host)) {
     throw new UsageError(`no Host "${flags.host}" in the documents: there are ${[...set.hosts.keys()].join(', ')}`);
+  }
+  if (flags.boot !== undefined) {
+    const text = INIT_SCRIPTS[flags.boot];
+    await output.result({ host: flags.host, text }, () => text);
+    return DONE;
   }
   using interrupt = listenForInterrupt(false);
   const survey = flags.offline === true ? declaredSurvey(set) : await surveyHosts(set, interrupt.signal, output);

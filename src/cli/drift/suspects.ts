@@ -32,7 +32,8 @@ export function driftOf(host: string, facts: HostFacts, version: string): readon
 }
 
 /** Record and undo.sh are written by us alone: another version writes them anew. */
-const isBookkeeping = (object: HostObject): boolean => object.kind === 'file' && daemonOf(object.path) === undefined;
+const isBookkeeping = (object: HostObject): boolean =>
+  object.kind === 'restore' || (object.kind === 'file' && daemonOf(object.path) === undefined);
 
 const subjectOf = (change: HostChange): HostObject => (change.action === 'remove' ? change.before : change.after);
 
@@ -96,6 +97,7 @@ function judge(change: HostChange, all: readonly HostChange[], scene: Scene): Su
     case 'peer':
       return withLink(object.link, all) ?? gone(change, `a peer on ${object.link}`, ['wg', 'wg-quick'], scene);
     case 'file':
+    case 'restore':
       return named({ did: `${object.path} is not as we wrote it`, who: null, evidence: [] }, [], scene);
     // A fix alone touches these: what others do with what is theirs is no drift.
     case 'foreignRule':

@@ -1,6 +1,7 @@
 /** The hosts of a slim edge as they are after an apply, without any: for what is pure. */
 import { compile, declaredFacts } from '../../compile/index.ts';
 import type { HostFacts, HostState } from '../../host/index.ts';
+import { restoreKey } from '../../plan/index.ts';
 import { loadResources, type ResourceSet } from '../../resources/index.ts';
 import { type PublicKey, parsePublicKey } from '../../wireguard/index.ts';
 import { slimEdgeDocuments } from './cli-lab.ts';
@@ -72,7 +73,7 @@ export function after(
       accepts: [],
       files: own.files,
     };
-    result.set(name, { ...facts, state: change(joined, name), record });
+    result.set(name, { ...facts, state: change(joined, name), record, restore: restoreKey(own) });
   }
   return result;
 }

@@ -7,6 +7,7 @@ import { failure } from './ask.ts';
 import { daemonFilesCommand } from './daemons.ts';
 import { type FlowWatch, watchFlows } from './flows.ts';
 import type { LinkSupport } from './observe.ts';
+import { restoreText } from './restore.ts';
 import { REMOVE_WIREGUARD, START_WIREGUARD_GO, WRITE_SYSCTLS } from './scripts.ts';
 import { nameOf } from './step-name.ts';
 import {
@@ -134,6 +135,9 @@ async function carryOut(place: Place, step: Step, moving: Moving | undefined): P
       return changeDaemonFiles(place, step);
     case 'writeFile':
       await transport.writeFile(step.path, step.content, step.mode, { standing: step.standing });
+      return undefined;
+    case 'writeRestore':
+      await transport.writeFile(step.path, await restoreText(place, step.state), 0o700);
       return undefined;
     case 'removeFile':
       await transport.removeFile(step.path);

@@ -1,5 +1,12 @@
 /** The host's own network daemons: which run, what of theirs is ours, and telling them of it. */
-import { DAEMON_FILES, FILE_MARK, type HostFacts, type NetworkDaemon } from '../../host/index.ts';
+import {
+  DAEMON_FILES,
+  DAEMON_FOLDERS,
+  type Daemon,
+  FILE_MARK,
+  type HostFacts,
+  type OtherInit,
+} from '../../host/index.ts';
 import { script } from '../../transport/index.ts';
 
 /** A file of a daemon to be written, or without `content` removed. */
@@ -13,28 +20,35 @@ export const daemonsCommand = (stateFolder: string): readonly string[] | undefin
   stateFolder === '/etc/sallyport' ? script(OBSERVE_DAEMONS, ...DAEMON_FILES.map(({ path }) => path)) : undefined;
 
 /** Reads the output of daemonsCommand. */
-export function readDaemons(text: string): Required<Pick<HostFacts, 'daemons'>> & Pick<HostFacts['state'], 'files'> {
+export function readDaemons(
+  text: string,
+): Required<Pick<HostFacts, 'daemons'>> & Pick<HostFacts['state'], 'files'> & { readonly init: OtherInit | undefined } {
   const [running = '', ...parts] = text.split(SEPARATOR);
-  const names = running.split('\n').flatMap((line) => NAMES.get(line.split(' ')[1] ?? '') ?? []);
+  const words = running.split('\n').map((line) => line.split(' ')[1] ?? '');
+  const names = words.flatMap((word) => NAMES.get(word) ?? []);
   const files = new Map<string, string>();
   for (const part of parts) {
     const end = part.indexOf('\n');
     files.set(part.slice(0, end), part.slice(end + 1, -1));
   }
-  return { daemons: [...new Set(names)], files };
+  return { daemons: [...new Set(names)], files, init: INITS.find((name) => words.includes(name)) };
 }
 
 /** What the kernel calls their processes: 15 bytes at most. */
-const NAMES: ReadonlyMap<string, NetworkDaemon> = new Map([
+const NAMES: ReadonlyMap<string, Daemon> = new Map([
+  ['systemd', 'systemd'],
   ['systemd-network', 'systemd-networkd'],
   ['NetworkManager', 'NetworkManager'],
 ]);
 
+const INITS: readonly OtherInit[] = ['OpenRC', 'procd'];
+
 const SEPARATOR = '\u0001';
 
-/** PATH...: a line `PID NAME` for each daemon of this network, not of a container in it; then each PATH that is there with its text, a link to nothing included. */
+/** PATH...: a line `PID NAME` for each daemon of this network, not of a container in it, and for who started the host; then each PATH that is there with its text, a link to nothing included. */
 const OBSERVE_DAEMONS = `
 pgrep -l -x --ns $$ --nslist net,pid 'systemd-network|NetworkManager'
+if [ -d /run/systemd/system ]; then echo '1 systemd'; elif [ -d /run/openrc ]; then echo '1 OpenRC'; elif [ -x /sbin/procd ]; then echo '1 procd'; fi
 for f; do
   [ -e "$f" ] || [ -L "$f" ] || continue
   printf '\\001%s\\n' "$f"; cat "$f"; echo
@@ -43,7 +57,7 @@ done`;
 /** Writes and removes files of one daemon and tells it, or leaves them as they were and fails. */
 export const daemonFilesCommand = (
   stateFolder: string,
-  daemon: NetworkDaemon,
+  daemon: Daemon,
   items: readonly DaemonFileItem[],
 ): readonly string[] =>
   script(
@@ -68,6 +82,7 @@ runs() { [ -d /run/systemd/system ] && systemctl is-active --quiet "$d.service";
 ran=
 restart() { [ "$d" = NetworkManager ] || ! runs || { ran=yes; systemctl try-restart "$d.service"; }; }
 reload() {
+  if [ "$d" = systemd ]; then [ ! -d /run/systemd/system ] || systemctl daemon-reload; return; fi
   runs || return 0
   if [ "$d" = systemd-networkd ]; then networkctl reload; return; fi
   for left in 9 8 7 6 5 4 3 2 1 0; do # just started, it runs for a moment before it answers
@@ -78,7 +93,7 @@ reload() {
   return 1
 }
 put() { mkdir -p "\${1%/*}" && printf %s "$2" >"$t" && sync "$t" && mv -f "$t" "$1"; }
-take() { rm -f "$1" && { [ "\${1%/*}" != /etc/systemd/networkd.conf.d ] || rmdir --ignore-fail-on-non-empty "\${1%/*}"; }; }
+take() { rm -f "$1" || return; case \${1%/*} in ${DAEMON_FOLDERS.join(' | ')}) rmdir --ignore-fail-on-non-empty "\${1%/*}" ;; esac; }
 written=
 fail() { for f in $written; do take "$f"; done; [ -z "$ran" ] || systemctl start "$d.service"; exit 1; }
 restarted=

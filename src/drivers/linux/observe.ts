@@ -37,6 +37,7 @@ import { keyFolder, readKeys, readKeyTimes } from './keys.ts';
 import { namesCommand, readNames } from './names.ts';
 import { OWNERS_COMMAND, readOwners } from './owners.ts';
 import type { Readings } from './readings.ts';
+import { readRestore, restoreCommand } from './restore.ts';
 import { DUMP_WIREGUARD, PROBE_INSIDE, PROBE_LINKS, READ_IF_THERE, READ_KEYS } from './scripts.ts';
 import { OBSERVED_SYSCTLS } from './sysctls.ts';
 import { readTables, TABLES_COMMAND } from './tables.ts';
@@ -66,7 +67,7 @@ export async function observe(
   const { host } = transport;
   const stateFolder = await transport.stateFolder(signal);
   const clockAheadSeconds = await transport.clockAhead?.();
-  const { record, pending, named, keys, daemons, ruleset, all } = looksAt(
+  const { record, restore, pending, named, keys, daemons, ruleset, all } = looksAt(
     stateFolder,
     transport.namespace,
     readings.standing()?.generation,
@@ -89,7 +90,8 @@ export async function observe(
       : ([4] as const);
     const { names, unknown } = readNames(stdout(named));
     const notes = [...unread, ...unknown];
-    const found = daemons === undefined ? { daemons: [], files: new Map() } : readDaemons(answers(daemons).stdout);
+    const found =
+      daemons === undefined ? { daemons: [], files: new Map(), init: undefined } : readDaemons(answers(daemons).stdout);
     // A kernel or an ip without them has none.
     const nexthops = readNexthops(answers(NEXTHOPS_COMMAND).status === 0 ? answers(NEXTHOPS_COMMAND).stdout : '');
     const devices = readDump(answers(DEVICES).stdout);
@@ -114,6 +116,8 @@ export async function observe(
       versions,
       stateFolder,
       daemons: found.daemons,
+      ...(found.init !== undefined && { init: found.init }),
+      ...readRestore(answers(restore).stdout),
       ...readMemory(answers(MEMORY).stdout),
       ...(learntMtus.size > 0 && { learntMtus }),
       ...(armedFor !== undefined && { pending: armedFor }),
@@ -131,6 +135,7 @@ export async function observe(
 /** What one look at a host asks at once; `all` holds the others too. */
 function looksAt(stateFolder: string, namespace: string | undefined, generation?: string) {
   const record = script(READ_IF_THERE, `${stateFolder}/record.json`);
+  const restore = restoreCommand(stateFolder);
   const pending = pendingCommand(stateFolder);
   const named = namesCommand(stateFolder);
   const keys = script(READ_KEYS, keyFolder(stateFolder));
@@ -157,11 +162,12 @@ function looksAt(stateFolder: string, namespace: string | undefined, generation?
     named,
     OWNERS_COMMAND,
     record,
+    restore,
     pending,
     keys,
     ...(daemons === undefined ? [] : [daemons]),
   ];
-  return { record, pending, named, keys, daemons, ruleset, all };
+  return { record, restore, pending, named, keys, daemons, ruleset, all };
 }
 
 /**

@@ -236,6 +236,18 @@ while [ "$#" -gt 0 ]; do
 done
 exit "$r"`;
 
+/** PATH VALUE, and again: as PUT_SYSCTLS, and one that is not there is missing. */
+export const RESTORE_SYSCTLS = `
+r=0
+m=
+for w; do
+  if [ -z "$m" ]; then [ -e "/proc/sys/$w" ] || { echo "$w is not there" >&2; r=1; }; m=value; else m=; fi
+done
+(
+${PUT_SYSCTLS}
+) || r=1
+exit "$r"`;
+
 /** LINK: as REMOVE_WIREGUARD, where there is such a link. */
 export const REMOVE_WIREGUARD_IF_THERE = `ip link show dev "$1" >/dev/null 2>&1 || exit 0
 ${REMOVE_WIREGUARD}`;

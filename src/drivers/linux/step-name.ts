@@ -28,6 +28,7 @@ export function nameOf(step: Step): string {
     case 'daemonFiles':
       return `files of ${step.daemon}`;
     case 'writeFile':
+    case 'writeRestore':
     case 'removeFile':
       return `file ${step.path}`;
     case 'foreign':

@@ -1,6 +1,6 @@
 /** What `apply` does, as data: the changes of a plan, in their order, in as few commands as keep that order and say exactly what stands. */
 
-import { type AcceptPlace, type AcceptTraffic, daemonOf, type NetworkDaemon } from '../../host/index.ts';
+import { type AcceptPlace, type AcceptTraffic, type Daemon, daemonOf, type HostState } from '../../host/index.ts';
 import { printPrefix } from '../../net/index.ts';
 import { printTransaction, type RulesetChange } from '../../nftables/index.ts';
 import type { Change, HostChange, HostObject, MovedFlows } from '../../plan/index.ts';
@@ -54,9 +54,10 @@ export type Step =
   /** Files of one network daemon, which is told then. */
   | {
       readonly kind: 'daemonFiles';
-      readonly daemon: NetworkDaemon;
+      readonly daemon: Daemon;
       readonly items: readonly (DaemonFileItem & { readonly change: HostChange })[];
     }
+  | { readonly kind: 'writeRestore'; readonly change: HostChange; readonly path: string; readonly state: HostState }
   | { readonly kind: 'removeFile'; readonly change: HostChange; readonly path: string }
   /** Of what is others'. */
   | (ForeignStep & { readonly kind: 'foreign'; readonly change: HostChange });
@@ -144,6 +145,7 @@ export function changesOf(step: Step): readonly HostChange[] {
     case 'addWireGuard':
     case 'removeWireGuard':
     case 'writeFile':
+    case 'writeRestore':
     case 'removeFile':
     case 'foreign':
       return [step.change];
@@ -201,6 +203,10 @@ function makeStep(change: HostChange, stateFolder: string): Step {
       const step = foreignStep(change, object);
       return step === undefined ? { kind: 'goesWithLink', change } : { kind: 'foreign', change, ...step };
     }
+    case 'restore':
+      return change.action === 'remove'
+        ? { kind: 'removeFile', change, path: object.path }
+        : { kind: 'writeRestore', change, path: object.path, state: object.state };
     case 'nft':
       throw new TypeError('an nft change is part of the transaction');
   }

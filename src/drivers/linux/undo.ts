@@ -10,7 +10,8 @@ import type { LinkSupport } from './observe.ts';
 import { PUT_SYSCTLS, REMOVE_WIREGUARD_IF_THERE, START_IF_ABSENT, UNLESS_IT_SAYS } from './scripts.ts';
 import { addLinkCommands, changesOf, makeSteps, type Step } from './steps.ts';
 
-interface Place {
+/** What a way back, or a script that brings things back, must know of its host. */
+export interface Place {
   readonly transport: Transport;
   readonly stateFolder: string;
   readonly support: () => Promise<LinkSupport>;
@@ -38,10 +39,16 @@ export async function undoOf(
     // In a transaction the order does not matter, and nft lists what it made in the order it came: as it was listed before.
     for (const back of makeSteps(step.kind === 'nft' ? inverse.toReversed() : inverse, stateFolder))
       commands.push(...(await commandsOf(place, back, step)));
-    if (commands.length > 0) steps.push({ step: index + 1, commands });
+    if (commands.length > 0) steps.push({ step: index + 1, commands, ...(outlastsBoot(step) && { lasts: true }) });
   }
   return { steps: steps.reverse(), files: filesOf(done), count: done.length };
 }
+
+/** Whether what the step does is there after a boot: of the kernel's things nothing is. */
+const outlastsBoot = (step: Step): boolean =>
+  step.kind === 'daemonFiles' ||
+  step.kind === 'rekey' ||
+  (step.kind === 'accept' && (step.place.kind === 'ufw' || step.place.kind === 'firewalld'));
 
 /** With a table that came goes all that is in it: of fifty thousand elements none need be said. */
 function withTables(changes: readonly HostChange[]): readonly HostChange[] {
@@ -64,13 +71,15 @@ const filesOf = (steps: readonly Step[]): readonly string[] => [
   ...new Set(
     steps.flatMap((step) => {
       const file = step.kind === 'nft' ? step.file : step;
-      return file?.kind === 'writeFile' || file?.kind === 'removeFile' ? [file.path] : [];
+      return file?.kind === 'writeFile' || file?.kind === 'writeRestore' || file?.kind === 'removeFile'
+        ? [file.path]
+        : [];
     }),
   ),
 ];
 
-/** `back` takes back `step`, which may have been done in part. */
-async function commandsOf(
+/** The commands of `back`, which takes back `step`: each may find that it is so already, for that may have been done in part. */
+export async function commandsOf(
   { transport, stateFolder, support }: Place,
   back: Step,
   step: Step,
@@ -103,6 +112,7 @@ async function commandsOf(
       return back.undo ?? [{ argv: back.argv, ...(back.stdin !== undefined && { stdin: back.stdin }) }];
     // Files are put back as they stood, and what went with a link comes with it.
     case 'writeFile':
+    case 'writeRestore':
     case 'removeFile':
     case 'flows':
     case 'goesWithLink':
