@@ -262,7 +262,9 @@ async function injured(far: FarEdge, { fault, hostile }: Case, number: number, j
 }
 
 /** What a killed one may leave of before it armed, and after a host had gone back at its word: its lock, which the next takes over, and keys that nothing uses yet. */
-const LEFT = /^\/run\/sallyport\/netns\/SELF\/(?:lock.*|keys\/.*\.key)\n/gm;
+const LEFT_AT_FIRST = /^\/run\/sallyport\/netns\/SELF\/(?:lock.*|keys\/.*\.key)\n/gm;
+
+const LEFT = /^\/run\/sallyport\/netns\/SELF\/lock.*\n/gm;
 
 /** Waits until nothing is pending and each host is as it was, or as it was to become. */
 async function settled(
@@ -273,7 +275,8 @@ async function settled(
 ): Promise<Readonly<Record<Far, Found>>> {
   const find = async (host: Far): Promise<Found> => {
     await far.untilNotPending(host, WINDOW_MS + LATE_MS);
-    const seen = (text = ''): string => (isKilled ? text.replace(LEFT, '') : text);
+    const left = from === 0 ? LEFT_AT_FIRST : LEFT;
+    const seen = (text = ''): string => (isKilled ? text.replace(left, '') : text);
     const [before, after] = [seen(looks.get(from)?.[host]), seen(looks.get(to)?.[host])];
     for (const end = performance.now() + patient(10_000); ; await sleep(100)) {
       // What was hostile and has been confirmed, for it did no harm, is no part of it.
