@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { HostFacts, TunnelShare } from '../host/index.ts';
 import { type Address, addressBits, printAddress } from '../net/index.ts';
 import { MAIN_TABLE } from '../routing/index.ts';
-import { script } from '../transport/index.ts';
+import { END_UNHEARD, script } from '../transport/index.ts';
 import type { Witness } from './check-held.ts';
 import type { ManagedHost } from './observe.ts';
 import type { HostPlan } from './prepare.ts';
@@ -12,21 +12,21 @@ import type { HostPlan } from './prepare.ts';
  * NAME, then FAMILY ADDRESS LINK for each that is asked for an echo, LINK empty where the route decides: a line `name`, or the number of the
  * address, once it has answered. Who has no ping, neither getent nor nslookup, says nothing of it.
  */
-const ASK_AROUND = `
+const ASK_AROUND = `${END_UNHEARD}
 until_it_is() { while ! "$@" >/dev/null 2>&1; do sleep 0.3; done; }
 say() { w=$1; shift; until_it_is "$@" && echo "$w"; }
 export RES_OPTIONS='timeout:1 attempts:2'
-if command -v getent >/dev/null; then say name getent hosts "$1" &
-elif command -v nslookup >/dev/null; then say name nslookup "$1" &
+p= i=0
+if command -v getent >/dev/null; then say name getent hosts "$1" & p=$!
+elif command -v nslookup >/dev/null; then say name nslookup "$1" & p=$!
 fi
 shift
-i=0
 command -v ping >/dev/null || shift "$#"
 while [ "$#" -ge 3 ]; do
   say "$i" ping "-$1" -c 1 -W 1 \${3:+-I "$3"} "$2" &
-  i=$((i+1)); shift 3
+  p="$p $!" i=$((i+1)); shift 3
 done
-wait`;
+wait $p`;
 
 /**
  * Reserved names (RFC 2606) that IANA keeps, each with both kinds of addresses. Another one after the change: what was asked before it may be

@@ -268,3 +268,28 @@ test('apply and destroy where sshd allows one session a connection', async () =>
   const { port, identityFile, hostKey } = one;
   await expectApplied(await documents({ port, identityFile, hostKey }));
 });
+
+test('with a key that is restricted to commands, all works; it forwards no port and gets no terminal', async () => {
+  await using one = await startSshd(cli.lab.host('edge'), ['ListenAddress 198.51.100.10'], 2224);
+  const { port, identityFile, hostKey } = one;
+  await cli.lab.run(['sed', '-i', 's/^/restrict /', `${identityFile}.pub`]);
+  const file = await documents({ port, identityFile, hostKey });
+  await expectApplied(file, async () => {
+    const { status, stdout } = await onNode(['verify', '--live', '-f', file]);
+    expect([status, stdout]).toEqual([0, expect.stringContaining('promises hold')]);
+  });
+  const options = [
+    '-o',
+    'StrictHostKeyChecking=no',
+    '-o',
+    'UserKnownHostsFile=/dev/null',
+    '-o',
+    'ExitOnForwardFailure=yes',
+  ];
+  const ssh = ['ssh', ...options, '-i', identityFile, '-p', String(port)];
+  const as = (...argv: readonly string[]) =>
+    cli.lab.host('node').run([...ssh, ...argv], { allowFailure: true, timeoutMs: 20_000 });
+  expect((await as('-R', '18080:127.0.0.1:22', 'root@198.51.100.10', 'true')).stderr).toMatch(/forwarding failed/);
+  expect((await as('-W', '127.0.0.1:22', 'root@198.51.100.10')).stderr).toMatch(/administratively prohibited/);
+  expect((await as('-tt', 'root@198.51.100.10', 'tty')).stderr).toMatch(/PTY allocation request failed/);
+});

@@ -2,12 +2,11 @@
 import { type Case, type ChaosLane, drawCase, type Fault, type Outcome, printCase, startChaosLane, WINDOW_MS } from './chaos.ts';
 
 export interface ChaosOptions {
-  /** The first seed; the others follow. */
-  readonly from: number;
-  readonly count: number;
+  /** By what each is called, a seed or a number. */
+  readonly cases: ReadonlyMap<number, Case>;
   /** Labs side by side. */
   readonly lanes: number;
-  readonly onCase?: (seed: number, text: string) => void;
+  readonly onCase?: (name: number, text: string) => void;
 }
 
 interface Tried {
@@ -21,13 +20,17 @@ export interface ChaosReport {
   readonly failures: readonly string[];
 }
 
-export async function runChaos({ from, count, lanes, onCase = () => {} }: ChaosOptions): Promise<ChaosReport> {
+/** Those that the seeds from `from` on draw. */
+export const drawCases = (from: number, count: number): ReadonlyMap<number, Case> =>
+  new Map(Array.from({ length: count }, (_, index) => [from + index, drawCase(from + index)]));
+
+export async function runChaos({ cases, lanes, onCase = () => {} }: ChaosOptions): Promise<ChaosReport> {
   const tried: Tried[] = [];
   const failures: string[] = [];
-  const waiting = Array.from({ length: count }, (_, index) => ({ seed: from + index, drawn: drawCase(from + index) }));
+  const waiting = [...cases];
   /** One that begins where the lane stands needs no way there. */
   const next = (lane: ChaosLane | undefined) => {
-    const found = waiting.findIndex(({ drawn }) => drawn.from === lane?.stands());
+    const found = waiting.findIndex(([, drawn]) => drawn.from === lane?.stands());
     return waiting.splice(Math.max(0, found), 1)[0];
   };
   const work = async (): Promise<void> => {
@@ -35,16 +38,16 @@ export async function runChaos({ from, count, lanes, onCase = () => {} }: ChaosO
     try {
       lane = await startChaosLane();
       for (let one = next(lane); one !== undefined; one = next(lane)) {
-        const { seed, drawn } = one;
+        const [name, drawn] = one;
         lane ??= await startChaosLane();
         try {
           const outcome = await lane.run(drawn);
           tried.push({ drawn, outcome });
-          onCase(seed, `${printCase(drawn)}: ${printOutcome(outcome)}`);
+          onCase(name, `${printCase(drawn)}: ${printOutcome(outcome)}`);
         } catch (error) {
-          const what = `seed ${seed}: ${printCase(drawn)}: ${error instanceof Error ? error.message : String(error)}`;
+          const what = `${name}: ${printCase(drawn)}: ${error instanceof Error ? error.message : String(error)}`;
           failures.push(what);
-          onCase(seed, `FAILED ${what}`);
+          onCase(name, `FAILED ${what}`);
           await lane[Symbol.asyncDispose]();
           lane = undefined;
         }

@@ -2,6 +2,7 @@
  * Changes over ssh that go wrong, drawn from a seed: from one state of the hosts to another, with something hostile in the plan, or something
  * that befalls apply, the line, or the edge at any moment of it; or both.
  */
+import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { patient } from '../../lab/index.ts';
 import { type At, type Ended, type Far, type FarEdge, hosts, startFarEdge } from './far-edge.ts';
@@ -84,6 +85,25 @@ export function drawCase(seed: number): Case {
   return { from, to, fault, at, ...(isHostile && { hostile: { what, first: random() < 0.3 } }) };
 }
 
+/** Each moment of an apply and of a destroy, for what is killed or cut there: nothing is drawn. */
+export const everyStep = (): readonly Case[] =>
+  AT_EVERY_STEP.flatMap((fault) =>
+    ([[0, 1, MOMENTS.apply], [1, 0, MOMENTS.destroy]] as const).flatMap(([from, to, count]) =>
+      Array.from({ length: count }, (_, index): Case => ({ from, to, fault, at: (index + 0.5) / count })),
+    ),
+  );
+
+const AT_EVERY_STEP = [
+  'apply is killed',
+  'its sessions on the edge are killed',
+  'who waits on the edge is killed',
+  'a command on the edge is killed',
+  'the line is cut',
+] as const satisfies readonly Fault[];
+
+/** How much is told of each, about: of two or three more, some moments fall together. */
+const MOMENTS = { apply: 24, destroy: 27 } as const;
+
 /** What a host waits for a word of us. */
 export const WINDOW_MS = 2_000;
 /** Beyond it, on a machine that has other work: how many came within two seconds is counted. */
@@ -137,8 +157,12 @@ const INJURIES: Readonly<Record<Exclude<Fault, 'a second apply' | `the clock ${s
   nothing: () => nothing,
   'apply is killed': kill('SIGKILL'),
   'apply is stopped for a while': (_, { worker }) => {
+    const parent = Number(/^PPid:\s*(\d+)$/m.exec(readFileSync(`/proc/${worker.pid}/status`, 'utf8'))?.[1]);
     worker.kill('SIGSTOP');
-    return () => worker.kill('SIGCONT');
+    return () => {
+      worker.kill('SIGCONT');
+      process.kill(parent, 'SIGCONT'); // nsenter stops with its child, and goes on by itself
+    };
   },
   'Ctrl-C': kill('SIGINT'),
   'its sessions on the edge are killed': inLab(KILL_SESSIONS),
@@ -291,13 +315,15 @@ async function settled(
   return { edge: await find('edge'), node: await find('node') };
 }
 
-/** Lines of one alone. */
+/** The lines from the first that differ to the last. */
 function difference(left: string, right: string): string {
-  const [lefts, rights] = [new Set(left.split('\n')), new Set(right.split('\n'))];
-  return [
-    ...[...lefts].filter((line) => !rights.has(line)).map((line) => `- ${line}`),
-    ...[...rights].filter((line) => !lefts.has(line)).map((line) => `+ ${line}`),
-  ].join('\n');
+  const [lefts, rights] = [left.split('\n'), right.split('\n')];
+  const first = lefts.findIndex((line, index) => line !== rights[index]);
+  let same = 0;
+  while (same < lefts.length - first && lefts.at(-1 - same) === rights.at(-1 - same)) same += 1;
+  const between = (lines: readonly string[], mark: string): readonly string[] =>
+    lines.slice(first, lines.length - same).map((line) => `${mark} ${line}`);
+  return [...between(lefts, '-'), ...between(rights, '+')].join('\n');
 }
 
 /** What apply said is so. */

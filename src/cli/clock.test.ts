@@ -1,0 +1,41 @@
+/** The clock of the machine is set while a change is pending: only in the VM, for a namespace has no clock of its own. */
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { type FarEdge, startFarEdge } from './testdata/far-edge.ts';
+
+const windowMs = 2_000;
+const DAY_SECONDS = 86_400;
+
+let far: FarEdge | undefined;
+beforeAll(async () => {
+  if (process.env.LAB_LANE === 'vm') far = await startFarEdge();
+});
+afterAll(async () => far?.[Symbol.asyncDispose]());
+
+for (const [where, seconds] of [
+  ['ahead', DAY_SECONDS],
+  ['back', -DAY_SECONDS],
+] as const)
+  test(`a day ${where}, and apply is killed: the edge is as it was within the window and two seconds`, {
+    tags: ['vm-only'],
+  }, async () => {
+    if (far === undefined) return expect.fail('this is not the VM');
+    const { dump, run, now, untilNotPending } = far;
+    const before = await dump('edge');
+    const set = (by: number): string => now('edge', ['date', '-s', `@${Math.round(Date.now() / 1_000) + by}`]);
+    let isSet = false;
+    const { said } = await run({ command: 'apply', file: await far.documents(1), windowMs }, ({ progress, worker }) => {
+      if (isSet || progress.kind !== 'step' || progress.host !== 'edge') return undefined;
+      set(seconds);
+      isSet = true;
+      worker.kill('SIGKILL');
+      return undefined;
+    });
+    try {
+      expect([said, isSet]).toEqual([undefined, true]);
+      await untilNotPending('edge', windowMs + 2_000);
+      await untilNotPending('node', windowMs + 2_000);
+      await expect.poll(() => dump('edge'), { timeout: 60_000 }).toBe(before);
+    } finally {
+      set(-seconds);
+    }
+  });
