@@ -4,6 +4,7 @@ import { type Endpoint, parseEndpoint } from '../../net/index.ts';
 import type { ResourceSet } from '../../resources/index.ts';
 import { aimOfSet } from '../aims.ts';
 import { DONE, UsageError } from '../exit.ts';
+import { giveBack } from '../memory.ts';
 import type { Output } from '../output.ts';
 import { watchDocuments } from '../run/documents.ts';
 import { type DocumentFlags, documentsInForce } from '../run/documents-in-force.ts';
@@ -26,6 +27,9 @@ export interface RunFlags extends DocumentFlags {
 /** What is under way at the end may take so long; then it ends by itself. Milliseconds. */
 const LAST_WORK_MS = 800;
 
+/** So long after something was thought over its garbage is given back; milliseconds. */
+const QUIET_MS = 20_000;
+
 /** Keeps the hosts as the documents say until SIGTERM or Ctrl-C, which leaves them as they stand. */
 export async function run(output: Output, flags: RunFlags): Promise<number> {
   if (flags.file.includes('-')) throw new UsageError('run reads its documents again when they change: give files');
@@ -44,8 +48,12 @@ export async function run(output: Output, flags: RunFlags): Promise<number> {
     log,
     signal,
     onSeen: () => void documents.consider().catch((cause: unknown) => stop.abort(new StartFailure(cause))),
-    onPlanned: () => health.ask([...probes.values()].flat()),
+    onPlanned: () => {
+      health.ask([...probes.values()].flat());
+      quiet.refresh();
+    },
   });
+  const quiet = setTimeout(giveBack, QUIET_MS).unref();
   /** Of each part of the documents, of the last time that it was compiled. */
   let probes: ReadonlyMap<ResourceSet, readonly TargetProbe[]> = new Map();
   const health = startHealth({

@@ -21,7 +21,8 @@ export const NO_PROBER = 'sallyport-no-prober';
 /**
  * ONCE, then for each target INTERVAL ADDRESS PORT KIND, KIND being `tcp`, `any` (a refusal is an answer too) or the path of an HTTP
  * request. A line `PLACE ok MS` or `PLACE no WHY` for each probe; of many that are answered one after the other, one a second. After one that
- * was not, the next comes after a quarter of the interval: what has failed is made certain of soon. It waits for an answer four times as
+ * was not, the next comes after a quarter of the interval, and while one is still waited for, after three quarters of that time: what has failed is
+ * made certain of soon; what has failed eight times is asked at the interval again. It waits for an answer four times as
  * long as answers took so far, half an interval at least; at first, and with ONCE, a second. A connection is reset, not closed: of five a
  * second, each would be remembered for two minutes on both ends. Time is POSIX::times (a hundredth of a second, and
  * it only goes on): perl-base has no Time::HiRes.
@@ -34,22 +35,23 @@ while (@ARGV) {
   my ($every, $addr, $port, $kind) = splice @ARGV, 0, 4;
   my $six = $addr =~ /:/;
   push @t, { i => $n++, every => $every, kind => $kind, host => $six ? "[$addr]" : $addr, fam => $six ? AF_INET6 : AF_INET, next => now(),
-    to => $six ? pack_sockaddr_in6($port, inet_pton(AF_INET6, $addr)) : pack_sockaddr_in($port, inet_aton($addr)), rtt => undef, run => 0, told => 0 };
+    to => $six ? pack_sockaddr_in6($port, inet_pton(AF_INET6, $addr)) : pack_sockaddr_in($port, inet_aton($addr)), rtt => undef, run => 0, bad => 0, told => 0 };
 }
 my %open; my $left = @t;
+sub hurry { my ($t, $at) = @_; $t->{next} = $at if $t->{next} > $at; }
 sub done {
   my ($p, $ok, $why) = @_; my $t = $p->{t}; my $now = now();
   if ($p->{s}) { delete $open{fileno $p->{s}}; setsockopt($p->{s}, SOL_SOCKET, SO_LINGER, pack('ii', 1, 0)) if !$p->{up}; close $p->{s}; }
   return if $once && $t->{over}++;
-  if ($ok) { my $took = $now - $p->{at}; $t->{rtt} = defined $t->{rtt} ? ($t->{rtt} * 3 + $took) / 4 : $took; $t->{run}++; $why = int $took; }
-  else { $t->{run} = 0; my $soon = $now + $t->{every} / 4; $t->{next} = $soon if $t->{next} > $soon; }
+  if ($ok) { my $took = $now - $p->{at}; $t->{rtt} = defined $t->{rtt} ? ($t->{rtt} * 3 + $took) / 4 : $took; $t->{run}++; $t->{bad} = 0; $why = int $took; }
+  else { $t->{run} = 0; hurry($t, $now + $t->{every} / 4) if $t->{bad}++ < 8; }
   if (!$ok || $t->{run} < 20 || $now - $t->{told} >= 1000) { print "$t->{i} ", $ok ? 'ok' : 'no', " $why\\n"; $t->{told} = $now; }
   $left--; exit 0 if $once && $left == 0;
 }
 sub ask {
   my ($t) = @_; my $now = now(); $t->{next} = $now + $t->{every};
   my $wait = $once || !defined $t->{rtt} ? 1000 : $t->{rtt} * 4; $wait = $t->{every} / 2 if $wait < $t->{every} / 2; $wait = 3000 if $wait > 3000;
-  my $p = { t => $t, at => $now, until => $now + $wait };
+  my $p = { t => $t, at => $now, until => $now + $wait, doubt => $now + $wait * 3 / 4 };
   socket(my $s, $t->{fam}, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0) or return done($p, 0, "$!");
   $p->{s} = $s; $open{fileno $s} = $p;
   return if connect($s, $t->{to});
@@ -70,11 +72,14 @@ sub ready {
 for (;;) {
   my $now = now(); my $wake = $now + 1000; my ($r, $w) = ('', ''); vec($r, 0, 1) = 1;
   for (@t) { ask($_) if $_->{next} <= $now && !($once && $_->{asked}++); $wake = $_->{next} if $_->{next} < $wake && !$once; }
-  for my $f (keys %open) { my $p = $open{$f}; $wake = $p->{until} if $p->{until} < $wake; if ($p->{up}) { vec($r, $f, 1) = 1 } else { vec($w, $f, 1) = 1 } }
+  for my $f (keys %open) { my $p = $open{$f}; for ($p->{until}, $p->{doubt}) { $wake = $_ if $_ < $wake; } if ($p->{up}) { vec($r, $f, 1) = 1 } else { vec($w, $f, 1) = 1 } }
   my $wait = ($wake - now()) / 1000; select $r, $w, undef, $wait > 0 ? $wait : 0;
   exit 0 if vec($r, 0, 1) && !sysread STDIN, my $none, 1;
   for my $f (keys %open) { my $p = $open{$f} or next; ready($p) if vec($r, $f, 1) || vec($w, $f, 1); }
-  $now = now(); for my $f (keys %open) { my $p = $open{$f} or next; done($p, 0, 'no answer') if $p->{until} <= $now; }
+  $now = now(); for my $f (keys %open) { my $p = $open{$f} or next; 
+    if ($p->{doubt} <= $now) { $p->{doubt} = $p->{until}; hurry($p->{t}, $now) if !$once && $p->{t}{bad} < 8; }
+    done($p, 0, 'no answer') if $p->{until} <= $now;
+  }
 }`;
 
 /** PROGRAM ONCE, then as above. Without perl HTTP cannot be asked, and a refusal is told from silence by how soon it comes. */

@@ -47,7 +47,7 @@ sub settings {
 sub rest {
   my ($s, $see) = @_; my ($any, $got) = (0, '');
   for (;;) {
-    if (defined recv $s, $got, 65536, 0x40) { $any = 1; $see->($got) if $see; }
+    if (defined recv $s, $got, 16384, 0x40) { $any = 1; $see->($got) if $see; }
     elsif ($! == 105) { $any = 1; }
     elsif ($! != 4) { return $any; }
   }
