@@ -159,7 +159,7 @@ export async function measureKeeping(sallyport: string, rounds: number): Promise
     for (let flush = 0; flush < FLUSHES_A_RUN && round < rounds; flush++, round++) {
       const [ms] = await ask(NODES, () => lab.host('edge').run(['nft', 'flush', 'ruleset']));
       note('a foreign flush is repaired', ms);
-      await pause(SETTLED_MS);
+      await pause(2 * SETTLED_MS);
     }
   }
   return [...taken].flatMap(([what, ms]) => linesOf(what, ms));

@@ -1,6 +1,6 @@
 /** Carries a plan out over all its hosts: locked, in order, checked afterwards, and undone everywhere if anything fails. */
 import { isDeepStrictEqual } from 'node:util';
-import type { HostFacts } from '../host/index.ts';
+import { decodeRecord, type HostFacts } from '../host/index.ts';
 import { describeChange, type HostChange, undo } from '../plan/index.ts';
 import { TransportError } from '../transport/index.ts';
 import { sameKey } from '../wireguard/index.ts';
@@ -32,6 +32,8 @@ export interface CarryOutOptions {
   readonly agreed: boolean;
   /** Waited for after each stage of the change, the last one too, and before the checks. Throws where the change must not stand. */
   readonly afterStage?: (stage: number, plan: SetPlan, signal: AbortSignal) => Promise<void>;
+  /** What stands on a host for certain as far as it tells of itself: it is not looked at again before it is changed. Left out: each is. */
+  readonly standing?: (host: string) => HostFacts | undefined;
   /** After so many milliseconds without a word of us, each host takes the change back by itself. 30,000 unless given. */
   readonly windowMs?: number;
 }
@@ -234,7 +236,7 @@ async function planWithKeys(
   options: CarryOutOptions,
 ): Promise<SetPlan> {
   await makeKeys(concerned, shown, options);
-  const facts = await factsOf(hosts, options.signal);
+  const facts = await factsOf(hosts, options);
   const direction = directionOf(options.command);
   const plan = madeOf(shown, facts) ? shown : prepare(facts, options.aimFor, direction);
   const unlocked = plan.hosts.find((each) => needsWork(each) && concerned.every(({ name }) => name !== each.host));
@@ -278,14 +280,33 @@ const withoutCounters = ({ state, memoryAvailableBytes: _, names, ...facts }: Ho
   },
 });
 
-/** The facts of all hosts, looked at anew. Throws if one does not answer. */
-async function factsOf(hosts: readonly ManagedHost[], signal: AbortSignal): Promise<ReadonlyMap<string, HostFacts>> {
-  const facts = new Map<string, HostFacts>();
-  for (const [name, seen] of await observeAll(hosts, signal)) {
+/** The facts of all hosts, looked at anew where need be. Throws if one does not answer. */
+async function factsOf(
+  hosts: readonly ManagedHost[],
+  { signal, standing }: CarryOutOptions,
+): Promise<ReadonlyMap<string, HostFacts>> {
+  const known = await Promise.all(hosts.map((host) => stillStanding(host, standing, signal)));
+  const facts = new Map(known.flatMap((each, index) => (each === undefined ? [] : [[hosts[index]?.name ?? '', each]])));
+  const unknown = hosts.filter(({ name }) => !facts.has(name));
+  for (const [name, seen] of await observeAll(unknown, signal)) {
     if (seen.kind === 'unreachable') throw new ApplyFailure(`${name}: ${seen.reason}; nothing was changed`);
     facts.set(name, seen.facts);
   }
   return facts;
+}
+
+/** What is known to stand there, unless it is of another generation: an apply writes its record before all else, and tells of itself only then. */
+async function stillStanding(
+  { name, transport }: ManagedHost,
+  standing: CarryOutOptions['standing'],
+  signal: AbortSignal,
+): Promise<HostFacts | undefined> {
+  const known = standing?.(name);
+  if (known?.record?.generation === undefined || known.stateFolder === undefined) return undefined;
+  const text = await transport.readFile(`${known.stateFolder}/record.json`, signal);
+  const record = text === undefined ? undefined : decodeRecord(text);
+  const isSame = record !== undefined && 'record' in record && record.record.generation === known.record.generation;
+  return isSame && standing?.(name) === known ? known : undefined;
 }
 
 async function makeKeys(concerned: readonly ManagedHost[], shown: SetPlan, options: CarryOutOptions): Promise<void> {

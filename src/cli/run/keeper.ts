@@ -85,6 +85,8 @@ type Kept = { -readonly [Field in keyof KeptHost]: KeptHost[Field] } & {
   said?: string;
   /** It is listened to, and who was heard to change its ruleset since it was last good. */
   listens: boolean;
+  /** Something was heard of it that no look has seen. */
+  isUnseen: boolean;
   changedBy?: string;
 };
 
@@ -169,7 +171,7 @@ export function startKeeper(options: KeeperOptions): Keeper {
     const all = hosts.map(({ managed }) => managed);
     try {
       await settleFirst(hosts);
-      const done = await carryOut(all, plan, { command: 'apply', aimFor, signal, agreed: false });
+      const done = await carryOut(all, plan, { command: 'apply', aimFor, signal, agreed: false, standing });
       for (const { host, changes } of done.hosts) tellRepair(kept.get(host), changes);
     } catch (error) {
       for (const host of hosts) {
@@ -185,6 +187,12 @@ export function startKeeper(options: KeeperOptions): Keeper {
     } finally {
       for (const host of hosts) lookAgain(host);
     }
+  };
+
+  /** What a host was when it was last looked at, where nothing was heard of it since and nothing went wrong. */
+  const standing = (name: string): HostFacts | undefined => {
+    const host = kept.get(name);
+    return host?.listens === true && host.reachable && !host.isUnseen && host.failed === 0 ? host.facts : undefined;
   };
 
   /** A change that somebody left half done, ourselves in an earlier life perhaps, would refuse ours: it is taken back once, and after a failure. */
@@ -225,6 +233,7 @@ export function startKeeper(options: KeeperOptions): Keeper {
   /** One look. True where something is to be thought over. */
   const look = async (host: Kept): Promise<boolean> => {
     const frees = host.isChanged;
+    host.isUnseen = false;
     try {
       const facts = await host.managed.driver.observe(host.stop.signal);
       const isNew = !host.reachable || host.facts === undefined || !sameFacts(host.facts, facts);
@@ -276,6 +285,7 @@ export function startKeeper(options: KeeperOptions): Keeper {
         isMoved: false,
         isSettled: false,
         listens: false,
+        isUnseen: true,
         lookWithinMs: everyMs,
       },
       ...{ reachable: false, looks: 0, repairs: 0, failures: 0, silent: 0, made: [], failed: 0, notBefore: 0 },
@@ -283,7 +293,7 @@ export function startKeeper(options: KeeperOptions): Keeper {
     kept.set(host.name, host);
     start(keepOne(host));
     const onNotice = (notice: Notice): void => {
-      host.listens = true;
+      Object.assign(host, { listens: true, isUnseen: true });
       if (notice.kind === 'ruleset' && notice.by !== undefined && !host.isBusy)
         host.changedBy = `${notice.by.name} (pid ${notice.by.pid})`;
       host.wake.wake();

@@ -44,7 +44,7 @@ sub done {
   if ($p->{s}) { delete $open{fileno $p->{s}}; setsockopt($p->{s}, SOL_SOCKET, SO_LINGER, pack('ii', 1, 0)) if !$p->{up}; close $p->{s}; }
   return if $once && $t->{over}++;
   if ($ok) { my $took = $now - $p->{at}; $t->{rtt} = defined $t->{rtt} ? ($t->{rtt} * 3 + $took) / 4 : $took; $t->{run}++; $t->{bad} = 0; $why = int $took; }
-  else { $t->{run} = 0; hurry($t, $now + $t->{every} / 4) if $t->{bad}++ < 8; }
+  else { $t->{run} = 0; hurry($t, $now + $t->{every} / 4) if $t->{bad}++ < 8 && !$p->{doubted}; }
   if (!$ok || $t->{run} < 20 || $now - $t->{told} >= 1000) { print "$t->{i} ", $ok ? 'ok' : 'no', " $why\\n"; $t->{told} = $now; }
   $left--; exit 0 if $once && $left == 0;
 }
@@ -77,7 +77,7 @@ for (;;) {
   exit 0 if vec($r, 0, 1) && !sysread STDIN, my $none, 1;
   for my $f (keys %open) { my $p = $open{$f} or next; ready($p) if vec($r, $f, 1) || vec($w, $f, 1); }
   $now = now(); for my $f (keys %open) { my $p = $open{$f} or next; 
-    if ($p->{doubt} <= $now) { $p->{doubt} = $p->{until}; hurry($p->{t}, $now) if !$once && $p->{t}{bad} < 8; }
+    if ($p->{doubt} <= $now && !$p->{doubted}++) { $p->{doubt} = $p->{until}; hurry($p->{t}, $now) if !$once && $p->{t}{bad} < 8; }
     done($p, 0, 'no answer') if $p->{until} <= $now;
   }
 }`;
