@@ -14,6 +14,7 @@ while read -r whom command package why; do
   [ "$command" != nginx ] || units="$units nginx.service"
   [ "$command" != haproxy ] || units="$units haproxy.service"
   [ "$command" != NetworkManager ] || units="$units NetworkManager.service NetworkManager-wait-online.service NetworkManager-dispatcher.service"
+  [ "$command" != knotd ] || units="$units knot.service"
   [ "$command" != radvd ] || units="$units radvd.service"
   case $command in
     ufw) units="$units ufw.service" ;;
@@ -52,6 +53,8 @@ test firewalld firewalld a foreign firewall for the tests; its service stays off
 test dockerd docker.io forwards and shuts forwarding beside us in the tests; its service stays off
 test sshd openssh-server the far end of ssh access; its service stays off
 test sudo sudo a login over ssh that becomes root by it
+test knotd knot a DNS server whose answers change; its service stays off
+test knotc knot asks it to read its zone again
 test networkctl systemd the host's own network daemon, for the tests to live beside
 test dbus-daemon dbus networkd, NetworkManager and firewalld answer by it
 test NetworkManager network-manager the other such daemon; its services stay off

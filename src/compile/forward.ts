@@ -1,7 +1,7 @@
 /** PortForwards: what each edge translates, and what each node takes from a tunnel. */
 import type { AcceptShare, ForwardShare } from '../host/index.ts';
 import { type Address, type Family, printAddress, sameAddress } from '../net/index.ts';
-import type { PortForwardResource, Problem, ResourceSet } from '../resources/index.ts';
+import type { PortForwardResource, Problem, ResourceSet, Target } from '../resources/index.ts';
 import type { Aim } from './aim.ts';
 import { answersAt, probed, probesOf, silentBefore, type TargetHealth, type TargetProbe } from './probe.ts';
 import { type Aimed, aim, type Place, targetId } from './target.ts';
@@ -191,13 +191,15 @@ function aimAll(place: Place, family: Family): AimedAll | string {
     typeof aimed === 'string' ? [] : [{ target, aimed, answers: known[index] !== false }],
   );
   const answering = able.filter(({ answers }) => answers);
-  const chosen = answering.length > 0 ? answering : able;
+  const staying = answering.filter(({ target }) => !isDrained(target, place));
+  const chosen = [staying, answering, able].find(({ length }) => length > 0) ?? [];
   const [first] = chosen;
   if (first === undefined) return all.map(({ aimed }) => (typeof aimed === 'string' ? aimed : '')).join('; ');
   const isSkipped = ({ answers }: (typeof able)[number], at: number): boolean =>
     !answers && (forward.policy === 'Balance' || at < able.findIndex((each) => each.answers));
   const skipped = answering.length === 0 ? [] : able.filter(isSkipped).map(({ target }) => targetId(target));
   const silent = able.filter(({ answers }) => !answers).map(({ target }) => targetId(target));
+  const drained = able.filter(({ target }) => isDrained(target, place)).map(({ target }) => targetId(target));
   const spreads = forward.policy === 'Balance' && chosen.length > 1;
   return {
     forward: {
@@ -215,6 +217,13 @@ function aimAll(place: Place, family: Family): AimedAll | string {
     accepts: able.flatMap(({ aimed }) => aimed.accept ?? []),
     notes: [
       ...able.flatMap(({ aimed }) => aimed.note ?? []),
+      ...(drained.length === 0
+        ? []
+        : [
+            staying.length === 0
+              ? `PortForward ${forward.name}: ${drained.join(', ')} ${drained.length === 1 ? 'is' : 'are'} to be drained, and no other target answers: it goes on there`
+              : `PortForward ${forward.name}: ${drained.join(', ')} ${drained.length === 1 ? 'is' : 'are'} drained: no new connection goes there`,
+          ]),
       ...(silent.length === 0
         ? []
         : [
@@ -225,6 +234,10 @@ function aimAll(place: Place, family: Family): AimedAll | string {
     ],
   };
 }
+
+/** Whether it is to be taken down, by itself or with the host that it is or lies behind. */
+const isDrained = (target: Target, { views }: Place): boolean =>
+  target.drain || (target.kind === 'host' && views.get(target.host)?.resource.drain === true);
 
 function push<T>(lists: Map<string, T[]>, key: string, items: readonly T[]): void {
   const list = lists.get(key);

@@ -67,6 +67,33 @@ test('policy Balance leads to all that answer, and takes nobody in again unasked
   expect(chosen(run(balance, [false, false, false])).to).toEqual(NAMES);
 });
 
+describe('what is drained', () => {
+  const target = documents().replace('{ host: node }', '{ host: node, drain: true }');
+  const host = documents().replace(/(name: node \}?\n(?:spec:)?\n?)/, '$1  drain: true\n');
+  const all = target.replaceAll(/(address: 192\.0\.2\.4\d)/g, '$1, drain: true');
+  for (const [what, text, answers, to] of [
+    ['is left out', target, undefined, '192.0.2.40'],
+    ['is left out with its host', host, undefined, '192.0.2.40'],
+    ['is left out, and so is what does not answer', target, [true, false, true], '192.0.2.41'],
+    ['is better than what does not answer', target, [true, false, false], 'node'],
+    ['goes on where all is', all, undefined, 'node'],
+  ] as const)
+    test(what, () => {
+      const compiled = run(text, answers);
+      expect(chosen(compiled).to).toEqual([to]);
+      expect(compiled.hosts.get('edge')?.notes.join('\n')).toMatch(/web: .*node.* (is|are) (to be )?drained/);
+    });
+
+  test('is taken again once it is not, though nobody asked', () => {
+    expect(chosen(run(documents(), undefined, run(target)))).toEqual({ to: ['node'], silent: [] });
+  });
+
+  test('gives its clients to the others, under Balance', () => {
+    const balance = target.replace('{ host: node, drain: true }', '{ host: node, drain: true, weight: 3 }');
+    expect(chosen(run(balance.replace(/\} *\n$/, ', policy: Balance }\n'))).to).toEqual(OTHERS);
+  });
+});
+
 test('without any that answers the plan warns, and says what it does', () => {
   const notes = run(documents(), [false, false, false]).hosts.get('edge')?.notes.join('\n');
   expect(notes).toContain('no target answers (node, 192.0.2.40, 192.0.2.41); it is sent on as if all did');

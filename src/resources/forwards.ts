@@ -90,11 +90,11 @@ function toTarget(
   known: Known,
   problems: Problem[],
 ): FoundTarget {
-  const { host, via, address, weight } = target;
+  const { host, via, address, weight, drain } = target;
   const { spec, problem } = written;
   if (host === undefined) {
     if (address === undefined) throw new TypeError('the schema lets no target without host and address through');
-    return { target: { kind: 'address', address, weight }, families: [address.family] };
+    return { target: { kind: 'address', address, weight, drain }, families: [address.family] };
   }
   const routes = new Map<string, string>();
   const families = new Set<Family>();
@@ -118,7 +118,7 @@ function toTarget(
     }
   }
   return {
-    target: { kind: 'host', host, via: routes, ...(address === undefined ? {} : { address }), weight },
+    target: { kind: 'host', host, via: routes, ...(address === undefined ? {} : { address }), weight, drain },
     // A tunnel with a problem of its own is not found; it may carry either.
     families: routes.size < spec.at.hosts.length ? [4, 6] : [...families],
   };

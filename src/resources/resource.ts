@@ -22,6 +22,8 @@ export interface HostResource extends Resource {
   readonly mainAddresses: readonly Address[];
   readonly forwarding: Forwarding;
   readonly conntrack: { readonly max?: number };
+  /** Forwards leave it out where they have another target that answers. */
+  readonly drain: boolean;
 }
 
 /** How a host is reached. File paths are as written: relative to the document's folder (`at.file`). */
@@ -144,9 +146,10 @@ export type Target =
       /** What lies behind the host: a pod or a VIP. Left out: the host's main address. */
       readonly address?: Address;
       readonly weight: number;
+      readonly drain: boolean;
     }
   /** Reached by the routes of the host that the forward is at. */
-  | { readonly kind: 'address'; readonly address: Address; readonly weight: number };
+  | { readonly kind: 'address'; readonly address: Address; readonly weight: number; readonly drain: boolean };
 
 /** Who leaves by which path. Known to who judges what stands; nobody carries it out yet. */
 export interface EgressRouteResource extends Resource {

@@ -61,6 +61,10 @@ export const portForwardSpec = z.strictObject({
               'With `host`: what lies behind it, a pod or a VIP. Alone: an address that the host of the forward reaches itself.',
             ),
           weight: wholeNumber(1, 1_000).default(1).describe('Share of the clients under `policy: Balance`.'),
+          drain: z
+            .boolean()
+            .default(false)
+            .describe('No new connection is sent to it while another target answers; established TCP finishes there.'),
         })
         .superRefine((value, context) => {
           if (value.host !== undefined) return;

@@ -164,6 +164,12 @@ export const hostSpec = z.strictObject({
     })
     .default({})
     .describe('Numbers that Sallyport may use. Left out: chosen at the first apply from what is free, and kept.'),
+  drain: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Before it is taken down: forwards send no new connection to it, or to what lies behind it, while another target answers; established TCP finishes there.',
+    ),
   conntrack: z
     .strictObject({
       max: wholeNumber(1_024, 0x7fff_ffff)
