@@ -1,7 +1,7 @@
 /**
  * `make bench`: measures what docs/benchmarks.md tells, each beside what it is to be held against, in one run on one machine.
  * The table goes to stdout and, with every number, to dist/bench.json. Arguments: names of parts (startup validate forwards
- * trace verify readers many story moving run reapply planes; all unless given), `--quick` for a few small rounds, `--seed` for the order of turns. Status 1 where a goal was missed.
+ * trace verify readers many story moving run ssh reapply planes; all unless given), `--quick` for a few small rounds, `--seed` for the order of turns. Status 1 where a goal was missed.
  */
 import { chownSync, statSync, writeFileSync } from 'node:fs';
 import { cpus, release } from 'node:os';
@@ -16,6 +16,7 @@ import { measurePlanes } from './planes.ts';
 import { measureReaders } from './readers.ts';
 import { measureReapply } from './reapply.ts';
 import { printGrid, printTable } from './report.ts';
+import { measureSsh } from './ssh.ts';
 import { measureStartup } from './startup.ts';
 import { measureStory } from './story.ts';
 import { measureLive, measureTrace } from './trace.ts';
@@ -53,6 +54,7 @@ const parts: Readonly<Record<string, () => Promise<Part>>> = {
     grids: [],
     notes: [],
   }),
+  ssh: () => alone(measureSsh(sallyport, quick ? 2 : 9)),
   reapply: () =>
     measureReapply({
       seed,

@@ -1,6 +1,6 @@
 /** Carries a plan out over all its hosts: locked, in order, checked afterwards, and undone everywhere if anything fails. */
 import { isDeepStrictEqual } from 'node:util';
-import { decodeRecord, type HostFacts } from '../host/index.ts';
+import type { HostFacts } from '../host/index.ts';
 import { describeChange, type HostChange, undo } from '../plan/index.ts';
 import { TransportError } from '../transport/index.ts';
 import { sameKey } from '../wireguard/index.ts';
@@ -11,6 +11,7 @@ import { lockAll } from './lock.ts';
 import { type ManagedHost, observeAll } from './observe.ts';
 import { type AimFor, directionOf, endsEmpty, type HostPlan, leftOf, prepare, type SetPlan } from './prepare.ts';
 import type { Progress } from './progress.ts';
+import { observeUnknown, type Standing } from './standing.ts';
 import { sameWork, type Touched, takeBack } from './take-back.ts';
 
 /** What changes hosts, as whoever finds it at work is told. */
@@ -32,8 +33,8 @@ export interface CarryOutOptions {
   readonly agreed: boolean;
   /** Waited for after each stage of the change, the last one too, and before the checks. Throws where the change must not stand. */
   readonly afterStage?: (stage: number, plan: SetPlan, signal: AbortSignal) => Promise<void>;
-  /** What stands on a host for certain as far as it tells of itself: it is not looked at again before it is changed. Left out: each is. */
-  readonly standing?: (host: string) => HostFacts | undefined;
+  /** Of these what stands is known: they are not looked at again before they are changed. Left out: each is. */
+  readonly standing?: Standing;
   /** After so many milliseconds without a word of us, each host takes the change back by itself. 30,000 unless given. */
   readonly windowMs?: number;
 }
@@ -285,28 +286,12 @@ async function factsOf(
   hosts: readonly ManagedHost[],
   { signal, standing }: CarryOutOptions,
 ): Promise<ReadonlyMap<string, HostFacts>> {
-  const known = await Promise.all(hosts.map((host) => stillStanding(host, standing, signal)));
-  const facts = new Map(known.flatMap((each, index) => (each === undefined ? [] : [[hosts[index]?.name ?? '', each]])));
-  const unknown = hosts.filter(({ name }) => !facts.has(name));
-  for (const [name, seen] of await observeAll(unknown, signal)) {
+  const facts = new Map<string, HostFacts>();
+  for (const [name, seen] of await observeUnknown(hosts, standing ?? (() => undefined), signal)) {
     if (seen.kind === 'unreachable') throw new ApplyFailure(`${name}: ${seen.reason}; nothing was changed`);
     facts.set(name, seen.facts);
   }
   return facts;
-}
-
-/** What is known to stand there, unless it is of another generation: an apply writes its record before all else, and tells of itself only then. */
-async function stillStanding(
-  { name, transport }: ManagedHost,
-  standing: CarryOutOptions['standing'],
-  signal: AbortSignal,
-): Promise<HostFacts | undefined> {
-  const known = standing?.(name);
-  if (known?.record?.generation === undefined || known.stateFolder === undefined) return undefined;
-  const text = await transport.readFile(`${known.stateFolder}/record.json`, signal);
-  const record = text === undefined ? undefined : decodeRecord(text);
-  const isSame = record !== undefined && 'record' in record && record.record.generation === known.record.generation;
-  return isSame && standing?.(name) === known ? known : undefined;
 }
 
 async function makeKeys(concerned: readonly ManagedHost[], shown: SetPlan, options: CarryOutOptions): Promise<void> {

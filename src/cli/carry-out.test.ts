@@ -142,6 +142,55 @@ test('another apply came between the plan and the change: what it made is left a
   expect(await cli.dumps()).toBe(before);
 });
 
+test('of what is known to stand nobody asks again before the change, unless it is of another generation', async () => {
+  let looks = 0;
+  const managed = hosts((real) => ({
+    observe: (signal) => {
+      looks += 1;
+      return real.observe(signal);
+    },
+  }));
+  const signal = new AbortController().signal;
+  const observe = async (): Promise<ReadonlyMap<string, HostFacts>> => {
+    const facts = new Map<string, HostFacts>();
+    for (const [name, seen] of await observeAll(managed, signal))
+      if (seen.kind === 'observed') facts.set(name, seen.facts);
+    return facts;
+  };
+  const file = await cli.documents('edge.yaml', slimEdgeDocuments());
+  expect(await cli.sallyport('apply', '--yes', '-f', file)).toMatchObject({ status: 0 });
+  const other = await cli.documents('other.yaml', slimEdgeDocuments({ ports: ['{ protocol: TCP, port: 81 }'] }));
+  const known = await observe();
+  const aimFor = aimOfSet(set, 'default');
+  /** Flushed unheard, and then put right: how often the edge is looked at for it. */
+  const repair = async (): Promise<number> => {
+    await cli.lab.host('edge').run(['nft', 'flush', 'ruleset']);
+    const from = looks;
+    const plan = prepare(await observe(), aimFor, 'add');
+    const facts = new Map(plan.hosts.map((each) => [each.host, each.facts]));
+    const standing = (host: string): HostFacts | undefined => (host === 'edge' ? facts.get(host) : undefined);
+    await carryOut(managed, plan, { command: 'apply', aimFor, signal, agreed: false, standing });
+    expect((await cli.sallyport('plan', '--detailed-exitcode', '-f', file)).status).toBe(0);
+    return looks - from;
+  };
+  // For the plan, and for the check.
+  expect(await repair()).toBe(2);
+  // Another's apply in between: what was known is nothing.
+  expect(await cli.sallyport('apply', '--yes', '-f', other)).toMatchObject({ status: 0 });
+  const old = prepare(await observe(), aimFor, 'add');
+  const from = looks;
+  await carryOut(managed, old, {
+    command: 'apply',
+    aimFor,
+    signal,
+    agreed: false,
+    standing: (host) => known.get(host),
+  });
+  expect(looks - from).toBe(2);
+  expect((await cli.sallyport('plan', '--detailed-exitcode', '-f', file)).status).toBe(0);
+  expect(await cli.sallyport('destroy', '--yes', '-f', file)).toMatchObject({ status: 0, stderr: '' });
+});
+
 test('several at once: each is done, or says who is at work; the end is as declared', async () => {
   const file = await cli.documents('edge.yaml', slimEdgeDocuments());
   const results = await Promise.all([1, 2, 3].map(() => cli.sallyport('apply', '--yes', '-f', file)));
