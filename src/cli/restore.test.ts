@@ -172,6 +172,6 @@ describe('a reboot while a change is pending', () => {
     await applyAndReboot(lab, documents({ tunnel: DIRECT, forward: FORWARD }));
     expect(await dumps(lab)).toBe(before);
     expect(await files()).toEqual(kept);
-    await story.destroy(text);
+    expect(await story.sallyport(['destroy', '--yes', '-f', '-'], text)).toMatchObject({ status: 0 });
   });
 });

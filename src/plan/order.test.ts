@@ -223,8 +223,9 @@ test('a route that leads elsewhere takes the place of the one that was there, an
   const second: Link = { ...LINK, name: 'sp-wg51820_' };
   const state = { ...WANTED, links: [LINK, second], routes: [{ ...ROUTE, link: 'sp-wg51820_' }] };
   const plan = planHost(facts(APPLIED, RECORD), { state, record: RECORD });
-  expect(lines(plan)).toEqual(['add link sp-wg51820_', 'change route 192.168.1.20/32']);
-  expect(lines(undo(plan))).toEqual(['change route 192.168.1.20/32', 'remove link sp-wg51820_']);
+  const restore = 'change file /etc/sallyport/restore.sh';
+  expect(lines(plan)).toEqual(['add link sp-wg51820_', 'change route 192.168.1.20/32', restore]);
+  expect(lines(undo(plan))).toEqual([restore, 'change route 192.168.1.20/32', 'remove link sp-wg51820_']);
   // Of a link that goes it is gone before.
   const other = planHost(facts(APPLIED, RECORD), { state: { ...state, links: [second] }, record: RECORD });
   expect(lines(other).filter((line) => line.includes(' route '))).toEqual([
