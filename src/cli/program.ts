@@ -4,24 +4,21 @@ import { parsePort } from '../net/index.ts';
 import { wantsColor } from './color.ts';
 import type { AdoptFlags } from './commands/host-adopt.ts';
 import type { PrepareFlags } from './commands/host-prepare.ts';
+
 import type { RotateFlags } from './commands/tunnel-rotate.ts';
+
 import type { DrawingFormat } from './drawing/index.ts';
 import { DONE, FAILED, REFUSED } from './exit.ts';
 import { reportFailure } from './failure.ts';
-import { type Format, guardStreams, type Output, openOutput, outputFailure } from './output.ts';
+import { guardStreams, openOutput, outputFailure } from './output.ts';
+import { wireguard } from './program-wireguard.ts';
+import { type Action, type CommonFlags, collect, duration, type Running } from './program-words.ts';
 import { sallyportVersion } from './version.ts';
 
 /** Commands of design.md that later work brings: not in help, named when typed. */
-const later = ['wireguard', 'generate', 'controller', 'agent', 'ui'];
+const later = ['generate', 'controller', 'agent', 'ui'];
 
 const WINDOW = 'each host takes the change back by itself unless it is confirmed within this time';
-
-interface CommonFlags {
-  readonly output?: Format | DrawingFormat;
-  readonly color?: boolean;
-}
-
-type Action<Flags> = (output: Output, flags: Flags) => Promise<number>;
 
 /** Runs one command line (without node and the script) and gives its exit status. Never throws. */
 export async function runCommandLine(argv: readonly string[]): Promise<number> {
@@ -60,8 +57,6 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
 
 /** Those a command makes itself; what else it has to say is text. */
 const isDrawing = (format: CommonFlags['output']): format is DrawingFormat => format === 'svg' || format === 'html';
-
-type Running = <Flags>(action: Action<Flags>) => (flags: Flags & CommonFlags) => Promise<void>;
 
 function buildProgram(running: Running): Command {
   const program = new Command('sallyport')
@@ -143,6 +138,7 @@ function buildProgram(running: Running): Command {
     .option('--full', 'show long lists of elements whole')
     .action(running(async (output, flags) => (await import('./commands/destroy.ts')).destroy(output, flags)));
   run(program, running);
+  wireguard(program, running);
   host(program, running);
   tunnel(program, running);
   lab(program, running);
@@ -319,26 +315,15 @@ const withCommon = (command: Command, drawings: readonly DrawingFormat[] = []): 
     )
     .option('--no-color', 'no colours (NO_COLOR does the same)');
 
-const collect = (value: string, before: readonly string[] | undefined): readonly string[] => [...(before ?? []), value];
-
 /** An option that takes a time, and says in the help what it is unless given, as one would write it. */
 const time = (flags: string, description: string, unlessGiven: string): Option =>
   new Option(flags, description).argParser(duration).default(duration(unlessGiven), unlessGiven);
-
-/** `30s`, `500ms`, `2m` or plain seconds, as milliseconds. */
-function duration(text: string): number {
-  const match = /^(\d{1,6}(?:\.\d{1,3})?)(ms|s|m)?$/.exec(text);
-  if (match === null) throw new InvalidArgumentError('a time is written 30s, 500ms or 2m.');
-  const unit = match[2] === 'ms' ? 1 : match[2] === 'm' ? 60_000 : 1_000;
-  return Number(match[1]) * unit;
-}
 
 function portNumber(text: string): number {
   const port = parsePort(text);
   if (port === undefined) throw new InvalidArgumentError('a port is a number from 1 to 65535.');
   return port;
 }
-
 /** A set's name stands in records and file names on hosts. */
 function setName(text: string): string {
   if (/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(text)) return text;

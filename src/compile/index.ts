@@ -2,6 +2,9 @@ export type { Compiled, CompiledHost, CompileOptions } from './compile.ts';
 export { compile, compileRemoval } from './compile.ts';
 export { declaredFacts } from './declared.ts';
 export { fnv1a } from './names.ts';
+export { podTableName } from './pod-table.ts';
+export type { PodFacts, PodOptions, PodTunnel } from './pod-tunnel.ts';
+export { compileMend, compilePodTunnel, POD_NUMBERS, POD_PROTOCOL } from './pod-tunnel.ts';
 export type { TargetHealth, TargetProbe } from './probe.ts';
 export {
   compileRotation,

@@ -11,7 +11,17 @@ export {
 } from './command.ts';
 export { type DemoOptions, demoSlimEdge, examplePath } from './demo.ts';
 export { LAB_FAULTS } from './faults/all.ts';
-export { cable, type LabFault, makeTunnel, network, on, onTunnel, plug, unanswered } from './faults/fault.ts';
+export {
+  cable,
+  type LabFault,
+  makeTunnel,
+  network,
+  on,
+  onTunnel,
+  plug,
+  unanswered,
+  withSockets,
+} from './faults/fault.ts';
 export { ADVICE, HEALTH, KUBELET, NODE, POD, podNetwork, wgQuick } from './faults/pod.ts';
 export { type FaultPlace, type LabDoctor, type Named, showFault, showNearMiss } from './faults/show.ts';
 export { type Lab, type LabHost, labEntry, startLab } from './lab.ts';

@@ -205,6 +205,11 @@ export const update = (set: string, key: Expression, ...statements: readonly Sta
   key,
   statements,
 });
+/** `update @map { key : data }`: what the packet's own key leads to, and for how long is the map's to say. */
+export const updateMap = (map: string, key: Expression, data: Expression): StatementOf<'update'> => ({
+  ...update(map, key),
+  data,
+});
 /** `add @set { key statements }`: made where it is not there. */
 export const addTo = (set: string, key: Expression, ...statements: readonly Statement[]): StatementOf<'update'> => ({
   kind: 'update',

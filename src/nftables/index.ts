@@ -45,6 +45,7 @@ export {
   tcpOption,
   text,
   update,
+  updateMap,
   verdictMap,
   wildcard,
   xor,

@@ -48,7 +48,8 @@ export function printStatement(statement: Statement): string {
       const timeout =
         statement.timeoutSeconds === undefined ? [] : [`timeout ${printNumber(statement.timeoutSeconds)}s`];
       const element = [printExpression(statement.key), ...timeout, ...statement.statements.map(printStatement)];
-      return `${statement.operation} @${printName(statement.set)} { ${element.join(' ')} }`;
+      const data = statement.data === undefined ? [] : [':', printExpression(statement.data)];
+      return `${statement.operation} @${printName(statement.set)} { ${[...element, ...data].join(' ')} }`;
     }
     case 'opaque':
       throw cannotWrite(statement.json);

@@ -219,6 +219,8 @@ export type Statement =
       readonly key: Expression;
       readonly timeoutSeconds?: number;
       readonly statements: readonly Statement[];
+      /** Of a map: what the key leads to. nft's JSON has no words for it, so it is written and never read. */
+      readonly data?: Expression;
     }
   | { readonly kind: 'opaque'; readonly json: unknown };
 

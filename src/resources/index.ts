@@ -1,6 +1,7 @@
 export { withHostKey } from './host-key.ts';
 export type { Loaded } from './load.ts';
 export { loadResources } from './load.ts';
+export { nearest } from './nearest.ts';
 export type { Position, Problem, ProblemCode } from './problem.ts';
 export { compareProblems, printPosition, printProblem } from './problem.ts';
 export type { SourceText } from './read.ts';

@@ -14,7 +14,10 @@ export type LogEvent =
   | 'documents'
   | 'refused'
   | 'waiting'
-  | 'stopped';
+  | 'stopped'
+  /** Of `wireguard run`. */
+  | 'tunnel'
+  | 'health';
 
 export interface LogFields {
   readonly host?: string;

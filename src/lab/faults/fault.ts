@@ -102,6 +102,11 @@ export async function unanswered(
 const WITH_SOCKETS = `d=/run/sallyport/netns/$(stat -L -c %i /proc/self/ns/net)/wireguard
 mkdir -p "$d" /run/wireguard; mount -n --bind "$d" /run/wireguard`;
 
+/** The same for a program that goes on, to be started by LabHost.spawn. */
+export const withSockets = (argv: readonly string[]): readonly string[] => [
+  ...['unshare', '--mount', 'sh', '-ec', `${WITH_SOCKETS}\nexec "$@"`, 'sh', ...argv],
+];
+
 export const onTunnel = async (lab: Lab, host: string, script: string): Promise<string> =>
   (await lab.host(host).run(['unshare', '--mount', 'sh', '-ec', `${WITH_SOCKETS}\n${script}`])).stdout;
 
