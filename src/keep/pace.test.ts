@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { backoff, repairDelay, restAfter } from './index.ts';
+import { backoff, lookWithin, repairDelay, restAfter } from './index.ts';
 
 test('a host that fails is asked less and less often, and at least every half minute', () => {
   expect([0, 1, 2, 3, 4, 7, 8, 1_000].map((failures) => backoff(failures, 1))).toEqual([
@@ -18,6 +18,10 @@ test('a host that fails is asked less and less often, and at least every half mi
 test('looks take a sixth of the time at most', () => {
   expect(restAfter(10)).toBe(100);
   expect(restAfter(200)).toBe(1_000);
+});
+
+test('a host that tells of itself is looked at ten times more seldom', () => {
+  expect([lookWithin(60_000, false), lookWithin(60_000, true)]).toEqual([60_000, 600_000]);
 });
 
 test('a few repairs are made at once, then each waits twice as long as the one before', () => {

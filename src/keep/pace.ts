@@ -18,7 +18,7 @@ export const restAfter = (lookMs: number): number => Math.max(LEAST_REST_MS, RES
 /** A host that tells of itself is looked at so many times more seldom. */
 const TOLD = 10;
 
-/** How long after a look the next one comes where nothing happens: `everyMs` is for a host that may change without our hearing of it. */
+/** How long after a look the next one comes where nothing happens: `everyMs` is for a host that is not as it should be, or may change without our hearing of it. */
 export const lookWithin = (everyMs: number, tells: boolean): number => everyMs * (tells ? TOLD : 1);
 
 /** So many repairs within a minute are made at once; somebody who undoes each of them is not raced. */

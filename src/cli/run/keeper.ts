@@ -266,7 +266,7 @@ export function startKeeper(options: KeeperOptions): Keeper {
       else if (host.reachable) host.goodAt = performance.now();
       isGood = host.goodAt !== undefined && host.goodAt >= began;
       await host.hurry.next(Math.max(restAfter(took), backoff(host.silent, Math.random())), stopped);
-      host.lookWithinMs = lookWithin(everyMs, host.listens && host.facts?.names === undefined);
+      host.lookWithinMs = lookWithin(everyMs, isGood && host.listens && host.facts?.names === undefined);
       // Many that are asked as often are not asked at once.
       await host.wake.next(host.reachable ? host.lookWithinMs * (0.75 + 0.25 * Math.random()) : 0, stopped);
     }
