@@ -25,7 +25,9 @@ export async function measureIdle(sallyport: string, { hosts, forwards }: IdleSi
   await using folder = await makeFolder();
   await using lab = await startLab(network(pairs));
   const file = await folder.write('idle.yaml', documents(pairs, Math.floor(forwards / pairs)));
-  await lab.run([process.execPath, sallyport, 'apply', '--yes', '-f', file], { timeoutMs: 600_000 });
+  await lab.run([process.execPath, sallyport, 'apply', '--yes', '--confirm-timeout', '10m', '-f', file], {
+    timeoutMs: 600_000,
+  });
   // As the examples of a service start it.
   const env = { MALLOC_ARENA_MAX: '1' };
   await using run = await lab.spawn([process.execPath, sallyport, 'run', '-f', file], { env });

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { backoff, lookWithin, repairDelay, restAfter } from './index.ts';
+import { backoff, type Look, lookWithin, repairDelay, restAfter } from './index.ts';
 
 test('a host that fails is asked less and less often, and at least every half minute', () => {
   expect([0, 1, 2, 3, 4, 7, 8, 1_000].map((failures) => backoff(failures, 1))).toEqual([
@@ -15,9 +15,26 @@ test('a host that fails is asked less and less often, and at least every half mi
   );
 });
 
-test('looks take a sixth of the time at most', () => {
-  expect(restAfter(10)).toBe(100);
-  expect(restAfter(200)).toBe(1_000);
+test('looks take a sixth of each minute, the first of them at once', () => {
+  const looks: Look[] = [];
+  const rests: number[] = [];
+  let now = 0;
+  for (let look = 0; look < 100; look++) {
+    now += 400;
+    looks.push({ endedAt: now, tookMs: 400 });
+    const rest = restAfter(looks, now);
+    rests.push(rest);
+    now += rest;
+  }
+  expect(rests.slice(0, 25)).toEqual(Array(25).fill(100));
+  expect(new Set(rests.slice(25))).toContain(2_000);
+  const busiest = looks.map(({ endedAt }) =>
+    looks
+      .filter((each) => each.endedAt >= endedAt && each.endedAt < endedAt + 60_000)
+      .reduce((sum, { tookMs }) => sum + tookMs, 0),
+  );
+  expect(Math.max(...busiest)).toBeLessThanOrEqual(20_000);
+  expect(restAfter(looks, now + 60_000)).toBe(100);
 });
 
 test('a host that tells of itself is looked at ten times more seldom', () => {

@@ -8,12 +8,25 @@ const LONGEST_MS = 30_000;
 export const backoff = (failures: number, chance: number): number =>
   failures <= 0 ? 0 : Math.min(LONGEST_MS, FIRST_MS * 2 ** Math.min(failures - 1, 16)) * (0.75 + 0.25 * chance);
 
-/** Looks take a sixth of the time at most, however much happens on a host: so many times as long as the last one took. */
+const MINUTE_MS = 60_000;
+
+/** Looks take a sixth of each minute, however much happens on a host; what is beyond that rests so many times as long as the last one took. */
+const LOOKING_MS = MINUTE_MS / 6;
 const REST = 5;
 const LEAST_REST_MS = 100;
 
-/** How long after a look that took so long the next one may begin, in milliseconds. */
-export const restAfter = (lookMs: number): number => Math.max(LEAST_REST_MS, REST * lookMs);
+/** A look that was made: when it had ended, and how long it took, in milliseconds. */
+export interface Look {
+  readonly endedAt: number;
+  readonly tookMs: number;
+}
+
+/** How long after the last of these looks the next one may begin: the first few after a quiet while at once. In milliseconds. */
+export function restAfter(looks: readonly Look[], now: number): number {
+  const recent = looks.filter(({ endedAt }) => now - endedAt < MINUTE_MS);
+  const spent = recent.reduce((sum, { tookMs }) => sum + tookMs, 0);
+  return spent <= LOOKING_MS ? LEAST_REST_MS : Math.max(LEAST_REST_MS, REST * (recent.at(-1)?.tookMs ?? 0));
+}
 
 /** A host that tells of itself is looked at so many times more seldom. */
 const TOLD = 10;
@@ -23,7 +36,6 @@ export const lookWithin = (everyMs: number, tells: boolean): number => everyMs *
 
 /** So many repairs within a minute are made at once; somebody who undoes each of them is not raced. */
 const QUICK_REPAIRS = 5;
-const MINUTE_MS = 60_000;
 
 /** How long to wait with a repair, when those before it were made at these times; both in milliseconds. */
 export function repairDelay(made: readonly number[], now: number): number {

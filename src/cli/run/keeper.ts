@@ -13,7 +13,7 @@ import {
   settlePending,
 } from '../../apply/index.ts';
 import type { HostFacts } from '../../host/index.ts';
-import { backoff, lookWithin, repairDelay, restAfter } from '../../keep/index.ts';
+import { backoff, type Look, lookWithin, repairDelay, restAfter } from '../../keep/index.ts';
 import { describeChange, type HostChange } from '../../plan/index.ts';
 import type { Transport } from '../../transport/index.ts';
 import type { Log } from './log.ts';
@@ -89,6 +89,9 @@ type Kept = { -readonly [Field in keyof KeptHost]: KeptHost[Field] } & {
   isUnseen: boolean;
   changedBy?: string;
 };
+
+/** More than that many looks are not made in a minute: each is followed by a tenth of a second of rest. */
+const MOST_LOOKS = 600;
 
 /** A host that is not heard by then is looked at all the same, in milliseconds. */
 const LISTENS_WITHIN_MS = 1_000;
@@ -254,18 +257,21 @@ export function startKeeper(options: KeeperOptions): Keeper {
   const keepOne = async (host: Kept): Promise<void> => {
     const { signal: stopped } = host.stop;
     let isGood = false;
+    const looks: Look[] = [];
     // What was heard before a look is seen by it: one look is enough where it is soon listened to.
     await host.wake.next(LISTENS_WITHIN_MS, stopped);
     while (!stopped.aborted) {
       const began = performance.now();
       const isNew = await look(host);
       if (stopped.aborted) return;
-      const took = performance.now() - began;
+      const endedAt = performance.now();
+      looks.push({ endedAt, tookMs: endedAt - began });
+      looks.splice(0, looks.length - MOST_LOOKS);
       if (isNew) onSeen();
       if (isNew || !isGood) replan(host.name);
       else if (host.reachable) host.goodAt = performance.now();
       isGood = host.goodAt !== undefined && host.goodAt >= began;
-      await host.hurry.next(Math.max(restAfter(took), backoff(host.silent, Math.random())), stopped);
+      await host.hurry.next(Math.max(restAfter(looks, endedAt), backoff(host.silent, Math.random())), stopped);
       host.lookWithinMs = lookWithin(everyMs, isGood && host.listens && host.facts?.names === undefined);
       // Many that are asked as often are not asked at once.
       await host.wake.next(host.reachable ? host.lookWithinMs * (0.75 + 0.25 * Math.random()) : 0, stopped);
