@@ -114,6 +114,17 @@ describe('one accept in each chain that would stop us, and none where we come th
       [],
     ],
     [
+      'bans, of the networks for documentation too: whom they mean is refused, and nobody else',
+      {
+        onEdge: iptables(
+          ['203.0.113.0/24', '198.51.100.64/26', '192.0.2.0/24', '100.64.0.0/10']
+            .map((banned) => `-A FORWARD -s ${banned} -j DROP`)
+            .join('\n'),
+        ),
+      },
+      [],
+    ],
+    [
       'policy drop',
       { onEdge: [nft(baseChain('f', { ...forward, policy: 'drop' }))] },
       ['edge inet fw f: iifname "sp-wg51820"; oifname "sp-wg51820" (behind 0)'],

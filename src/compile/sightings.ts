@@ -48,10 +48,13 @@ const AFTER_RAW = -299;
 /** Where our table sets the connection mark: sp_pre for Direct at -150, sp_dnat at -110. */
 const AFTER_PRE = -149;
 const AFTER_DNAT = -109;
-/** Somebody on the Internet; none of them is special to the kernel. The first that the host knows no way to but its default route. */
+/**
+ * Somebody on the Internet; none of them is special to the kernel. The first that the host knows no way to but its default route. Web servers of
+ * the RIPE NCC and of IANA, whom no list of bad addresses names; those of documentation (RFC 5737, 3849) are on lists of bogons.
+ */
 const STRANGERS: Readonly<Record<Family, readonly string[]>> = {
-  4: ['203.0.113.77', '198.51.100.77', '192.0.2.77', '8.8.8.8'],
-  6: ['2001:db8:ffff::77', '2001:4860:4860::8888'],
+  4: ['193.0.6.139', '192.0.43.8', '203.0.113.77'],
+  6: ['2001:67c:2e8:22::c100:68b', '2001:500:88:200::8', '2001:db8:ffff::77'],
 };
 
 /** Every kind of packet of ours on the host, the tunnels' own included. */

@@ -238,6 +238,28 @@ function askForward(
   return { flow, who, trace, meant, answer: simulate(network, back, { hops: true, connections }).request };
 }
 
+/** A forward of ours of each family and public link, asked by a stranger: our own table names no ports in its rules, but its record does. */
+export function askOwnForwards(patient: Patient): readonly Asked[] {
+  const { facts, network } = patient;
+  const asked = new Map<string, Asked>();
+  for (const { forwards } of facts.record?.sets.values() ?? [])
+    for (const { match, to, protocol, ports, publicLinks } of forwards) {
+      const [link] = publicLinks;
+      const key = `${link} ${to.family}`;
+      if (link === undefined || asked.has(key)) continue;
+      const own = ownAddresses(patient, link).find(({ address }) => address.address.family === to.family);
+      const address = 'address' in match ? match.address : own?.address.address;
+      if (address === undefined) continue;
+      const start: Start = { who: 'stranger', link, from: chooseOutsiders(network)[to.family], to: address };
+      const found = askForward(patient, start, ports.first, protocol, '');
+      const rule = found.trace.request.hops.find(
+        (hop) => hop.stage === 'prerouting' && hop.decidedBy !== '',
+      )?.decidedBy;
+      if (rule !== undefined) asked.set(key, { ...found, meant: { kind: 'dnat', rule } });
+    }
+  return [...asked.values()];
+}
+
 /** Each translation of sources that names them, asked from there towards a stranger. */
 export function askSources(patient: Patient, rules: readonly Translating[]): readonly Asked[] {
   const { network, host, simulated } = patient;

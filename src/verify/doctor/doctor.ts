@@ -2,7 +2,7 @@
 import { printRule } from '../../nftables/index.ts';
 import { lookupRoute } from '../../routing/index.ts';
 import { simulate, type Way } from '../../simulate/index.ts';
-import { type Asked, askForwards, askSockets, askSources, translatingRules } from './asked.ts';
+import { type Asked, askForwards, askOwnForwards, askSockets, askSources, translatingRules } from './asked.ts';
 import { hairpinUnanswered, staleUdpFlow } from './entries.ts';
 import { bySeverity, type Examined, FAULTS, type FaultCode, type Finding, type NotLooked } from './finding.ts';
 import { forwardingOff } from './forwarding.ts';
@@ -48,7 +48,7 @@ const EXAMINATIONS: Readonly<Record<FaultCode, Examination>> = {
   keepaliveMissing,
   allowedIpsOverlap,
   sysctlReadOnly,
-  forwardingOff,
+  forwardingOff: (patient, asked) => forwardingOff(patient, [...asked, ...askOwnForwards(patient)]),
   ipv6DefaultRouteLost,
   networkdRemovesRules,
 };

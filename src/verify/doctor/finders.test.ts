@@ -1,7 +1,7 @@
 /** Each finder by itself: a host's state in, what is found out, and what is alike not named. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { HostFacts, HostState } from '../../host/index.ts';
+import { type HostFacts, type HostRecord, type HostState, RECORD_FORMAT } from '../../host/index.ts';
 import { parseInterfaceAddress, parsePrefix, printAddress, printPrefix, wholeFamily } from '../../net/index.ts';
 import {
   accept,
@@ -118,6 +118,39 @@ const OUT = rule(
   masquerade(),
 );
 const NAT = table('ip', 'nat', [pre(TO_SERVER), post(OUT)]);
+
+/** What we forward, as it stands in our table, and in the record that says so. */
+const OWN_TABLE = table('inet', 'sallyport', [
+  {
+    ...baseChain('sp_dnat', { type: 'nat', hook: 'prerouting', priority: -110 }),
+    rules: [
+      rule(
+        match(payload('ip', 'daddr'), '==', address(at('198.51.100.2'))),
+        match(payload('tcp', 'dport'), '==', number(443)),
+        dnat('ip', address(at('192.168.1.20'))),
+      ),
+    ],
+  },
+]);
+const OWN_RECORD: HostRecord = {
+  ...{ format: RECORD_FORMAT, version: '0', sysctlsBefore: new Map() },
+  numbers: { mark: { value: 0x10000, mask: 0xff0000 }, suppressPriority: 5000, tunnels: new Map() },
+  sets: new Map([
+    [
+      'default',
+      {
+        ...{ tunnels: [], accepts: [] },
+        forwards: [
+          {
+            ...{ name: 'web', match: { address: at('198.51.100.2') }, protocol: 'tcp', masquerade: false },
+            ...{ ports: { first: 443, last: 443 }, targetPorts: { first: 443, last: 443 } },
+            ...{ to: at('192.168.1.20'), publicLinks: ['wan0'] },
+          },
+        ],
+      },
+    ],
+  ]),
+};
 
 const forwarding = (on: '0' | '1') =>
   Object.fromEntries(
@@ -809,6 +842,11 @@ const CASES: Readonly<Record<FaultCode, Row>> = {
     found: [
       ['off, and something is translated', 'error', { sketch: { ...ROUTER, sysctls: forwarding('0') } }],
       [
+        'off, and a forward of our own needs it',
+        'error',
+        { sketch: { ...ROUTER, sysctls: forwarding('0'), tables: [OWN_TABLE] }, facts: { record: OWN_RECORD } },
+      ],
+      [
         'on, and a file says no',
         'warning',
         {
@@ -825,6 +863,7 @@ const CASES: Readonly<Record<FaultCode, Row>> = {
         { sketch: { ...ROUTER, sysctls: forwarding('0'), tables: [] }, sockets: LISTENS },
       ],
       ['on', { sketch: ROUTER }],
+      ['on, and a forward of our own', { sketch: { ...ROUTER, tables: [OWN_TABLE] }, facts: { record: OWN_RECORD } }],
     ],
   },
   ipv6DefaultRouteLost: {
