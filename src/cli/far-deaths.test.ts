@@ -83,6 +83,29 @@ test('by sudo, apply and all that is logged in are killed: the edge goes back al
   expect(await far.run({ command: 'apply', file, windowMs: 30_000 })).toMatchObject({ said: 'applied' });
 }, 120_000);
 
+test('who waits on the edge is killed, and apply after its next word: another waits, and the edge goes back', async () => {
+  const before = await start({});
+  const { lab } = far.cli;
+  const watch = async (): Promise<string> =>
+    (await lab.run(['cat', `${far.pendingOn('edge')}/watch`], { allowFailure: true })).stdout.trim();
+  let first = '';
+  const { said } = await far.run({ command: 'apply', file: await far.documents(1), windowMs: 10_000 }, async (at) => {
+    const { progress, worker } = at;
+    if (progress.kind === 'step' && progress.host === 'edge' && first === '') {
+      first = await watch();
+      await lab.run(['kill', '-KILL', '--', `-${first}`]);
+    }
+    // All hosts have heard of us once more.
+    if (progress.kind !== 'checking') return undefined;
+    worker.kill('SIGKILL');
+    return undefined;
+  });
+  expect([said, first]).toEqual([undefined, expect.stringMatching(/^\d+$/)]);
+  expect(await watch()).not.toBe(first);
+  await far.untilNotPending('edge', 10_000 + LATE_MS);
+  await expect.poll(() => far.dump('edge'), { timeout: 10_000 }).toBe(before);
+}, 120_000);
+
 test('rules of ours in ufw and firewalld: apply is killed after the last of them, and the hosts take them out by themselves', async () => {
   await start({
     async prepare({ lab }) {
