@@ -65,6 +65,10 @@ for (const [what, said] of [
   ['the resolver is cut off', /edge: its resolver answered before the change, and does not now/],
   ["another's tunnel is cut off", /edge: 10\.99\.0\.2 behind wg0 answered before the change, and does not now/],
   ['the targets are cut off', /edge: the target 192\.168\.1\.20:8080 of PortForward\/edge-node-web answered before/],
+  [
+    'the public ports are cut off',
+    /198\.51\.100\.10:80\/tcp of PortForward\/edge-node-web, asked from here, answered before the change, and does not now/,
+  ],
 ] as const satisfies readonly (readonly [Named, RegExp])[])
   test(`${what}: it is taken back, and said`, async () => {
     const { said: told } = await far.run({ command: 'apply', file: two, windowMs, hostile: { what } });
@@ -75,4 +79,9 @@ for (const [what, said] of [
 
 test('all of it works: it stands', async () => {
   expect(await far.run({ command: 'apply', file: two, windowMs })).toMatchObject({ said: 'applied' });
+});
+
+test('whoever shuts himself out of a port on purpose has lost nothing', async () => {
+  const file = await far.documents(2, '  allow: [192.0.2.0/25]');
+  expect(await far.run({ command: 'apply', file, windowMs })).toMatchObject({ said: 'applied' });
 });

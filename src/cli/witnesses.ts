@@ -1,5 +1,6 @@
 /** Who tells whether the promises that stand are kept: as outsiders ask, from this machine, and at the targets, from the host that forwards. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { aroundHost, type ManagedHost, type SetPlan, type Witness } from '../apply/index.ts';
 import type { Compiled, CompiledHost, TargetProbe } from '../compile/index.ts';
 import { type ForwardShare, type HostFacts, targetsOf } from '../host/index.ts';
@@ -58,8 +59,13 @@ function standing(edge: CompiledHost, facts: HostFacts | undefined): CompiledHos
   return { ...edge, share: { ...edge.share, forwards: forwards.slice(0, MOST_FORWARDS) } };
 }
 
+/** For the same clients: who is shut out by what he changed himself has lost nothing. */
 const isSameDoor = (left: ForwardShare, right: ForwardShare): boolean =>
-  left.name === right.name && left.protocol === right.protocol && samePortRange(left.ports, right.ports);
+  left.name === right.name &&
+  left.protocol === right.protocol &&
+  samePortRange(left.ports, right.ports) &&
+  left.hairpin === right.hairpin &&
+  isDeepStrictEqual([left.match, left.policy], [right.match, right.policy]);
 
 /** UDP has no answer that all give. */
 function targetsAt({ name, share }: CompiledHost): readonly TargetProbe[] {

@@ -36,8 +36,8 @@ export interface Ended {
 export interface FarEdge extends AsyncDisposable {
   readonly cli: CliLab;
   readonly sshd: Sshd;
-  /** A file of documents that forward these many ports. */
-  documents(ports: number): Promise<string>;
+  /** A file of documents that forward these many ports; `extra`: a line of the forward's beside. */
+  documents(ports: number, extra?: string): Promise<string>;
   /** Runs a job to its end; of each thing that it tells it waits for what `onProgress` gives: a word for it, if any. */
   run(job: Job, onProgress?: (at: At) => Promise<string | undefined> | string | undefined): Promise<Ended>;
   /** As canonical text, without what chance gives. */
@@ -81,7 +81,7 @@ export async function startFarEdge({ prepare, wrap = (runner) => runner, login }
   const isPending = (host: Far): boolean => existsSync(`/proc/${lab.pid}/root${pendingOn(host)}`);
   return {
     ...{ cli, sshd, now, pendingOn, isPending },
-    documents(ports) {
+    documents(ports, extra = '') {
       const { identityFile, hostKey, port } = sshd;
       const ssh = { address: NAME, port, identityFile, hostKey, ...(login && { user: login.user }) };
       const become = login === undefined ? '' : 'become: sudo, ';
@@ -89,10 +89,10 @@ export async function startFarEdge({ prepare, wrap = (runner) => runner, login }
         { length: ports },
         (_, index) => `{ protocol: TCP, port: ${80 + index}, targetPort: 8080 }`,
       );
-      const text = slimEdgeDocuments({ ports: list })
+      const text = slimEdgeDocuments({ ports: list, extra })
         .replace('{ netns: { name: edge } }', `{ ${become}ssh: ${JSON.stringify(ssh)} }`)
         .replace('{ netns: { name: node } }', '{ local: {} }');
-      return cli.documents(`${ports}.yaml`, text);
+      return cli.documents(`${ports}${extra === '' ? '' : '-more'}.yaml`, text);
     },
     async run(job, onProgress = () => undefined) {
       const argv = [process.execPath, worker, JSON.stringify(job)];

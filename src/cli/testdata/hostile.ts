@@ -61,6 +61,14 @@ const NAMED = {
   'the resolver is cut off': () => late(match(payload('udp', 'dport'), '==', number(53)), drop),
   'the gateway is cut off': () => late(match(meta('l4proto'), '==', symbol('icmp')), drop),
   'the targets are cut off': () => late(match(payload('tcp', 'dport'), '==', number(8080)), drop),
+  'the public ports are cut off': () =>
+    chains(
+      baseChain(
+        'c',
+        { type: 'filter', hook: 'prerouting', priority: -199 },
+        rule(match(payload('tcp', 'dport'), '==', number(80)), drop),
+      ),
+    ),
   "another's tunnel is cut off": () => late(match(payload('udp', 'dport'), '==', number(51999)), drop),
 } as const satisfies Record<string, (facts: HostFacts) => readonly HostChange[]>;
 
