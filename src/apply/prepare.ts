@@ -1,5 +1,5 @@
 /** From observations to what would change on each host: for plan, status, apply and destroy alike. */
-import type { HostFacts, HostRecord, HostShare, HostState } from '../host/index.ts';
+import type { HandMade, HostFacts, HostRecord, HostShare, HostState } from '../host/index.ts';
 import { type Desired, type HostChange, isMade, planHost, standing, unmade } from '../plan/index.ts';
 import type { Problem } from '../resources/index.ts';
 
@@ -16,6 +16,8 @@ export interface HostAim {
   readonly mend?: readonly HostChange[];
   /** What it becomes on the way there, one after the other, and all hosts together. Absent: it is changed at once. */
   readonly through?: readonly Desired[];
+  /** Rules that somebody made by hand, which this takes over. */
+  readonly taken?: readonly HandMade[];
 }
 
 /** What is to be done on a host that it may become as wanted. */

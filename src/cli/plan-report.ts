@@ -2,6 +2,8 @@
 import type { SetPlan } from '../apply/index.ts';
 import type { PendingChange } from '../host/index.ts';
 import { describeChange, type HostChange } from '../plan/index.ts';
+import type { Adoption } from '../verify/index.ts';
+import { type LeftAloneReport, reportLeftAlone } from './adopting.ts';
 import { type DriftByHost, reportSuspects, type SuspectReport, whoOf } from './drift/report.ts';
 
 export interface ChangeReport {
@@ -12,6 +14,8 @@ export interface ChangeReport {
   readonly name: string;
   readonly before: string | null;
   readonly after: string | null;
+  /** Somebody made it by hand, and it is taken over. */
+  readonly adopted?: true;
   /** Who made it needed, behind our back; null: nobody is known. Absent where the documents ask for it. */
   readonly who?: string | null;
 }
@@ -24,6 +28,8 @@ export interface HostPlanReport {
   readonly changes: readonly ChangeReport[];
   /** What changed there since our last apply, and who it looks like. */
   readonly suspects: readonly SuspectReport[];
+  /** Rules made by hand that stay though they speak of what the documents ask; with --adopt alone. */
+  readonly leftAlone?: readonly LeftAloneReport[];
 }
 
 export interface PlanReport {
@@ -51,7 +57,7 @@ export function reportPlan(
   plan: SetPlan,
   unreachable: ReadonlyMap<string, string>,
   promises: readonly PromiseReport[] = [],
-  drift: DriftByHost = new Map(),
+  { drift = new Map(), adoption }: { readonly drift?: DriftByHost; readonly adoption?: Adoption | undefined } = {},
 ): PlanReport {
   return {
     hosts: [...hosts].map((host) => {
@@ -66,6 +72,7 @@ export function reportPlan(
         ...(pending !== undefined && { pending }),
         changes: (found?.changes ?? []).map((change) => reportChange(change, who(change))),
         suspects: reportSuspects(groups),
+        ...(adoption !== undefined && { leftAlone: reportLeftAlone(adoption, host) }),
       };
     }),
     promises,
@@ -74,9 +81,10 @@ export function reportPlan(
 
 /** One change; `before` and `after` are null where there is none. */
 export function reportChange(change: HostChange, who?: string | null): ChangeReport {
-  const { transactional, reversible, action, object, name, before, after } = describeChange(change);
+  const { transactional, reversible, action, object, name, before, after, adopted } = describeChange(change);
   return {
     ...{ transactional, reversible, action, object, name, before: before ?? null, after: after ?? null },
+    ...(adopted !== undefined && { adopted }),
     ...(who !== undefined && { who }),
   };
 }

@@ -24,7 +24,7 @@ const FOLD_AFTER = 20;
 /** The whole text, ending with the summary line. */
 export function printPlan(report: PlanReport, options: PlanTextOptions): string {
   const colors = paint(options.color);
-  const blocks = report.hosts.map(({ host, reachable, pending, changes, suspects }) => {
+  const blocks = report.hosts.map(({ host, reachable, pending, changes, suspects, leftAlone = [] }) => {
     const { access, notes } = options.about.get(host) ?? { access: '', notes: [] };
     const title = `${colors.strong(host)}${access === '' ? '' : colors.faint(` (${access})`)}`;
     if (!reachable) return [`${title}: ${colors.removed(`unreachable: ${options.unreachable.get(host) ?? ''}`)}`];
@@ -32,6 +32,7 @@ export function printPlan(report: PlanReport, options: PlanTextOptions): string 
     const said = [
       ...(pending === undefined ? [] : [colors.changed(`    ${printPending(pending)}`)]),
       ...notes.map((note) => colors.faint(`    ${note}`)),
+      ...leftAlone.map(({ rule, why }) => colors.changed(`    left alone: ${rule}: ${why}`)),
       ...printSuspects(suspects).map((line) => colors.changed(`    ${line}`)),
     ];
     if (changes.length === 0) return [`${title}: nothing to change`, ...said];
@@ -75,13 +76,15 @@ function printChanges(changes: readonly ChangeReport[], colors: Paint, full: boo
 const alike = (left: ChangeReport, right: ChangeReport): boolean =>
   left.action === right.action && left.object === right.object && (left.object !== 'nft' || left.name === right.name);
 
-function printChange({ action, object, name, before, after }: ChangeReport, colors: Paint): string {
+function printChange({ action, object, name, before, after, adopted }: ChangeReport, colors: Paint): string {
   const what = object.padEnd(7);
   switch (action) {
     case 'add':
       return colors.added(`  + ${what} ${named(name, after)}`);
     case 'remove':
-      return colors.removed(`  - ${what} ${named(name, before)}`);
+      return colors.removed(
+        `  - ${what} ${named(name, before)}${adopted === true ? ' (made by hand, taken over)' : ''}`,
+      );
     case 'change':
       return colors.changed(`  ~ ${what} ${name}: ${oneLine(before ?? '?')} -> ${oneLine(after ?? '?')}`);
   }

@@ -20,6 +20,8 @@ const later = ['generate', 'controller', 'agent', 'ui'];
 
 const WINDOW = 'each host takes the change back by itself unless it is confirmed within this time';
 
+const ADOPT = 'take over rules that somebody made by hand, where the documents stand for them packet by packet';
+
 /** Runs one command line (without node and the script) and gives its exit status. Never throws. */
 export async function runCommandLine(argv: readonly string[]): Promise<number> {
   guardStreams();
@@ -72,11 +74,13 @@ function buildProgram(running: Running): Command {
     withFiles(program.command('plan').description('show what apply would change'))
       .option('--offline', 'from declared facts alone: no host is looked at')
       .option('--detailed-exitcode', '0 nothing to do, 1 any error, 2 changes pending')
+      .option('--adopt', ADOPT)
       .option('--full', 'show long lists of elements whole'),
   ).action(running(async (output, flags) => (await import('./commands/plan.ts')).plan(output, flags)));
   withProof(
     withFiles(program.command('apply').description('plan, then carry it out'))
       .option('--yes', 'ask nothing')
+      .option('--adopt', ADOPT)
       .addOption(time('--confirm-timeout <time>', WINDOW, '30s'))
       .option('--full', 'show long lists of elements whole'),
   ).action(running(async (output, flags) => (await import('./commands/apply.ts')).apply(output, flags)));

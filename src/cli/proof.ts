@@ -3,7 +3,7 @@ import type { ManagedHost } from '../apply/index.ts';
 import type { Compiled } from '../compile/index.ts';
 import type { HostFacts } from '../host/index.ts';
 import type { ResourceSet } from '../resources/index.ts';
-import { type Seen, verifyPlan } from '../verify/index.ts';
+import { type Adoption, type Seen, verifyPlan } from '../verify/index.ts';
 import type { Paint } from './color.ts';
 import { CommandFailure } from './exit.ts';
 import type { PromiseReport } from './plan-report.ts';
@@ -15,8 +15,12 @@ export const provePlan = (
   set: ResourceSet,
   compiled: Compiled,
   facts: ReadonlyMap<string, HostFacts>,
-  { traces, seen }: { readonly traces: boolean; readonly seen: Seen },
-): readonly PromiseReport[] => verifyPlan({ set, compiled, facts, traces, seen });
+  { adoption, ...how }: { readonly traces: boolean; readonly seen: Seen; readonly adoption?: Adoption | undefined },
+): readonly PromiseReport[] =>
+  verifyPlan({
+    ...{ set, compiled, facts, ...how },
+    ...(adoption !== undefined && { facts: adoption.facts, live: facts, taken: adoption.taken }),
+  });
 
 /** Who listens on the hosts, and which connections they track: what the plan must not break. */
 export async function lookForUsers(managed: readonly ManagedHost[], signal: AbortSignal): Promise<Seen> {

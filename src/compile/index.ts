@@ -1,6 +1,8 @@
 export type { Compiled, CompiledHost, CompileOptions } from './compile.ts';
 export { compile, compileRemoval } from './compile.ts';
 export { declaredFacts } from './declared.ts';
+export type { HandedConnection } from './hand-over.ts';
+export { handedOver, markFor } from './hand-over.ts';
 export { fnv1a } from './names.ts';
 export { podTableName } from './pod-table.ts';
 export type { PodFacts, PodOptions, PodTunnel } from './pod-tunnel.ts';

@@ -85,6 +85,32 @@ export function clamp(link: OwnLink, direction: 'iifname' | 'oifname'): readonly
   );
 }
 
+/** What an Ethernet link carries: a forward comes in by one. */
+const USUAL_MTU = 1_500;
+
+/**
+ * Direct: on a link that is narrower than others the SYNs of our own connections get its segment size both ways, as in a tunnel of ours: the
+ * node answers by a mark, and chose its size by the way it would have gone without. What others send there is theirs.
+ */
+export function clampDirect(
+  tunnels: readonly TunnelInTable[],
+  isOurs: Statement,
+  direction: 'iifname' | 'oifname',
+): readonly Rule[] {
+  const links = new Map(tunnels.flatMap(({ link, mtu }) => (isOwnLink(link) || mtu >= USUAL_MTU ? [] : [[link, mtu]])));
+  return [...links].flatMap(([link, mtu]) =>
+    FAMILIES.map((family) =>
+      rule(
+        match(meta(direction), '==', text(link)),
+        isOurs,
+        match(meta('nfproto'), '==', symbol(`ipv${family}`)),
+        match(and(payload('tcp', 'flags'), flags('syn', 'rst')), '==', symbol('syn')),
+        assign(tcpOption('maxseg', 'size'), number(mtu - SEGMENT_HEADERS[family])),
+      ),
+    ),
+  );
+}
+
 /**
  * An ICMP error that this host makes is looked up before it has its mark, so it bears the address of the host's own line. The far end of a
  * WireGuard tunnel takes nothing from there, and no reverse path check of it would: it must come from the tunnel address. IPv6 takes that itself.

@@ -7,6 +7,7 @@ import type { Address } from '../net/index.ts';
 import {
   and,
   anonymousMap,
+  anonymousSet,
   type BaseChain,
   type Chain,
   ct,
@@ -37,6 +38,7 @@ import { statelessPart } from './table-stateless.ts';
 import {
   backChain,
   clamp,
+  clampDirect,
   directReturns,
   errorRules,
   forgetMark,
@@ -118,6 +120,13 @@ export function sallyportTable(input: TableInput): Table | undefined {
   const isUnmarked = match(and(ct('mark'), number(input.numbers.mark.mask)), '==', number(0));
   const inside = insideRules(tracked, input.lasting, isUnmarked);
   const fast = fastPath({ ...input, forwards: tracked }, marks);
+  const isOurs = match(
+    and(ct('mark'), number(input.numbers.mark.mask)),
+    '==',
+    anonymousSet(number(marks.masqueraded), number(marks.forwarded)),
+  );
+  const narrow =
+    tracked.length === 0 ? [] : input.tunnels.filter(({ link }) => tracked.some((each) => each.link === link));
   const answering = returning.filter(({ beside }) => beside === undefined);
   const back = answering.map((tunnel) => backChain(tunnel, input.numbers));
   const chains: Chain[] = [
@@ -135,6 +144,7 @@ export function sallyportTable(input: TableInput): Table | undefined {
             ),
           ]),
       ...parts.flatMap(({ pre }) => pre ?? []),
+      ...clampDirect(narrow, isOurs, 'iifname'),
       ...restore(answering, input.numbers),
     ]),
     ...(input.askedBack ? askedBackChains(answering, input.numbers) : []),
@@ -156,13 +166,10 @@ export function sallyportTable(input: TableInput): Table | undefined {
     ...base('sp_loop', 'filter', 'output', FILTER, loopRules(links)),
     ...base('sp_move', 'nat', 'prerouting', AFTER_DSTNAT, moveRules(input.tunnels, input.numbers)),
     ...base('sp_forward', 'filter', 'forward', FILTER, forwardRules(links, input.guarded)),
-    ...base(
-      'sp_clamp',
-      'filter',
-      'postrouting',
-      MANGLE,
-      links.flatMap((link) => [...clamp(link, 'oifname'), ...errorRules(link, input.numbers)]),
-    ),
+    ...base('sp_clamp', 'filter', 'postrouting', MANGLE, [
+      ...links.flatMap((link) => [...clamp(link, 'oifname'), ...errorRules(link, input.numbers)]),
+      ...clampDirect(narrow, isOurs, 'oifname'),
+    ]),
     ...base('sp_unmark', 'filter', 'postrouting', LAST, unmarkRules(returning, input.numbers)),
     // Empty on purpose: with zones, replies share one zone, and the kernel makes their tuples unique only where NAT is on (dataplane.md, section 5).
     ...(returning.length === 0 ? [] : [baseChain('sp_clash', 'nat', 'input', SRCNAT, [])]),

@@ -12,6 +12,8 @@ export { decodeRecord, encodeRecord, nextGeneration } from './codec.ts';
 export type { Daemon, OtherInit } from './daemon-files.ts';
 export { DAEMON_FILES, DAEMON_FOLDERS, daemonOf, FILE_MARK, INIT_SCRIPTS, isOwnFile } from './daemon-files.ts';
 export type { HostFacts, NamesOnHost, PendingChange, WireGuardSupport } from './facts.ts';
+export type { HandedOver, HandMade, HandMadeRule } from './hand-made.ts';
+export { besideHandMade, handMadeKey, linesOfChain, standingOf, withoutHandMade } from './hand-made.ts';
 export type { HostChange, HostObject, RulePlace, TrackedConnection } from './object.ts';
 export { add, remove } from './object.ts';
 export { isOwnLink, isOwnTable, ownState } from './own.ts';

@@ -5,6 +5,7 @@ import type { Link, LinkAddress, Route, RoutingRule } from '../routing/index.ts'
 import type { WireGuardDevice, WireGuardPeer } from '../wireguard/index.ts';
 import type { AcceptPlace, ForeignAccept } from './accept.ts';
 import type { Change } from './change.ts';
+import type { HandedOver, HandMadeRule } from './hand-made.ts';
 import type { ForwardShare } from './share.ts';
 import type { HostState } from './state.ts';
 
@@ -17,7 +18,15 @@ export type HostObject =
   | { readonly kind: 'peer'; readonly link: string; readonly peer: WireGuardPeer; readonly meaning?: Endpoint }
   | { readonly kind: 'address'; readonly address: LinkAddress }
   | { readonly kind: 'route'; readonly route: Route }
-  | { readonly kind: 'rule'; readonly rule: RoutingRule }
+  /** `handMade`: somebody else's, which is taken over. */
+  | { readonly kind: 'rule'; readonly rule: RoutingRule; readonly handMade?: true }
+  /** A rule that somebody made by hand and the documents stand for: only ever removed. */
+  | { readonly kind: 'iptables'; readonly rule: HandMadeRule }
+  /**
+   * Connections that such rules made, which bear no mark of ours: `add` gives them that of the forward or the tunnel that stands for the
+   * rules now, so that they go on as they went. `remove` does nothing: nobody reads those marks then.
+   */
+  | ({ readonly kind: 'connections' } & HandedOver)
   /** Path below /proc/sys, and its value. `add`: of a link that is not there yet. `remove` does nothing: the link goes next. */
   | { readonly kind: 'sysctl'; readonly path: string; readonly value: string }
   | { readonly kind: 'nft'; readonly object: RulesetObject }

@@ -14,7 +14,7 @@ import { printKey, type WireGuardDevice, type WireGuardPeer } from '../wireguard
 import { printFlows } from './flows.ts';
 
 type ObjectName =
-  | Exclude<HostObject['kind'], 'device' | 'flows' | 'foreignRule' | 'iptablesTable'>
+  | Exclude<HostObject['kind'], 'device' | 'flows' | 'connections' | 'foreignRule' | 'iptablesTable'>
   /** A rule, or a table, in another's firewall. */
   | 'foreign';
 
@@ -28,6 +28,8 @@ export interface ChangeDescription {
   readonly name: string;
   readonly before?: string;
   readonly after?: string;
+  /** Somebody else made it by hand, and it is taken over. */
+  readonly adopted?: true;
 }
 
 /** What the change does, in the words of the tool that shows the object: nft, ip, wg, sysctl. */
@@ -45,6 +47,7 @@ export function describeChange(change: HostChange): ChangeDescription {
     name: nameOf(subject),
     ...(before !== undefined && { before }),
     ...(after !== undefined && { after }),
+    ...((subject.kind === 'iptables' || (subject.kind === 'rule' && subject.handMade)) && { adopted: true }),
   };
 }
 
@@ -53,6 +56,7 @@ function objectName({ kind }: HostObject): ObjectName {
     case 'device':
       return 'link';
     case 'flows':
+    case 'connections':
       return 'nft';
     case 'foreignRule':
     case 'iptablesTable':
@@ -103,6 +107,10 @@ function nameOf(object: HostObject): string {
       return object.path.replaceAll('.', '/').replaceAll('/', '.');
     case 'flows':
       return 'flows on targets that change';
+    case 'connections':
+      return 'connections that rules made by hand began';
+    case 'iptables':
+      return printPlace({ ...object.rule, kind: 'iptables' });
     case 'nft':
       return nftName(object.object);
     case 'accept':
@@ -139,6 +147,10 @@ function text(object: HostObject): string {
       return object.value;
     case 'flows':
       return printFlows(object);
+    case 'connections':
+      return 'go on by the forwards and tunnels that stand for those rules';
+    case 'iptables':
+      return object.rule.text;
     case 'nft':
       return nftText(object.object);
     case 'accept':

@@ -16,6 +16,8 @@ export interface Flow {
   readonly targetPort: number;
   /** The connection mark. */
   readonly mark: number;
+  /** Its answers go to another address than the client's. */
+  readonly hidden?: true;
   /** In the kernel's flowtable. */
   readonly offloaded?: boolean;
 }
@@ -95,7 +97,7 @@ export function staleFlows({ mask, forwarded, masqueraded, before, after }: Move
 }
 
 /** Flows that went one way, whoever asked. */
-export type FlowsOfForward = Omit<Flow, 'client' | 'clientPort' | 'offloaded'>;
+export type FlowsOfForward = Omit<Flow, 'client' | 'clientPort' | 'hidden' | 'offloaded'>;
 
 /**
  * The flows that staleFlows finds, without a look at them: where a few forwards changed, each from one target to another and in nothing that

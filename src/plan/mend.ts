@@ -1,5 +1,12 @@
 /** Changes of what is others': whether they stand, and what a host is with them. */
-import type { HostChange, HostFacts, HostObject, HostState, RulePlace } from '../host/index.ts';
+import {
+  type HostChange,
+  type HostFacts,
+  type HostObject,
+  type HostState,
+  type RulePlace,
+  standingOf,
+} from '../host/index.ts';
 import { printIptablesTable, readIptablesSave } from '../iptables/index.ts';
 import { type Chain, diffTable, type Rule, type RulesetObject, type Table } from '../nftables/index.ts';
 import { printRoute, printRule } from '../routing/index.ts';
@@ -47,7 +54,10 @@ function stands(state: HostState, object: HostObject): boolean | undefined {
     case 'restore':
     case 'connection':
     case 'unit':
+    case 'connections':
       return undefined;
+    case 'iptables':
+      return standingOf(state, [object.rule]).length > 0;
   }
 }
 

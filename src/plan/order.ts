@@ -1,8 +1,11 @@
 /** What stands on a host and what should, as a list of changes in an order that can be carried out. */
+import { handedOver } from '../compile/index.ts';
 import {
   add,
+  besideHandMade,
   encodeRecord,
   type ForeignAccept,
+  type HandMade,
   type HostChange,
   type HostFacts,
   type HostObject,
@@ -12,6 +15,7 @@ import {
   placeKey,
   printAccept,
   remove,
+  standingOf,
   undoScript,
 } from '../host/index.ts';
 import { type Address, printAddress, printInterfaceAddress, printPrefix } from '../net/index.ts';
@@ -26,12 +30,15 @@ export interface Desired {
   readonly state: HostState;
   /** Absent: nothing of ours is left on the host, the record goes too. */
   readonly record?: HostRecord;
+  /** Rules that somebody made by hand and this stands for: those that are there still go. */
+  readonly taken?: readonly HandMade[];
 }
 
 /**
  * The changes that make what is ours on the host as desired; empty where it is so already. What is not ours is never in it.
  * The order: the record and its undo first, so that a crash at any later step can be mended; what closes before what opens;
- * the table before links and forwarding, so that no packet passes unjudged; the record's last word at the end.
+ * the table before links and forwarding, so that no packet passes unjudged; what is taken over from others once all that stands for it is
+ * there, and its connections with it; the record's last word at the end.
  */
 export function planHost(facts: HostFacts, desired: Desired): readonly HostChange[] {
   const own = ownState(facts.state);
@@ -54,7 +61,11 @@ export function planHost(facts: HostFacts, desired: Desired): readonly HostChang
   const sysctls = diffSysctls(facts, desired, made);
   const { first, main, last } = tableChanges(own.tables[0], want.tables[0], gone);
   const tables = main.map(ofNft);
-  const accepts = diffAccepts(own.accepts, want.accepts);
+  const taken = standingOf(facts.state, desired.taken ?? []);
+  const accepts = diffAccepts(
+    own.accepts,
+    want.accepts.map((accept) => besideHandMade(accept, facts.state, taken)),
+  );
   const daemons = diffDaemonFiles(own.files, want.files);
   const files = diffFiles(facts, desired, sysctls.restored.length > 0);
   const changes = [
@@ -89,10 +100,22 @@ export function planHost(facts: HostFacts, desired: Desired): readonly HostChang
     ...rules.added.map((rule) => add({ kind: 'rule', rule })),
     ...last.map(ofNft),
     ...accepts.wanted,
+    ...handOver(desired.record, taken),
     ...daemons.removed,
     ...files.last,
   ];
   return [...changes, ...diffRestore(facts, desired, changes)];
+}
+
+/** The connections that these rules made get our marks first, then the rules go. */
+function handOver(record: HostRecord | undefined, taken: readonly HandMade[]): readonly HostChange[] {
+  const handed = record && taken.length > 0 ? handedOver(record, taken) : undefined;
+  return [
+    ...(handed === undefined ? [] : [add({ kind: 'connections', ...handed })]),
+    ...taken.map((made) =>
+      remove(made.kind === 'rule' ? { ...made, handMade: true } : { kind: 'iptables', rule: made }),
+    ),
+  ];
 }
 
 /** What is on a link that goes is removed, and added again where it is wanted on its successor. */

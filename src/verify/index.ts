@@ -1,3 +1,5 @@
+export type { Adoption, LeftAlone } from './adopt/adopt.ts';
+export { adopt, factsWithout } from './adopt/adopt.ts';
 export type { Diagnosis } from './doctor/doctor.ts';
 export { diagnose, isCode } from './doctor/doctor.ts';
 export type { FaultCode, Finding, NotLooked } from './doctor/finding.ts';

@@ -146,6 +146,8 @@ function besideTarget(
     to,
     ...targetsOf(forward).map((each) => each.to),
   ]);
+  // A network of two has no place for a third.
+  if (sameAddress(address, outsiders[to.family])) return [];
   const flow: Flow = { from: { kind: 'beyond', host: edge, link, address }, ...asked };
   return [{ flow, source: address, who: "a client in the target's network", isOutside: false }];
 }

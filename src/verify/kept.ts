@@ -1,6 +1,6 @@
 /** What worked before the plan works after it, as far as packets of the hosts themselves tell: nobody is locked out, and nobody's way out is bent. */
 import type { Compiled, CompiledHost } from '../compile/index.ts';
-import { isOwnLink } from '../host/index.ts';
+import { type HandMade, isOwnLink } from '../host/index.ts';
 import {
   type Address,
   addAddress,
@@ -21,8 +21,14 @@ import type { Seen } from './verify.ts';
 import { hostVows } from './vows.ts';
 
 /** At most three promises a host; `now` is the network as it stands. Of what did not work before nothing is said. */
-export function keptPromises(ground: Ground, now: Network, compiled: Compiled, seen?: Seen): readonly Promised[] {
-  const standing = seen === undefined ? new Map() : standingFindings(now, ground, compiled, seen.entries);
+export function keptPromises(
+  ground: Ground,
+  now: Network,
+  compiled: Compiled,
+  seen?: Seen,
+  taken: ReadonlyMap<string, readonly HandMade[]> = new Map(),
+): readonly Promised[] {
+  const standing = seen === undefined ? new Map() : standingFindings(now, ground, compiled, seen.entries, taken);
   return [...compiled.hosts.values()].flatMap((host) => {
     const promise = (vow: Vow, findings: readonly Finding[]): readonly Promised[] =>
       findings.length === 0 ? [] : [concluded(ground, `Host/${host.name}`, vow, findings)];

@@ -12,12 +12,25 @@ interface Cuts {
   readonly ports: Set<bigint>;
 }
 
-export function kindsOf(networks: readonly Network[]): KindOf {
+/** Where, in order, another kind of address or port begins. */
+export interface SortedCuts {
+  readonly addresses: Readonly<Record<Family, readonly bigint[]>>;
+  readonly ports: readonly bigint[];
+}
+
+/** All places at which the rules, routes, addresses and keys of these networks cut addresses and ports. */
+export function cutsOf(networks: readonly Network[]): SortedCuts {
   const cuts: Cuts = { addresses: { 4: new Set(), 6: new Set() }, ports: new Set() };
   for (const network of networks)
     for (const { state } of network.hosts.values()) collect({ ...state, files: undefined, sysctls: undefined }, cuts);
-  const addresses = { 4: sorted(cuts.addresses[4]), 6: sorted(cuts.addresses[6]) };
-  const ports = sorted(cuts.ports);
+  return {
+    addresses: { 4: sorted(cuts.addresses[4]), 6: sorted(cuts.addresses[6]) },
+    ports: sorted(cuts.ports),
+  };
+}
+
+export function kindsOf(networks: readonly Network[]): KindOf {
+  const { addresses, ports } = cutsOf(networks);
   // A masked address (`ip saddr & 0.0.0.1`) is told apart by no cut.
   const isMasked = networks.some(({ hosts }) => [...hosts.values()].some(({ state }) => masksAddresses(state.tables)));
   const where = ({ family, value }: Address): bigint | number =>

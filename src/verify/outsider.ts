@@ -1,5 +1,13 @@
 /** Addresses of nobody we know, to ask from. */
-import { type Address, containsAddress, type Family, networkOf, parseAddress, sameAddress } from '../net/index.ts';
+import {
+  type Address,
+  containsAddress,
+  type Family,
+  lastAddress,
+  networkOf,
+  parseAddress,
+  sameAddress,
+} from '../net/index.ts';
 import { lookupRoute } from '../routing/index.ts';
 import type { Network } from '../simulate/index.ts';
 
@@ -56,11 +64,14 @@ export function neighbourOn(
   const prefix = networkOf(own.address);
   for (let offset = 1n; offset < 64n; offset++) {
     const address: Address = { family, value: own.address.address.value ^ offset };
-    // The first and last of an IPv4 network are no hosts.
+    // The first and last of an IPv4 network are no hosts, but for those of two addresses (RFC 3021).
     const last = address.value & 0xffn;
+    const isEnd =
+      last === 0n ||
+      last === 255n ||
+      (prefix.length < 31 && (sameAddress(address, prefix.address) || sameAddress(address, lastAddress(prefix))));
     const isOther = others.some((each) => sameAddress(each, address));
-    if (containsAddress(prefix, address) && last !== 0n && last !== 255n && !isOther && !isBorne(network, address))
-      return address;
+    if (containsAddress(prefix, address) && !isEnd && !isOther && !isBorne(network, address)) return address;
   }
   return otherwise;
 }

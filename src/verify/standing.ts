@@ -1,7 +1,7 @@
 /** The connections that hosts track go on after the plan as before: from both of their ends. */
-import type { Compiled, CompiledHost } from '../compile/index.ts';
-import { isOwnLink } from '../host/index.ts';
-import { type Address, addressScope } from '../net/index.ts';
+import { type Compiled, type CompiledHost, handedOver, markFor } from '../compile/index.ts';
+import { type HandMade, isOwnLink } from '../host/index.ts';
+import { type Address, addressScope, sameAddress } from '../net/index.ts';
 import type { ConntrackEntry, Tuple } from '../nftables/index.ts';
 import { lookupRoute } from '../routing/index.ts';
 import {
@@ -37,6 +37,7 @@ export function standingFindings(
   ground: Ground,
   compiled: Compiled,
   entries: Entries,
+  taken: ReadonlyMap<string, readonly HandMade[]>,
 ): ReadonlyMap<string, readonly Finding[]> {
   const kindOf = kindsOf([now, ground.network]);
   const found = new Map<string, readonly Kind[]>();
@@ -56,10 +57,34 @@ export function standingFindings(
     if (tracks?.[4] === true || tracks?.[6] === true) findings.set(host.name, [{ holds: 'undecided', reason }]);
   }
   const samples = new Map([...found].map(([host, kinds]) => [host, kinds.map(({ entry }) => entry)]));
-  const [before, after] = [now, ground.network].map((network) => withEntries(network, samples));
-  if (before === undefined || after === undefined) return findings;
+  const before = withEntries(now, samples);
+  const later = [...samples].map(
+    ([host, some]) => [host, handOver(some, compiled.hosts.get(host), taken.get(host) ?? [])] as const,
+  );
+  const after = withEntries(ground.network, new Map(later));
   for (const [host, kinds] of found) findings.get(host)?.push(...ofHost(before, after, host, kinds));
   return findings;
+}
+
+/** The connections of rules that are taken over, with the marks that they get. */
+function handOver(
+  entries: readonly ConntrackEntry[],
+  host: CompiledHost | undefined,
+  taken: readonly HandMade[],
+): readonly ConntrackEntry[] {
+  const handed = host?.record && taken.length > 0 ? handedOver(host.record, taken) : undefined;
+  if (handed === undefined) return entries;
+  return entries.map((entry) => {
+    const { original, reply, mark } = entry;
+    const protocol = TRANSPORTS[original.protocol];
+    if (protocol !== 'tcp' && protocol !== 'udp') return entry;
+    const given = markFor(handed, {
+      ...{ protocol, mark, client: original.source, asked: original.destination, askedPort: original.destinationPort },
+      ...{ target: reply.source, targetPort: reply.sourcePort },
+      ...(!sameAddress(reply.destination, original.source) && { hidden: true }),
+    });
+    return given === undefined ? entry : { ...entry, mark: ((mark & ~handed.mask) | given) >>> 0 };
+  });
 }
 
 function kindsAt(

@@ -1,6 +1,6 @@
 /** Proves a plan before it is applied: every promise of every resource, as packets through the network as it will stand. */
 import type { Compiled } from '../compile/index.ts';
-import { type HostFacts, ownState } from '../host/index.ts';
+import { type HandMade, type HostFacts, ownState } from '../host/index.ts';
 import type { ResourceSet } from '../resources/index.ts';
 import type { Network } from '../simulate/index.ts';
 import { egressPromises } from './egress.ts';
@@ -18,6 +18,9 @@ export interface Planned {
   readonly compiled: Compiled;
   /** Of every host of the set, as they were compiled with. */
   readonly facts: ReadonlyMap<string, HostFacts>;
+  /** The hosts as they stand, where `facts` are without what is taken over, and that. */
+  readonly live?: ReadonlyMap<string, HostFacts>;
+  readonly taken?: ReadonlyMap<string, readonly HandMade[]>;
   /** What to judge on; absent: the hosts as the plan will leave them. */
   readonly network?: Network;
   /** Who listens on the hosts, and what they track, where somebody looked. */
@@ -36,18 +39,18 @@ export interface Seen {
  * server listens where a forward aims, is assumed. Empty where the set does not compile.
  */
 export function verifyPlan(planned: Planned): readonly Promised[] {
-  const { set, compiled, facts, network, seen } = planned;
+  const { set, compiled, facts, live = facts, taken, network, seen } = planned;
   if (compiled.problems.length > 0) return [];
   const ground = groundOf(planned);
   // On a network as it stands nothing is to come.
-  const now = network === undefined ? liveNetwork(set, facts, new Map(), { sockets: new Map() }) : undefined;
+  const now = network === undefined ? liveNetwork(set, live, new Map(), { sockets: new Map() }) : undefined;
   return [
     ...forwardPromises(ground, set, compiled),
     ...tunnelPromises(ground, set, compiled),
     ...hostPromises(ground, compiled),
     // Of what the plan would make of it nobody knows yet.
     ...(network === undefined ? [] : egressPromises(ground, set, compiled)),
-    ...(now === undefined ? [] : keptPromises(ground, now, compiled, seen)),
+    ...(now === undefined ? [] : keptPromises(ground, now, compiled, seen, taken)),
   ];
 }
 

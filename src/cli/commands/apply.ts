@@ -1,7 +1,7 @@
 import { prepare, type SetPlan } from '../../apply/index.ts';
-import type { Compiled } from '../../compile/index.ts';
 import type { ResourceSet } from '../../resources/index.ts';
 import type { Seen } from '../../verify/index.ts';
+import { adopting, type Wanted, withoutAdopting } from '../adopting.ts';
 import { requireNobodyLeft } from '../aims.ts';
 import { aimByTargets } from '../ask-targets.ts';
 import { type CarryFlags, carry, requireConsent, settle } from '../carry.ts';
@@ -21,6 +21,7 @@ export interface ApplyFlags extends CarryFlags, ProofFlags {
   readonly set: string;
   readonly full?: boolean;
   readonly forget?: readonly string[];
+  readonly adopt?: boolean;
 }
 
 /** Plans, asks, carries out. The result of `-o json` is the plan that was carried out. */
@@ -36,15 +37,17 @@ export async function apply(output: Output, flags: ApplyFlags): Promise<number> 
   ]);
   requireWritable(survey);
   requireNobodyLeft(set, flags.set, survey.facts, flags.forget ?? []);
-  const { aimFor, compiled } = await aimByTargets(set, flags.set, survey, interrupt.signal);
-  const plan = prepare(survey.facts, () => compiled, 'add');
+  const asked = await aimByTargets(set, flags.set, survey, interrupt.signal);
+  const wanted = flags.adopt === true ? adopting(set, survey.facts, asked, seen) : withoutAdopting(asked);
+  const { aimFor, adoption } = wanted;
+  const plan = prepare(survey.facts, () => wanted.aim, 'add');
   if (plan.problems.length > 0) throw new InputProblems(plan.problems);
-  const promises = await show(output, flags, { set, survey, seen, compiled, plan });
-  const witnesses = ofPromises(compiled, survey.facts, survey.managed);
+  const promises = await show(output, flags, { set, survey, seen, wanted, plan });
+  const witnesses = ofPromises(wanted.compiled, survey.facts, survey.managed);
   const carried = { managed: survey.managed, plan, aimFor, command: 'apply', promises: witnesses } as const;
   const done = await carry(output, flags, interrupt, carried);
   if (done === undefined) return FAILED;
-  const report = reportPlan(set.hosts.keys(), done, survey.unreachable, promises);
+  const report = reportPlan(set.hosts.keys(), done, survey.unreachable, promises, { adoption });
   if (output.format !== 'text' || report.hosts.some(({ changes }) => changes.length > 0)) {
     await output.result(report, () => `${printSummary(report, 'Applied')}\n`);
   }
@@ -56,7 +59,7 @@ interface Shown {
   readonly set: ResourceSet;
   readonly survey: Survey;
   readonly seen: Seen;
-  readonly compiled: Compiled;
+  readonly wanted: Wanted;
   readonly plan: SetPlan;
 }
 
@@ -67,13 +70,14 @@ interface Shown {
 async function show(
   output: Output,
   flags: ApplyFlags,
-  { set, survey, seen, compiled, plan }: Shown,
+  { set, survey, seen, wanted, plan }: Shown,
 ): Promise<readonly PromiseReport[]> {
   const { facts, unreachable } = survey;
   const isText = output.format === 'text';
-  const promises = provePlan(set, compiled, facts, { traces: !isText, seen });
+  const { compiled, adoption } = wanted;
+  const promises = provePlan(set, compiled, facts, { traces: !isText, seen, adoption });
   if (isText) {
-    const report = reportPlan(set.hosts.keys(), plan, unreachable, promises);
+    const report = reportPlan(set.hosts.keys(), plan, unreachable, promises, { adoption });
     const about = aboutHosts(set, plan);
     await output.write(printPlan(report, { color: output.color, full: flags.full === true, about, unreachable }));
   }

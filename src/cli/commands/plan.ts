@@ -1,4 +1,5 @@
 import { prepare, type SetPlan } from '../../apply/index.ts';
+import { adopting, withoutAdopting } from '../adopting.ts';
 import { requireNobodyLeft } from '../aims.ts';
 import { aimByTargets } from '../ask-targets.ts';
 import { findDrift } from '../drift/report.ts';
@@ -18,6 +19,7 @@ export interface PlanFlags extends ProofFlags {
   readonly set: string;
   readonly offline?: boolean;
   readonly detailedExitcode?: boolean;
+  readonly adopt?: boolean;
   readonly full?: boolean;
   readonly forget?: readonly string[];
 }
@@ -47,16 +49,18 @@ async function show(output: Output, flags: PlanFlags): Promise<{ readonly status
   requireNobodyLeft(set, flags.set, survey.facts, flags.forget ?? []);
   // What a host is to become depends on its peers and its own record: with one of them unknown, a plan would be a guess.
   const whole = notUsable(survey).length === 0;
-  const compiled = whole ? (await aimByTargets(set, flags.set, survey, interrupt.signal)).compiled : undefined;
-  const planned = compiled === undefined ? NOTHING_PLANNED : prepare(survey.facts, () => compiled, 'add');
+  const asked = whole ? await aimByTargets(set, flags.set, survey, interrupt.signal) : undefined;
+  const wanted = asked && (flags.adopt === true ? adopting(set, survey.facts, asked, seen) : withoutAdopting(asked));
+  const planned = wanted === undefined ? NOTHING_PLANNED : prepare(survey.facts, () => wanted.aim, 'add');
   if (planned.problems.length > 0) throw new InputProblems(planned.problems);
-  const promises =
-    compiled === undefined ? [] : provePlan(set, compiled, survey.facts, { traces: output.format !== 'text', seen });
+  const adoption = wanted?.adoption;
+  const how = { traces: output.format !== 'text', seen, adoption };
+  const promises = wanted === undefined ? [] : provePlan(set, wanted.compiled, survey.facts, how);
   const touched = managed.filter(({ name }) =>
     planned.hosts.some(({ host, facts, changes }) => host === name && facts.record !== undefined && changes.length > 0),
   );
   const drift = await findDrift(touched, survey.facts, interrupt.signal);
-  const report = reportPlan(set.hosts.keys(), planned, survey.unreachable, promises, drift);
+  const report = reportPlan(set.hosts.keys(), planned, survey.unreachable, promises, { drift, adoption });
   await output.result(report, () =>
     printPlan(report, {
       color: output.color,

@@ -77,11 +77,13 @@ function judge(change: HostChange, all: readonly HostChange[], scene: Scene): Su
   switch (object.kind) {
     case 'nft':
     case 'flows':
+    case 'connections':
       return hasTable(scene.facts) ? inTable(change, scene) : tableGone(scene);
     case 'sysctl':
       return setting(change, all, object.path, scene);
     case 'accept':
       return inFirewall(object.accept.place, scene);
+    case 'iptables':
     case 'rule':
       return gone(change, 'a routing rule of ours', ['ip'], scene);
     case 'route':

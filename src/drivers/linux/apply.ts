@@ -6,6 +6,7 @@ import { writeAccept } from './accepts.ts';
 import { failure } from './ask.ts';
 import { daemonFilesCommand } from './daemons.ts';
 import { type FlowWatch, watchFlows } from './flows.ts';
+import { handMadeCommand, handOver } from './hand-made.ts';
 import type { LinkSupport } from './observe.ts';
 import { restoreText } from './restore.ts';
 import { REMOVE_WIREGUARD, START_WIREGUARD_GO, WRITE_SYSCTLS } from './scripts.ts';
@@ -124,6 +125,14 @@ async function carryOut(place: Place, step: Step, moving: Moving | undefined): P
     case 'flows': {
       const error = await (moving?.watch ?? watchFlows(transport, step.moved)).end(moving?.seen);
       return error && { stands: [], error };
+    }
+    case 'handOver': {
+      const error = await handOver(transport, step.handed);
+      return error && { stands: [], error };
+    }
+    case 'handMade': {
+      const { argv, stdin } = handMadeCommand(step.rules, step.back);
+      return run(transport, argv, stdin);
     }
     case 'goesWithLink':
       return undefined;

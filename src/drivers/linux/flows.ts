@@ -29,7 +29,7 @@ export const flowsProblem = ({ status, stderr }: Output): { readonly noFlows?: s
 
 const FAMILIES = ['ipv4', 'ipv6'] as const;
 /** A listing of a million flows takes seconds. */
-const LIST_TIMEOUT_MS = 60_000;
+export const LIST_TIMEOUT_MS = 60_000;
 /** Rounds of looking and ending: the second finds what a vanished flow made the first leave out, the third what came in between. */
 const ROUNDS = 3;
 
@@ -91,7 +91,7 @@ export function watchFlows(transport: Transport, moved: MovedFlows): FlowWatch {
 }
 
 /** Arguments for conntrack, a line for each command. */
-const linesOf = (commands: readonly (readonly string[])[]): string =>
+export const linesOf = (commands: readonly (readonly string[])[]): string =>
   commands.map((words) => `${words.join(' ')}\n`).join('');
 
 /** One argument may have 128 KiB (MAX_ARG_STRLEN, execve(2)). */
@@ -103,7 +103,7 @@ const LOOKS_LIMIT = 10_000_000;
  * LISTING LISTING, each the arguments of one conntrack: both at once, their outputs one after the other. What cannot be listed was said before
  * the change; a kernel without IPv6 has nothing to list of it.
  */
-const LIST_FLOWS = `
+export const LIST_FLOWS = `
 set -f
 conntrack $1 2>/dev/null </dev/null &
 second=$(conntrack $2 2>/dev/null </dev/null)
@@ -128,7 +128,7 @@ exit 0`;
  * together|each, and arguments for conntrack a line on stdin. `conntrack -R` (1.4.7) takes all lines in one run and stops at one whose
  * flow has gone meanwhile, without a word; an older one does not know it. A flow that has gone is what was wanted.
  */
-const END_FLOWS = `
+export const END_FLOWS = `
 if [ "$1" = together ] && conntrack -R - >/dev/null 2>&1; then exit 0; fi
 set -f
 while read -r line; do conntrack $line >/dev/null 2>&1; done
@@ -220,6 +220,7 @@ export function readFlows(text: string): readonly Flow[] {
     }
     const field = (name: string, direction: 0 | 1): string => values.get(name)?.[direction] ?? '';
     const [client, asked, target] = [field('src', 0), field('dst', 0), field('src', 1)].map(parseAddress);
+    const isHidden = field('dst', 1) !== field('src', 0);
     if (protocol === undefined || client === undefined || asked === undefined || target === undefined) return [];
     return [
       {
@@ -228,6 +229,7 @@ export function readFlows(text: string): readonly Flow[] {
         askedPort: Number(field('dport', 0)),
         targetPort: Number(field('sport', 1)),
         mark: Number(field('mark', 0)),
+        ...(isHidden && { hidden: true as const }),
         ...(line.includes('[OFFLOAD]') && { offloaded: true }),
       },
     ];

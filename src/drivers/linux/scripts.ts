@@ -92,6 +92,37 @@ rm -f "$1.new"
 rm -f "$1" && { [ "\${1%/*}" != /etc/systemd/networkd.conf.d ] || rmdir --ignore-fail-on-non-empty "\${1%/*}"; }`;
 
 /**
+ * FAMILY BACKEND TABLE, lines `BEHIND PAST -A CHAIN …` on stdin, in their order: puts each rule back where it stood, behind so many lines that
+ * are not ours, and of ours right there before them (PAST 0) or behind them (1). One that is there still is left.
+ */
+export const PUT_BACK_IPTABLES = `${SAVER}
+new=$(cat)
+saver "$1" "$2" || { echo "there is no iptables-save for IPv$1 ($2)" >&2; exit 127; }
+lines=$({ "$c" -t "$3" | grep '^-A '; echo; printf '%s\n' "$new"; } | awk '
+  /^$/ { more = 1; next }
+  { chain = more ? $4 : $2 }
+  !more { line[chain, ++count[chain]] = $0; next }
+  {
+    behind = $1; past = $2; sub(/^[0-9]+ [01] /, "")
+    there = 0
+    for (i = 1; i <= count[chain]; i++) if (line[chain, i] == $0) there = 1
+    if (there) next
+    others = 0; at = 1
+    while (at <= count[chain]) {
+      ours = line[chain, at] ~ / --comment "?sallyport"?( |$)/
+      if (others >= behind && !(ours && past)) break
+      if (!ours) others++
+      at++
+    }
+    for (i = ++count[chain]; i > at; i--) line[chain, i] = line[chain, i - 1]
+    line[chain, at] = $0
+    rest = $0; sub(/^-A [^ ]+ /, "", rest)
+    print "-I", chain, at, rest
+  }')
+[ -n "$lines" ] || exit 0
+printf '*%s\n%s\nCOMMIT\n' "$3" "$lines" | "\${c%-save}-restore" --noflush --wait=10`;
+
+/**
  * FAMILY BACKEND TABLE CHAIN, lines `-I …` on stdin: takes all of ours out of the chain and puts these in, as RESTORE_IPTABLES would.
  * Nothing to do where there is no such chain and nothing is to be put in.
  */

@@ -20,6 +20,10 @@ export function nameOf(step: Step): string {
       return `accept in ${printPlace(step.place)}`;
     case 'flows':
       return 'flows of forwards that moved';
+    case 'handOver':
+      return 'connections of rules that are taken over';
+    case 'handMade':
+      return `iptables: ${count(step.rules.map(() => 'rule'))} made by hand`;
     case 'goesWithLink':
       return `${objectOf(step.change).kind}: goes with its link`;
     case 'addWireGuard':

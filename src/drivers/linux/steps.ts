@@ -1,6 +1,13 @@
 /** What `apply` does, as data: the changes of a plan, in their order, in as few commands as keep that order and say exactly what stands. */
 
-import { type AcceptPlace, type AcceptTraffic, type Daemon, daemonOf, type HostState } from '../../host/index.ts';
+import {
+  type AcceptPlace,
+  type AcceptTraffic,
+  type Daemon,
+  daemonOf,
+  type HandedOver,
+  type HostState,
+} from '../../host/index.ts';
 import { printPrefix } from '../../net/index.ts';
 import { printTransaction, type RulesetChange } from '../../nftables/index.ts';
 import type { Change, HostChange, HostObject, MovedFlows } from '../../plan/index.ts';
@@ -21,6 +28,7 @@ import { sameKey, wgRemovePeerArguments, wgSetPeerArguments } from '../../wiregu
 import type { DaemonFileItem } from './daemons.ts';
 import { deviceStep } from './device-step.ts';
 import { type ForeignStep, foreignFile, foreignStep } from './foreign.ts';
+import { areOfOne, type HandMadeStep, joined } from './hand-made.ts';
 
 export type Step =
   /** Lines for `ip -batch -`. */
@@ -45,6 +53,10 @@ export type Step =
       readonly traffic: readonly AcceptTraffic[];
     }
   | { readonly kind: 'flows'; readonly change: HostChange; readonly moved: MovedFlows }
+  /** Connections get a mark of ours. */
+  | { readonly kind: 'handOver'; readonly change: HostChange; readonly handed: HandedOver }
+  /** Rules of one table of iptables that are not ours go, by one command: all of them or none. `back`: they come back. */
+  | HandMadeStep
   /** What a link has of its own, or comes by itself: nothing to do, and done all the same. */
   | { readonly kind: 'goesWithLink'; readonly change: HostChange }
   /** A WireGuard link by the kernel's driver or by wireguard-go, whichever the host has. */
@@ -120,6 +132,8 @@ export function makeSteps(changes: readonly HostChange[], stateFolder: string): 
       steps[steps.length - 1] = { kind: 'sysctl', items: [...last.items, ...step.items] };
     else if (step.kind === 'daemonFiles' && last?.kind === 'daemonFiles' && last.daemon === step.daemon)
       steps[steps.length - 1] = { ...last, items: [...last.items, ...step.items] };
+    else if (step.kind === 'handMade' && last?.kind === 'handMade' && areOfOne(last, step))
+      steps[steps.length - 1] = joined(last, step);
     else if (step.kind === 'wg' && last?.kind === 'wg' && canJoin(last, step))
       steps[steps.length - 1] = { ...last, items: [...last.items, ...step.items] };
     else steps.push(step);
@@ -138,9 +152,12 @@ export function changesOf(step: Step): readonly HostChange[] {
       return step.items.map(({ change }) => change);
     case 'nft':
       return step.file === undefined ? step.changes : [step.file.change, ...step.changes];
+    case 'handMade':
+      return step.changes;
     case 'rekey':
     case 'accept':
     case 'flows':
+    case 'handOver':
     case 'goesWithLink':
     case 'addWireGuard':
     case 'removeWireGuard':
@@ -179,6 +196,11 @@ function makeStep(change: HostChange, stateFolder: string): Step {
       const { place, traffic } = object.accept;
       return { kind: 'accept', change, place, traffic: change.action === 'remove' ? [] : traffic };
     }
+    case 'connections':
+      if (change.action === 'remove') return { kind: 'goesWithLink', change };
+      return { kind: 'handOver', change, handed: object };
+    case 'iptables':
+      return { kind: 'handMade', rules: [object.rule], changes: [change], back: change.action === 'add' };
     case 'flows':
       if (change.action !== 'remove') return { kind: 'goesWithLink', change };
       return { kind: 'flows', change, moved: object };

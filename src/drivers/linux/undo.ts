@@ -6,6 +6,7 @@ import { changeLinkArguments, type Link, printBatches } from '../../routing/inde
 import { script, type Transport } from '../../transport/index.ts';
 import { undoAccept } from './accepts.ts';
 import { daemonFilesCommand } from './daemons.ts';
+import { handMadeCommand } from './hand-made.ts';
 import type { LinkSupport } from './observe.ts';
 import { PUT_SYSCTLS, REMOVE_WIREGUARD_IF_THERE, START_IF_ABSENT, UNLESS_IT_SAYS } from './scripts.ts';
 import { addLinkCommands, changesOf, makeSteps, type Step } from './steps.ts';
@@ -99,6 +100,8 @@ export async function commandsOf(
       const stands = step.kind === 'accept' ? step.traffic : [];
       return undoAccept(transport, back.place, stands, back.traffic);
     }
+    case 'handMade':
+      return [handMadeCommand(back.rules, back.back)];
     case 'addWireGuard':
       return addWireGuard(back.link, stateFolder, (await support()).wireguard);
     case 'removeWireGuard':
@@ -115,6 +118,7 @@ export async function commandsOf(
     case 'writeRestore':
     case 'removeFile':
     case 'flows':
+    case 'handOver':
     case 'goesWithLink':
       return [];
   }
