@@ -85,6 +85,26 @@ test('applied, applied again and destroyed over ssh: each change is confirmed by
   expect(await cli.dumps()).toBe(before);
 });
 
+test('new keys over ssh: made there, confirmed by a login of its own, and what was there before comes back', async () => {
+  const before = await cli.dumps();
+  expect(await onNode('apply', '--yes', '-f', file)).toMatchObject({ status: 0, stderr: '' });
+  // That the links have them, the plan that is empty says.
+  const inForce = 'wg pubkey </run/sallyport/netns/$(stat -L -c %i /proc/self/ns/net)/keys/"$1".key';
+  const keyOf = async (host: string, link: string): Promise<string> =>
+    (await cli.lab.host(host).run(['sh', '-c', inForce, 'sh', link])).stdout.trim();
+  const keys = () => Promise.all([keyOf('edge', 'sp-wg51820'), keyOf('node', 'sp-edge-node')]);
+  const [old, logins] = [await keys(), sshd.logins()];
+  const { status, stdout, stderr } = await onNode('tunnel', 'rotate', 'edge-node', '--yes', '-o', 'json', '-f', file);
+  expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+  expect(sshd.logins()).toBe(logins + 2);
+  const links: readonly { readonly publicKey: string; readonly newPublicKey: string }[] = JSON.parse(stdout).links;
+  expect(links.map(({ publicKey }) => publicKey)).toEqual(old);
+  expect(links.map(({ newPublicKey }) => newPublicKey)).toEqual(await keys());
+  expect((await onNode('plan', '--detailed-exitcode', '-f', file)).status).toBe(0);
+  expect(await onNode('destroy', '--yes', '-f', file)).toMatchObject({ status: 0, stderr: '' });
+  expect(await cli.dumps()).toBe(before);
+}, 60_000);
+
 test('doctor --fix over ssh', async () => {
   const edge = cli.lab.host('edge');
   const rules =
