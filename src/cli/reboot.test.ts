@@ -121,6 +121,9 @@ test.skipIf(problem !== undefined)(
         if (Date.now() > end)
           expect(await on(machine, 'systemctl --no-pager --full status "sallyport-*" || :')).toBe('');
       }
+      // A link's carrier is noticed a moment after it was set up.
+      for (const end = Date.now() + patient(10_000); (await dump(machine)) !== applied && Date.now() < end; )
+        await sleep(100);
       expect(await dump(machine), what).toBe(applied);
     }
   },
