@@ -50,7 +50,7 @@ spec:
 
 const DUMP = `
 nft -s list ruleset; ip link | sed 's/^[0-9]*: //'; ip addr | sed 's/^[0-9]*: //'
-for f in -4 -6; do ip $f rule; ip $f route show table all; done
+for f in -4 -6; do ip $f rule; ip $f route show table all | sort; done
 wg show all private-key; wg show all allowed-ips; wg show all persistent-keepalive
 grep -rs '' /proc/sys/net/ipv4/conf /proc/sys/net/ipv6/conf /proc/sys/net/ipv4/ip_forward | grep -v stable_secret
 grep -h generation /etc/sallyport/record.json; ls -A /etc/sallyport`;
