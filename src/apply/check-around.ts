@@ -1,7 +1,7 @@
 /** The witness that stands on a host: its way out, its resolver, and the far ends of tunnels that no change is about. */
 import { isDeepStrictEqual } from 'node:util';
 import type { HostFacts, TunnelShare } from '../host/index.ts';
-import { type Address, addressBits, printAddress } from '../net/index.ts';
+import { type Address, addressBits, addressScope, printAddress } from '../net/index.ts';
 import { MAIN_TABLE } from '../routing/index.ts';
 import { END_UNHEARD, script } from '../transport/index.ts';
 import type { Witness } from './check-held.ts';
@@ -56,11 +56,19 @@ export const aroundHost =
     return transport.follow(script(ASK_AROUND, NAMES[when], ...words), onLine, signal);
   };
 
+/** One that is asked from an address of its own link: without such an address, one that the change brings would ask in its place. */
 function gatewaysOf({ state }: HostFacts): readonly Asked[] {
+  const isAskedByLink = (gateway: Address, by: string): boolean =>
+    addressScope(gateway) === 'linkLocal' ||
+    state.addresses.some(
+      ({ link, scope, address }) => link === by && scope === 'global' && address.address.family === gateway.family,
+    );
   return state.routes.flatMap(({ destination, table, type, gateway, link, nexthops }) => {
     if (destination.length > 0 || table !== MAIN_TABLE || type !== 'unicast') return [];
     return (nexthops ?? [{ gateway, link }]).flatMap(({ gateway: address, link = '' }) =>
-      address === undefined ? [] : [{ what: `its gateway ${printAddress(address)}`, address, link }],
+      address === undefined || !isAskedByLink(address, link)
+        ? []
+        : [{ what: `its gateway ${printAddress(address)}`, address, link }],
     );
   });
 }
