@@ -180,18 +180,26 @@ export function answersTo(tests: readonly PortTest[], { packet, isAnswer, links,
 export const seesFamily = (table: TableFamily, family: Family): boolean =>
   table === 'inet' || table === 'netdev' || table === (family === 4 ? 'ip' : 'ip6');
 
-/** Registers of a packet that has not met a rule yet. */
+/** Whether the ports of an answer to a client's constant one make a difference anywhere. */
+export const asksOfAnswers = (tests: readonly PortTest[]): boolean => tests.some(({ asksSource }) => asksSource);
+
+/** Registers of a packet that has not met a rule yet. Made for each packet and each port: one literal is several times as quick as parts. */
 export const registersOf = (packet: PacketContext): Registers => ({
-  ...{ packet, guesses: [], guessed: [], changedBy: [] },
-  ...{ mark: packet.mark, connectionMark: packet.connection?.mark, labels: undefined },
-  ...{
-    rewritten: undefined,
-    zone: packet.zone,
-    notrack: false,
-    maxseg: undefined,
-    reroute: false,
-    translation: undefined,
-    proxy: undefined,
-  },
-  ...{ at: undefined, decidedBy: undefined, why: undefined },
+  packet,
+  guesses: [],
+  guessed: [],
+  changedBy: [],
+  mark: packet.mark,
+  connectionMark: packet.connection?.mark,
+  labels: undefined,
+  rewritten: undefined,
+  zone: packet.zone,
+  notrack: false,
+  maxseg: undefined,
+  reroute: false,
+  translation: undefined,
+  proxy: undefined,
+  at: undefined,
+  decidedBy: undefined,
+  why: undefined,
 });

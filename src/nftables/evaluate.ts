@@ -7,7 +7,15 @@ import { withAffinity } from './evaluate-affinity.ts';
 import type { TableSets } from './evaluate-expression.ts';
 import { otherOrder } from './evaluate-order.ts';
 import type { Evaluation, PacketChanges, PacketContext, Registers, RuleReference } from './evaluate-packet.ts';
-import { type Asked, answersTo, type PortTest, portTestsOf, registersOf, seesFamily } from './evaluate-ports.ts';
+import {
+  type Asked,
+  answersTo,
+  asksOfAnswers,
+  type PortTest,
+  portTestsOf,
+  registersOf,
+  seesFamily,
+} from './evaluate-ports.ts';
 import { indexElements } from './evaluate-set.ts';
 import { type Step, stepOf } from './evaluate-statement.ts';
 import { printStatement } from './print-statement.ts';
@@ -116,6 +124,10 @@ const prepareChain = (table: Table, chain: Chain, sets: TableSets): PreparedChai
  */
 export const portAnswers = ({ portTests }: PreparedRuleset, asked: Asked): string | undefined =>
   portTests === undefined ? undefined : answersTo(portTests, asked);
+
+/** Whether portAnswers may say different things of the answers to different ports. */
+export const tellsAnswersApart = ({ portTests }: PreparedRuleset): boolean =>
+  portTests === undefined || asksOfAnswers(portTests);
 
 /** Whether a test asks for ports and a client's address at once, or may: then what ports it tells apart depends on who asks. */
 export const asksWhoAndWhere = ({ portTests }: PreparedRuleset): boolean =>

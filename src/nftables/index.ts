@@ -57,7 +57,15 @@ export { CHAINS_COMMAND, lackDevices, withDevices } from './devices.ts';
 export { diffTable } from './diff.ts';
 export { noteElements } from './elements-by-port.ts';
 export type { ChainSelection, PreparedRuleset } from './evaluate.ts';
-export { asksWhoAndWhere, evaluate, portAnswers, prepareRuleset, printReference, standsAt } from './evaluate.ts';
+export {
+  asksWhoAndWhere,
+  evaluate,
+  portAnswers,
+  prepareRuleset,
+  printReference,
+  standsAt,
+  tellsAnswersApart,
+} from './evaluate.ts';
 export { SEEN_BEFORE } from './evaluate-affinity.ts';
 export { jhash, reciprocalScale } from './evaluate-hash.ts';
 export type {

@@ -193,14 +193,13 @@ function transportMatches(
 }
 
 /** What the rules of that family that ask for ports say to these: flows with one answer meet the same of them. */
-export const portRuleAnswers = ({ rules }: RouteIndex, family: 4 | 6, transport: Transport): string =>
-  rules[family]
-    .flatMap(({ opaque }) =>
-      opaque !== undefined && Object.keys(opaque).some((name) => /^[sd]port/.test(name))
-        ? [String(transportMatches(opaque, transport))]
-        : [],
-    )
-    .join();
+export function portRuleAnswers({ rules }: RouteIndex, family: 4 | 6, transport: Transport): string {
+  let answers = '';
+  for (const { opaque } of rules[family])
+    if (opaque !== undefined && Object.keys(opaque).some((name) => /^[sd]port/.test(name)))
+      answers += `${transportMatches(opaque, transport)},`;
+  return answers;
+}
 
 const PROTOCOL_NUMBERS: ReadonlyMap<string, number> = new Map([
   ...([

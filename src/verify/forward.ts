@@ -57,6 +57,7 @@ function promisesAt(
   forwards: readonly ForwardShare[],
   aims: Aims,
 ): readonly Promised[] {
+  ground.classes.clear();
   // Those inside would be answered by nobody who remembers what they asked.
   const isStateless = resource.tracking === 'Stateless';
   const { inside, outside } = isStateless

@@ -7,14 +7,13 @@ import {
   type Crossed,
   type Flow,
   hidesRouter,
-  type Network,
   portClass,
   simulate,
   startDraws,
   type Trace,
 } from '../simulate/index.ts';
 import { targetOf } from './balance.ts';
-import { type Aims, type Expected, judgeOnce } from './judge.ts';
+import { type Aims, alikeClass, type Expected, judgeOnce } from './judge.ts';
 import { neighbourOn } from './outsider.ts';
 import { firstAbove, placesOf, portsOf } from './places.ts';
 import { portKindsAt } from './ports.ts';
@@ -53,7 +52,7 @@ export function askedInside(
     // A lease that the Internet does not know nobody asks for.
     if (!('address' in forward.match) && !isPublicAddress(place.address)) continue;
     const expectedOf = (target: ForwardTarget): Expected => aims(forward, target, edge.name);
-    const { asked, others } = askersOf(ground, { edge, forward, to: place.address, expectedOf }, seen);
+    const { asked, others, isAlike } = askersOf(ground, { edge, forward, to: place.address, expectedOf }, seen);
     for (const reason of others) inside.push({ holds: 'undecided', reason });
     const allow = forward.policy?.allow;
     for (const { flow, source, who, isOutside, targetPort } of asked) {
@@ -67,7 +66,8 @@ export function askedInside(
         continue;
       }
       const expected = expectedOf(targetOf(ground, forward, flow, expectedOf));
-      const judged = judgeOnce(ground, edge.name, flow, expected, targetPort);
+      const same = alikeClass(ground, edge.name, flow, expected, { targetPort, isAlike });
+      const judged = judgeOnce(ground, edge.name, flow, expected, targetPort, same);
       const worst = worstOf([judged.reaches, judged.answers, judged.fits]) ?? fulfilled;
       if (worst.holds === false && isStrictCheck(flow, edge.name, traceOf(ground, flow, worst))) continue;
       if (reaches) inside.push(worst);
@@ -96,12 +96,13 @@ function askersOf(
 ): {
   readonly asked: readonly (Asker & { readonly targetPort: number })[];
   readonly others: readonly string[];
+  readonly isAlike: boolean;
 } {
   const { protocol } = forward;
   // That a lease belongs to the edge its nodes do not know.
   const targets = targetsOf(forward).map((target) => expectedOf(target).host);
   const hosts = 'address' in forward.match ? targets : [];
-  const { cuts } = portKindsAt(ground, [...new Set([edge.name, ...targets])].sort());
+  const { cuts, isAlike } = portKindsAt(ground, [...new Set([edge.name, ...targets])].sort());
   const { ports, isCut } = portsOf(forward, cuts);
   const asked = ports.flatMap(([port, targetPort]) => {
     const kind = `${to.family} ${protocol} ${firstAbove(cuts, port)} ${firstAbove(cuts, targetPort)}`;
@@ -117,20 +118,24 @@ function askersOf(
     ];
     return askers.map((each) => ({ ...each, targetPort }));
   });
-  return { asked, others: isCut ? [`too many ports of ${protocol} are told apart`] : [] };
+  return { asked, others: isCut ? [`too many ports of ${protocol} are told apart`] : [], isAlike };
 }
 
-const itself = ({ network }: Ground, { name: host }: CompiledHost, asked: Omit<Flow, 'from'>): Asker => ({
+const itself = (ground: Ground, { name: host }: CompiledHost, asked: Omit<Flow, 'from'>): Asker => ({
   flow: { from: { kind: 'host', host }, ...asked },
-  source: sourceTo(network, host, asked.to) ?? asked.to,
+  source: sourceTo(ground, host, asked.to) ?? asked.to,
   ...{ who: `${host} itself`, isOutside: false },
 });
 
 /** The address by which a host asks there, where it has a choice. */
-function sourceTo({ hosts }: Network, host: string, destination: Address): Address | undefined {
-  const routes = hosts.get(host)?.routes;
+function sourceTo({ network, sources }: Ground, host: string, destination: Address): Address | undefined {
+  const key = `${host} ${destination.family} ${destination.value}`;
+  if (sources.has(key)) return sources.get(key);
+  const routes = network.hosts.get(host)?.routes;
   const way = routes === undefined ? undefined : lookupRoute(routes, { destination });
-  return way !== undefined && 'source' in way ? way.source : undefined;
+  const source = way !== undefined && 'source' in way ? way.source : undefined;
+  sources.set(key, source);
+  return source;
 }
 
 /** A client in the target's own network, where that is a network of the edge: not a target itself, which would ask itself. */
@@ -172,9 +177,10 @@ function fromTarget(
 }
 
 /** How what a host asks comes in at the edge, if it does: once for all ports that nobody before the edge tells apart. */
-function entryTo({ network, entries }: Ground, edge: string, host: string, flow: Flow): Crossed | undefined {
+function entryTo(ground: Ground, edge: string, host: string, flow: Flow): Crossed | undefined {
+  const { network, entries } = ground;
   const { to, protocol, port } = flow;
-  const from = sourceTo(network, host, to);
+  const from = sourceTo(ground, host, to);
   const same = from && portClass(network, [host], { from, to, protocol, port, aims: [], aimPort: port });
   const key = same === undefined ? undefined : [edge, host, to.value, protocol, same].join(' ');
   if (key !== undefined && entries.has(key)) return entries.get(key);

@@ -44,17 +44,11 @@ export function judgeOnce(
   const source = flow.from.address ?? flow.to;
   const hosts = hostsOf(edge, flow, expected);
   if (same === undefined) return judge(ground, flow, expected, targetPort);
-  const { kind } = flow.from;
-  const ends = [
-    kind,
-    kind === 'beyond' ? flow.from.link : flow.from.host,
-    source.value,
-    flow.sourcePort ?? '',
-    flow.protocol,
-    expected.masquerade,
-    ...hosts,
-  ];
-  const key = [...ends, flow.to.value, ...expected.aims.map(({ value }) => value), same].join(' ');
+  const { from, to, sourcePort = '', protocol } = flow;
+  const where = from.kind === 'beyond' ? `beyond ${from.link}` : `host ${from.host}`;
+  let key = `${where} ${source.value} ${sourcePort} ${protocol} ${expected.masquerade} ${hosts.join(' ')} ${to.value}`;
+  for (const { value } of expected.aims) key += ` ${value}`;
+  key += ` ${same}`;
   const known = ground.judged.get(key);
   if (known !== undefined) return known;
   const judged = judge(ground, flow, expected, targetPort);
@@ -62,9 +56,32 @@ export function judgeOnce(
   return judged;
 }
 
-const hostsOf = (edge: string, { from }: Flow, { host }: Expected): readonly string[] => [
-  ...new Set([edge, host, from.host]),
-];
+/** Most often all three are one: no set is made of them. */
+const hostsOf = (edge: string, { from }: Flow, { host }: Expected): readonly string[] =>
+  edge === host && edge === from.host ? [edge] : [...new Set([edge, host, from.host])];
+
+/**
+ * classOf, found once for all who ask a resource so: its text depends on who asks on no host where rules do not ask for clients and ports
+ * together (`isAlike`), unless one more host is on the way.
+ */
+export function alikeClass(
+  ground: Ground,
+  edge: string,
+  flow: Flow,
+  expected: Expected,
+  { targetPort, isAlike }: { readonly targetPort: number; readonly isAlike: boolean },
+): string | undefined {
+  const { from, to, port, protocol, sourcePort } = flow;
+  const isOnTheWay = from.host === edge || from.host === expected.host;
+  if (!isAlike || !isOnTheWay || sourcePort !== undefined) return classOf(ground, edge, flow, expected, targetPort);
+  let key = `${protocol} ${port} ${targetPort} ${expected.host} ${to.value}`;
+  for (const { value } of expected.aims) key += ` ${value}`;
+  const known = ground.classes.get(key);
+  if (known !== undefined || ground.classes.has(key)) return known;
+  const same = classOf(ground, edge, flow, expected, targetPort);
+  ground.classes.set(key, same);
+  return same;
+}
 
 /** What ports have in common with others, by the edge, the target and who asks (portClass). */
 export const classOf = (

@@ -1,5 +1,6 @@
 /** What a promise is, and what its packets say of it. */
 import type { HostFacts } from '../host/index.ts';
+import type { Address } from '../net/index.ts';
 import {
   type Connections,
   type Crossed,
@@ -40,6 +41,10 @@ export interface Ground {
   readonly outsiders: Outsiders;
   /** What was judged already, by everything that could make a difference. */
   readonly judged: Map<string, Judged>;
+  /** Of one resource at one edge: what its ports have in common with others, where that is the same for all clients (alikeClass). */
+  readonly classes: Map<string, string | undefined>;
+  /** By which address a host asks another, by both. */
+  readonly sources: Map<string, Address | undefined>;
   /** How what hosts ask comes in at an edge, known already. */
   readonly entries: Map<string, Crossed | undefined>;
   /** What tells clients apart, by host and by door. */

@@ -6,7 +6,7 @@ import type { Flow } from '../simulate/index.ts';
 import { type Pair, pairs } from './balance.ts';
 import { type Client, clientsOf } from './clients.ts';
 import { excused } from './excuse.ts';
-import { type Aims, classOf, type Expected, judgeOnce } from './judge.ts';
+import { type Aims, alikeClass, type Expected, judgeOnce } from './judge.ts';
 import { placesOf, portsOf } from './places.ts';
 import { type PortKinds, portKindsAt } from './ports.ts';
 import { type Finding, fulfilled, type Ground, type Judged } from './promise.ts';
@@ -93,12 +93,9 @@ function judgeClients(
   asked: readonly Pair[],
   { flowOf, expectedOf, targetPort, isAlike }: Question,
 ): readonly Judged[] {
-  const classes = new Map<ForwardTarget, string | undefined>();
   return asked.map(({ client, target }) => {
     const [flow, expected] = [flowOf(client), expectedOf(target)];
-    const isKnown = isAlike && flow.sourcePort === undefined && classes.has(target);
-    const same = isKnown ? classes.get(target) : classOf(ground, edge, flow, expected, targetPort);
-    classes.set(target, same);
+    const same = alikeClass(ground, edge, flow, expected, { targetPort, isAlike });
     const judged = judgeOnce(ground, edge, flow, expected, targetPort, same);
     return client.few === undefined && client.fewPorts === undefined ? judged : excused(judged, client);
   });

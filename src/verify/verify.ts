@@ -66,6 +66,8 @@ export function groundOf({
     facts,
     outsiders: chooseOutsiders(network),
     judged: new Map(),
+    classes: new Map(),
+    sources: new Map(),
     entries: new Map(),
     tells: new Map(),
     spectra: new Map(),
