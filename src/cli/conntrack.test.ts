@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
-import { slimEdge } from '../lab/index.ts';
+import { INSERT_ENTRIES, slimEdge } from '../lab/index.ts';
 import { documents, SALLYPORT, startStory } from './testdata/story.ts';
 
 const run = promisify(execFile);
@@ -51,6 +51,38 @@ ip route add default via 198.51.100.1`,
   await sallyport(String(before), 'destroy', '--yes');
   expect(await max()).toBe(before);
   expect(await setting('buckets')).toBe(buckets);
+});
+
+test('doctor --fix conntrackFull: the full table is named, made larger, and new connections are taken', {
+  tags: ['vm-only'],
+}, async () => {
+  if (process.env.LAB_LANE !== 'vm') throw new Error("this would change the machine's own network: make test-kernel");
+  const most = 4_000;
+  const rules = 'table ip tracks { chain c { type filter hook output priority 0; ct state new accept; }; }';
+  await run('sh', [
+    '-ec',
+    `modprobe nf_conntrack; modprobe nf_conntrack_netlink; ip link set lo up; nft '${rules}'
+sysctl -qw net.netfilter.nf_conntrack_udp_timeout_stream=600 net.netfilter.nf_conntrack_max=${most}`,
+  ]);
+  const filling = run('python3', ['-', String(most + 100)]);
+  filling.child.stdin?.end(INSERT_ENTRIES);
+  await filling;
+  const asks = (): Promise<string> =>
+    run('ping', ['-n', '-c', '1', '-W', '2', '127.0.0.1']).then(
+      () => 'answered',
+      () => 'lost',
+    );
+  expect(await asks()).toBe('lost');
+  const looked = await run(process.execPath, [SALLYPORT, 'doctor', '-o', 'json']).catch((error) => error);
+  expect(JSON.parse(looked.stdout).findings).toContainEqual(
+    expect.objectContaining({ code: 'conntrackFull', severity: 'error' }),
+  );
+  const argv = [SALLYPORT, 'doctor', '--fix', 'conntrackFull', '--yes', '-o', 'json'];
+  const { done, promises } = JSON.parse((await run(process.execPath, argv)).stdout);
+  expect(done).toEqual([`sysctl -w net.netfilter.nf_conntrack_max=${2 * most}`]);
+  expect(promises).toContainEqual(expect.objectContaining({ promise: 'conntrackFull is mended', holds: true }));
+  expect(await max()).toBe(2 * most);
+  expect(await asks()).toBe('answered');
 });
 
 test('conntrack.max of a host in another network namespace is refused, and nothing is changed', async () => {

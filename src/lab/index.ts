@@ -11,6 +11,7 @@ export {
 } from './command.ts';
 export { type DemoOptions, demoSlimEdge, examplePath } from './demo.ts';
 export { LAB_FAULTS } from './faults/all.ts';
+export { INSERT_ENTRIES } from './faults/conntrack-full.ts';
 export {
   cable,
   type LabFault,

@@ -8,7 +8,7 @@ const PORT = 8080;
  * As `conntrack -I` does it, a thousand entries a message (nfnetlink_conntrack.h): seen in both directions, assured and confirmed
  * (IPS_ of nf_conntrack_common.h), so that none is thrown out for a new one. One process an entry, or a line, takes ten times as long.
  */
-const INSERT_ENTRIES = `
+export const INSERT_ENTRIES = `
 import socket, struct, sys
 count = int(sys.argv[1])
 attribute = lambda kind, data: struct.pack('=HH', 4 + len(data), kind) + data + bytes(-len(data) % 4)
