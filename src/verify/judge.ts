@@ -84,7 +84,7 @@ export function alikeClass(
 }
 
 /** What ports have in common with others, by the edge, the target and who asks (portClass). */
-export const classOf = (
+const classOf = (
   { network }: Ground,
   edge: string,
   flow: Flow,

@@ -51,7 +51,7 @@ export const conntrackFull: LabFault = {
   symptom: (lab) => unanswered(lab, 'client', PUBLIC, PORT),
   instead: {
     commands: ['conntrack -F 2>/dev/null'],
-    why: "the limit is the whole machine's, and a namespace may not raise it: the flood is ended",
+    why: "the limit is the whole machine's, and a namespace may not raise it: the flood is ended; a machine of its own is mended by `--fix` (src/cli/conntrack.test.ts, in the VM)",
   },
   nearMisses: [{ title: 'a twentieth full', make: (lab) => fill(lab, 0.05) }],
 };
