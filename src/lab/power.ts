@@ -7,7 +7,7 @@ import { plugsOf } from './topology.ts';
 const OFF = `
 host=$1; shift
 for i; do ip -n "$host" link del "$i"; done
-for p in $(ip netns pids "$host"); do kill -9 "$p"; done
+for p in $(ip netns pids "$host"); do kill -9 "$p" 2>/dev/null || :; done
 ip netns del "$host"`;
 
 /** All at once, as far as others can hear. */
