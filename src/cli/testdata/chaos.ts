@@ -285,8 +285,11 @@ async function injured(far: FarEdge, { fault, hostile }: Case, number: number, j
   return { ended, ...(lateMs !== undefined && { lateMs }), second: (await second)?.said };
 }
 
-/** What a killed one may leave of before it armed, and after a host had gone back at its word: its lock, which the next takes over, and keys that nothing uses yet. */
-const LEFT_AT_FIRST = /^\/run\/sallyport\/netns\/SELF\/(?:lock.*|keys\/.*\.key)\n/gm;
+/**
+ * What a killed one may leave of before it armed, after a host had gone back at its word, and after it was told that all stays: its lock, which
+ * the next takes over, and where nothing of ours stands, keys that nothing uses yet, or any more.
+ */
+const LEFT_ALONE = /^\/run\/sallyport\/netns\/SELF\/(?:lock.*|keys\/.*\.key)\n/gm;
 
 const LEFT = /^\/run\/sallyport\/netns\/SELF\/lock.*\n/gm;
 
@@ -299,17 +302,17 @@ async function settled(
 ): Promise<Readonly<Record<Far, Found>>> {
   const find = async (host: Far): Promise<Found> => {
     await far.untilNotPending(host, WINDOW_MS + LATE_MS);
-    const left = from === 0 ? LEFT_AT_FIRST : LEFT;
-    const seen = (text = ''): string => (isKilled ? text.replace(left, '') : text);
-    const [before, after] = [seen(looks.get(from)?.[host]), seen(looks.get(to)?.[host])];
+    const seen = (state: State, text = ''): string =>
+      isKilled ? text.replace(state === 0 ? LEFT_ALONE : LEFT, '') : text;
+    const [before, after] = [from, to].map((state) => seen(state, looks.get(state)?.[host]));
     for (const end = performance.now() + patient(10_000); ; await sleep(100)) {
       // What was hostile and has been confirmed, for it did no harm, is no part of it.
       if (host === 'edge') far.now('edge', ['nft', '-f', '-'], 'add table inet hostile; delete table inet hostile;');
-      const now = seen(await far.dump(host));
-      const found = { back: now === before, on: now === after };
+      const now = await far.dump(host);
+      const found = { back: seen(from, now) === before, on: seen(to, now) === after };
       if (found.back || found.on) return found;
       if (performance.now() > end)
-        throw new Error(`${host} is neither as it was nor as it was to become:\n${difference(before, now)}`);
+        throw new Error(`${host} is neither as it was nor as it was to become:\n${difference(before ?? '', now)}`);
     }
   };
   return { edge: await find('edge'), node: await find('node') };
