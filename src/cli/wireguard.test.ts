@@ -203,6 +203,29 @@ describe('again', () => {
   });
 });
 
+test('as process 1 it takes in what its children leave behind, and ends as it is told to', async () => {
+  writeFileSync(conf(), written('PostUp = (sleep 0.1 &); true'), { mode: 0o600 });
+  const argv = [process.execPath, SALLYPORT, 'wireguard', 'run', conf(), '--allow-hooks'];
+  const outer = await lab.host('pod').spawn(withSockets(['unshare', '--pid', '--fork', '--mount-proc', ...argv]));
+  let said = '';
+  outer.stderr.setEncoding('utf8').on('data', (part: string) => {
+    said += part;
+  });
+  outer.stdout.resume();
+  try {
+    await waitFor('the tunnel up', async () => said.includes('wg0 is up'));
+    const childrenOf = (pid: number): readonly number[] =>
+      readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number);
+    const [first = 0] = childrenOf(outer.pid);
+    await waitFor('no child but sallyport itself', async () => childrenOf(first).length === 1);
+    process.kill(first, 'SIGTERM');
+    expect(await outer.exited, said).toBe(0);
+    expect(said).toContain('wg0 is gone');
+  } finally {
+    await outer[Symbol.asyncDispose]();
+  }
+});
+
 describe('beside wg-quick', () => {
   const up = () => {
     const plain = written(`PrivateKey = ${readFileSync(`${folder}/pod.key`, 'utf8').trim()}`).replace(
