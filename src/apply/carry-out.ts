@@ -85,8 +85,8 @@ export async function carryOut(
   options.signal.throwIfAborted();
   for (const { name, readOnly } of concerned)
     if (readOnly !== undefined) throw new ApplyFailure(`${name}: ${readOnly}; nothing was changed`);
-  // They are asked while the host is armed, and cost no time of their own.
-  const hearing = hear(options.witnesses?.('before') ?? []);
+  // They are asked while the host is armed, and cost no time of their own; where nothing is to change, nobody is.
+  const hearing = hear(working.size === 0 ? [] : (options.witnesses?.('before') ?? []));
   const lock = await lockAll(
     concerned.map(({ transport }) => transport),
     options.command,
