@@ -192,6 +192,8 @@ describe('again', () => {
 
   test('a link that another made is left alone, and named', async () => {
     await lab.host('pod').run(['ip', 'link', 'add', 'wg0', 'type', 'veth']);
+    // As mend keeps one beside it.
+    await lab.host('pod').run(['nft', 'add table inet sallyport-wg0']);
     writeFileSync(conf(), written());
     const argv = [process.execPath, SALLYPORT, 'wireguard', 'run', conf()];
     const { status, stderr } = await lab.host('pod').run(withSockets(argv), { allowFailure: true });
@@ -199,6 +201,7 @@ describe('again', () => {
       1,
       'sallyport: wg0 is there already, and was not made by sallyport wireguard run: ip link delete wg0 first, or keep it: sallyport wireguard mend wg0\n',
     ]);
+    await lab.host('pod').run(['nft', 'delete table inet sallyport-wg0']);
     await lab.host('pod').run(['ip', 'link', 'delete', 'wg0']);
   });
 });

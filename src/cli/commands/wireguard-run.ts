@@ -14,7 +14,14 @@ import { movedPeers } from '../wireguard/names.ts';
 import { setServers } from '../wireguard/resolv.ts';
 import { saveConf } from '../wireguard/save.ts';
 import { type HealthServer, readHealthAddress, serveHealth } from '../wireguard/serve.ts';
-import { lowerPod, needNetAdmin, type PodContext, raisePod, type StandingPod } from '../wireguard/tunnel.ts';
+import {
+  ForeignLink,
+  lowerPod,
+  needNetAdmin,
+  type PodContext,
+  raisePod,
+  type StandingPod,
+} from '../wireguard/tunnel.ts';
 
 export interface WireguardRunFlags extends HealthFlags {
   readonly config: string;
@@ -53,6 +60,7 @@ export async function wireguardRun(output: Output, flags: WireguardRunFlags): Pr
   });
   const tls = { ...(flags.tlsCert && { cert: flags.tlsCert }), ...(flags.tlsKey && { key: flags.tlsKey }) };
   let standing: StandingPod | undefined;
+  let isForeign = false;
   try {
     for (const each of addresses) servers.push(await serveHealth(each, health.now, tls));
     standing = await begin(file, { options, context, log, allowHooks: flags.allowHooks === true });
@@ -80,12 +88,13 @@ export async function wireguardRun(output: Output, flags: WireguardRunFlags): Pr
     clearInterval(timer);
     await again.ended();
   } catch (error) {
+    isForeign = error instanceof ForeignLink;
     // What was begun is taken back, too; that it was stopped is no failure.
     if (!signal.aborted) throw error;
   } finally {
     stop.abort();
     for (const each of servers) each.close();
-    await end(file, { link, path: flags.config, context, log, allowHooks: flags.allowHooks === true });
+    if (!isForeign) await end(file, { link, path: flags.config, context, log, allowHooks: flags.allowHooks === true });
     for (const each of signals) process.off(each, onSignal);
   }
   log('info', 'stopped', `${link} is gone`);

@@ -230,9 +230,12 @@ function forward(plan: PodTunnel, changes: string[], say: PodContext['say']): vo
       );
 }
 
+/** The link is another's: nothing was done, and nothing is to be taken back. */
+export class ForeignLink extends CommandFailure {}
+
 function refuseForeign({ link }: PodLook, name: string): void {
   if (link === undefined || link.alias?.startsWith(ALIAS) === true) return;
-  throw new CommandFailure(
+  throw new ForeignLink(
     `${name} is there already, and was not made by sallyport wireguard run: ip link delete ${name} first, or keep it: sallyport wireguard mend ${name}`,
   );
 }
