@@ -7,6 +7,7 @@ import { sameKey } from '../wireguard/index.ts';
 import { type Armed, armHost, beginAgain, confirmAll, keepAlive, takeBackThere } from './arming.ts';
 import { changeAll } from './change.ts';
 import { type Hearing, hear, hearAgain, lostBetween, type Witness } from './check-held.ts';
+import { leavesKeys, makeKeys, makesPreshared } from './keys.ts';
 import { lockAll } from './lock.ts';
 import { type ManagedHost, observeAll } from './observe.ts';
 import { type AimFor, directionOf, endsEmpty, type HostPlan, leftOf, prepare, type SetPlan } from './prepare.ts';
@@ -59,11 +60,9 @@ const UNINTERRUPTED = new AbortController().signal;
 export const needsWork = ({ changes, aim, facts }: HostPlan): boolean =>
   changes.length > 0 ||
   aim.keyLinks.some((link) => !facts.keys.has(link)) ||
+  aim.presharedFor !== undefined ||
   leavesRest({ aim, facts }) ||
   leavesKeys(facts);
-
-/** A killed exchange of keys left some that are in no use: no name of a link ends so. */
-const leavesKeys = ({ keys }: HostFacts): boolean => [...keys.keys()].some((name) => /_$|\.(next|before)$/.test(name));
 
 /** Nothing of ours is to stay, and a state folder with keys is still there: a half-done apply or destroy left it. */
 const leavesRest = ({ aim, facts }: Pick<HostPlan, 'aim' | 'facts'>): boolean =>
@@ -112,7 +111,8 @@ async function forgetKeysOf(
 ): Promise<void> {
   const left = concerned.filter(({ name }) => {
     const facts = shown.hosts.find(({ host }) => host === name)?.facts;
-    return facts?.record !== undefined && (command === 'rotate' || leavesKeys(facts));
+    if (facts?.record === undefined) return false;
+    return command === 'rotate' || makesPreshared(shown) || facts.presharedKeys !== undefined || leavesKeys(facts);
   });
   await Promise.allSettled(left.map(({ driver }) => driver.forgetKeys(UNINTERRUPTED)));
 }
@@ -292,15 +292,6 @@ async function factsOf(
     facts.set(name, seen.facts);
   }
   return facts;
-}
-
-async function makeKeys(concerned: readonly ManagedHost[], shown: SetPlan, options: CarryOutOptions): Promise<void> {
-  for (const { host, aim, facts } of shown.hosts) {
-    const managed = concerned.find(({ name }) => name === host);
-    if (managed === undefined || aim.keyLinks.every((link) => facts.keys.has(link))) continue;
-    options.onProgress?.({ kind: 'keys', host });
-    await managed.driver.makeKeys(aim.keyLinks, options.signal);
-  }
 }
 
 /** Looks again: every host must be what it was to become. Gives what was seen. */

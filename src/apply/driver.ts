@@ -2,7 +2,7 @@
 import type { HostFacts } from '../host/index.ts';
 import type { HostChange } from '../plan/index.ts';
 import type { Guard } from '../transport/index.ts';
-import type { PublicKey } from '../wireguard/index.ts';
+import type { PresharedKeyName, PublicKey } from '../wireguard/index.ts';
 
 export interface Driver {
   /** Reads, never writes. What it cannot parse comes back as opaque. Throws a TransportError when the host does not answer. */
@@ -14,6 +14,8 @@ export interface Driver {
   watch(onNotice: (notice: Notice) => void, signal: AbortSignal): Promise<void>;
   /** Makes a private key on the host for each link that has none yet (mode 0600, kept) and gives the public keys of all of them. */
   makeKeys(links: readonly string[], signal: AbortSignal): Promise<ReadonlyMap<string, PublicKey>>;
+  /** Lays a preshared key beside the others (mode 0600), under its name. `text` is what its file holds. */
+  takePresharedKey(name: PresharedKeyName, text: string, signal: AbortSignal): Promise<void>;
   /**
    * Carries out exactly these changes, in this order; all changes to our nft table are one transaction. The deciding was done before.
    * Throws an ApplyError that holds the changes carried out so far.
@@ -21,7 +23,7 @@ export interface Driver {
   apply(changes: readonly HostChange[], options: ApplyOptions): Promise<void>;
   /** What takes `changes` back on the host itself, without us. `facts` are those that the changes were planned from. */
   undo(changes: readonly HostChange[], facts: HostFacts, signal: AbortSignal): Promise<Undo>;
-  /** Removes private keys that are in no use: made for an exchange that came to its end, or never did. Nothing where a change is pending. */
+  /** Removes private and preshared keys that are in no use: made for an exchange that came to its end, or never did. Nothing where a change is pending. */
   forgetKeys(signal: AbortSignal): Promise<void>;
   /** Removes the state folder with keys and record: the last step of destroy, when nothing of ours is left on the host. */
   forget(signal: AbortSignal): Promise<void>;

@@ -10,6 +10,8 @@ export interface HostAim {
   readonly record?: HostRecord;
   /** WireGuard links whose key must exist before the host is changed. */
   readonly keyLinks: readonly string[];
+  /** Tunnels for which both ends need one preshared key first; absent: none. */
+  readonly presharedFor?: readonly string[];
   /** Plain sentences about what was chosen. */
   readonly notes: readonly string[];
   /** A fix: these changes, whosever they touch, and nothing of ours beside them. */

@@ -103,7 +103,7 @@ function byLink(
 ): readonly TunnelInTable[] {
   if (second === undefined) return [{ ...tunnel, ...brings }];
   const { listenPort: _, peer, ...rest } = tunnel;
-  const { publicKey: __, endpoint: ___, keepaliveSeconds: ____, ...known } = peer;
+  const { publicKey: __, presharedKey: ___, endpoint: ____, keepaliveSeconds: _____, ...known } = peer;
   const beside: TunnelInTable = {
     ...rest,
     ...brings,
@@ -194,6 +194,7 @@ function devicesOf(host: string, tunnels: readonly TunnelInTable[], facts: HostF
     device.peers.push({
       publicKey: peer.publicKey,
       allowedIps: peer.allowedIps,
+      ...(peer.presharedKey !== undefined && { presharedKey: peer.presharedKey }),
       ...(peer.endpoint !== undefined && { endpoint: peer.endpoint }),
       ...(peer.keepaliveSeconds !== undefined && { keepaliveSeconds: peer.keepaliveSeconds }),
     });

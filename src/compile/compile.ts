@@ -53,6 +53,8 @@ export interface CompiledHost {
   readonly state: HostState;
   /** WireGuard links whose private key must be on the host before it is armed. */
   readonly keyLinks: readonly string[];
+  /** Tunnels whose preshared key both ends must have before they are armed; absent: none. */
+  readonly presharedFor?: readonly string[];
   readonly publicAddresses: readonly PublicAddress[];
   /** Plain sentences for the plan: main addresses, families left out. */
   readonly notes: readonly string[];
@@ -176,7 +178,7 @@ export const settleSets = (
 const NOTHING_ASKED: HostShare = { tunnels: [], forwards: [], accepts: [] };
 
 interface Settled {
-  readonly host: Pick<CompiledHost, 'record' | 'state' | 'keyLinks'>;
+  readonly host: Pick<CompiledHost, 'record' | 'state' | 'keyLinks' | 'presharedFor'>;
   /** Where others would stop what any of the sets asks for. */
   readonly stops: readonly Stop[];
   readonly sets: ReadonlyMap<string, HostShare>;
@@ -223,9 +225,13 @@ function finish(
   const keyLinks = [...new Set(tunnels.filter(({ type }) => type === 'WireGuard').map(({ link }) => link))].filter(
     isOwnLink,
   );
+  const presharedFor = tunnels.flatMap(({ name, peer }) => (peer.presharedKey === 'pending' ? [name] : []));
   const way = makeWay({ tunnels, forwards, numbers, facts });
   const state: HostState = { ...assemble(host, record, facts), accepts: way.accepts };
-  return { host: { record, state, keyLinks }, stops: way.stops };
+  return {
+    host: { record, state, keyLinks, ...(presharedFor.length > 0 && { presharedFor }) },
+    stops: way.stops,
+  };
 }
 
 /** foreignFirewall: Refuse. */

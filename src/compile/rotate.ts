@@ -4,11 +4,12 @@
  * known no more. So a second link with keys of its own stands beside, both take what comes by either, and what is sent goes by that one
  * while the keys of the first are exchanged. Pure.
  */
-import type { HostFacts, HostRecord, HostShare, SecondLink, TunnelShare } from '../host/index.ts';
+import type { HostFacts, HostRecord, HostShare, SecondLink, TunnelPeer, TunnelShare } from '../host/index.ts';
 import type { PendingKey, PublicKey } from '../wireguard/index.ts';
 import { tunnelsOf } from './assemble.ts';
 import { type CompiledHost, settleSets } from './compile.ts';
 import { secondLinkName } from './names.ts';
+import { nextPresharedKey } from './preshared.ts';
 import { freePort } from './rotate-port.ts';
 import { reversePathOf } from './sysctl.ts';
 
@@ -147,9 +148,11 @@ function withKey(tunnel: TunnelShare, end: RotatingEnd, rotating: Rotating, stag
   const next = farLink === undefined ? end.peer : (far?.keys.get(nextKey(farLink)) ?? pending);
   const publicKey = stage.exchanged ? next : end.peer;
   const calls = callsBeside(tunnel, end, rotating);
+  const preshared = presharedAt(tunnel, end, rotating);
   const peer = {
     ...rest.peer,
     publicKey,
+    ...(stage.exchanged && preshared),
     // Somebody must call, or nobody knows whether the new keys fit.
     ...(stage.second !== undefined && stage.exchanged && calls !== undefined && { keepaliveSeconds: calls }),
   };
@@ -161,12 +164,25 @@ function withKey(tunnel: TunnelShare, end: RotatingEnd, rotating: Rotating, stag
     ...(own?.port !== undefined && { listenPort: own.port }),
     peer: {
       publicKey: (theirs && far?.keys.get(theirs.second)) ?? pending,
+      ...preshared,
       ...(endpoint !== undefined && theirs?.port !== undefined && { endpoint: { ...endpoint, port: theirs.port } }),
       ...(calls !== undefined && { keepaliveSeconds: calls }),
     },
     carries: stage.second === 'carries',
   };
   return { ...rest, peer, second };
+}
+
+/** The new one, where the tunnel has one; whose far end is tended by hand keeps its own. */
+function presharedAt(
+  { name, peer: { presharedKey } }: TunnelShare,
+  { host, far }: RotatingEnd,
+  { facts }: Rotating,
+): Pick<TunnelPeer, 'presharedKey'> {
+  const [own, other] = [facts.get(host), facts.get(far.host)];
+  if (presharedKey === undefined) return {};
+  if (far.link === undefined || own === undefined || other === undefined) return { presharedKey };
+  return { presharedKey: nextPresharedKey(name, presharedKey, own, other) };
 }
 
 const linkOf = ({ links }: Rotating, host: string, link: string): RotatingLink | undefined =>

@@ -17,6 +17,7 @@ import type { Vxlan } from '../routing/index.ts';
 import type { PendingKey, PublicKey } from '../wireguard/index.ts';
 import { chooseVni, ownLinkName, sharedLinkName } from './names.ts';
 import { isPointToPoint, outerKind, type PointToPoint } from './point-to-point.ts';
+import { presharedKeyOf } from './preshared.ts';
 import { lacks } from './support.ts';
 import { type HostView, linkOf } from './view.ts';
 
@@ -98,6 +99,7 @@ export function compileEnd(
       addresses: farAddresses,
       allowedIps: type === 'WireGuard' ? allowedIps(farAddresses, use, returns) : [],
       ...(type === 'WireGuard' && wireguardPeer(tunnel, end, far, peer, returns.size > 0)),
+      ...(tunnel.presharedKeys && { presharedKey: presharedKeyOf(tunnel, view, peer) }),
       ...(type !== 'Direct' && publicOf(peer, returns, new Set(use.aims.map(({ family }) => family)))),
       ...(type === 'Direct' && macOf(peer.facts, farAddresses)),
     },

@@ -4,31 +4,20 @@ import {
   type Family,
   type PortRange,
   parseAddress,
-  parseEndpoint,
   parseInterfaceAddress,
   parsePortRange,
   parsePrefix,
   printAddress,
-  printEndpoint,
   printInterfaceAddress,
   printPortRange,
   printPrefix,
 } from '../net/index.ts';
 import { OUTER_KINDS, type Outer, type Vxlan } from '../routing/index.ts';
-import { isPendingKey, parsePublicKey } from '../wireguard/index.ts';
-import { encodeSecond, readSecond } from './codec-second.ts';
+import { encodePeer, encodeSecond, readPeer, readSecond } from './codec-peer.ts';
 import { fields, flag, JsonError, list, oneOf, optional, parsed, type Reader, table, text, whole } from './json.ts';
 import { type HostNumbers, type HostRecord, RECORD_FORMAT } from './record.ts';
 import { BETWEEN, encodeRows, noteRows, type Row, readRows } from './rows.ts';
-import type {
-  AcceptShare,
-  ForwardPolicy,
-  ForwardShare,
-  ForwardTarget,
-  HostShare,
-  TunnelPeer,
-  TunnelShare,
-} from './share.ts';
+import type { AcceptShare, ForwardPolicy, ForwardShare, ForwardTarget, HostShare, TunnelShare } from './share.ts';
 
 /** A plan and the check after it ask for the text of one and the same record; of one that was read, what stands is that text. */
 const encoded = new WeakMap<HostRecord, string>();
@@ -142,8 +131,6 @@ const readAddress = parsed(parseAddress, 'an address');
 const readPrefix = parsed(parsePrefix, 'a prefix');
 const readInterfaceAddress = parsed(parseInterfaceAddress, 'an address with its prefix length');
 const readPorts = parsed((value) => parsePortRange(value), 'a port or port range');
-const readEndpoint = parsed(parseEndpoint, 'an endpoint');
-const readKey = parsed(parsePublicKey, 'a public key');
 const readFamily: Reader<Family> = oneOf<Family>(4, 6);
 const readProtocol = oneOf('tcp', 'udp');
 
@@ -172,31 +159,6 @@ const readOuter: Reader<Outer> = (json, path) => {
 const readCarrier: Reader<NonNullable<TunnelShare['carrier']>> = (json, path) => {
   const from = fields(json, path);
   return { link: text(from.link, `${path}.link`), from: list(readAddress)(from.from, `${path}.from`) };
-};
-
-const encodePeer = (peer: TunnelPeer): unknown => ({
-  host: peer.host,
-  ...(peer.publicKey && !isPendingKey(peer.publicKey) && { publicKey: peer.publicKey }),
-  ...(peer.endpoint && { endpoint: printEndpoint(peer.endpoint) }),
-  ...(peer.keepaliveSeconds !== undefined && { keepaliveSeconds: peer.keepaliveSeconds }),
-  allowedIps: peer.allowedIps.map(printPrefix),
-  addresses: peer.addresses.map(printAddress),
-  ...(peer.publicAddresses && { publicAddresses: peer.publicAddresses.map(printAddress) }),
-  ...(peer.mac !== undefined && { mac: peer.mac }),
-});
-
-const readPeer: Reader<TunnelPeer> = (json, path) => {
-  const from = fields(json, path);
-  return {
-    host: text(from.host, `${path}.host`),
-    ...optional(from, 'publicKey', readKey, path),
-    ...optional(from, 'endpoint', readEndpoint, path),
-    ...optional(from, 'keepaliveSeconds', whole, path),
-    allowedIps: list(readPrefix)(from.allowedIps, `${path}.allowedIps`),
-    addresses: list(readAddress)(from.addresses, `${path}.addresses`),
-    ...optional(from, 'publicAddresses', list(readAddress), path),
-    ...optional(from, 'mac', text, path),
-  };
 };
 
 const encodeTunnel = (tunnel: TunnelShare): unknown => ({

@@ -1,7 +1,7 @@
 /** What is known of a host when resources are compiled for it. */
 import type { Address } from '../net/index.ts';
 import type { OuterKind } from '../routing/index.ts';
-import type { PublicKey } from '../wireguard/index.ts';
+import type { PresharedKeyName, PublicKey } from '../wireguard/index.ts';
 import type { Daemon, OtherInit } from './daemon-files.ts';
 import type { HostRecord } from './record.ts';
 import type { HostState } from './state.ts';
@@ -43,6 +43,8 @@ export interface HostFacts {
   readonly pending?: PendingChange;
   /** Public keys of the key files in the state folder, by link name. */
   readonly keys: ReadonlyMap<string, PublicKey>;
+  /** The preshared keys whose files are there and hold what their names say; absent: none. */
+  readonly presharedKeys?: readonly PresharedKeyName[];
   /** When those keys were made, in seconds since the epoch by the host's clock; absent where nobody looked. */
   readonly keysMade?: ReadonlyMap<string, number>;
   /** What the names in the record's endpoints mean on the host now; absent where it has none. */

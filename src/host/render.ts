@@ -1,7 +1,14 @@
 /** A HostState as the text a host would be given, in the words of its own tools. */
 import { fastPathOf, printTable, withFlowtables } from '../nftables/index.ts';
 import { addAddressArguments, addLinkArguments, addRouteArguments, addRuleArguments } from '../routing/index.ts';
-import { isPendingKey, printKey, wgSetPeerArguments } from '../wireguard/index.ts';
+import {
+  isPendingKey,
+  type PresharedKey,
+  printKey,
+  printPresharedKey,
+  type WireGuardPeer,
+  wgSetPeerArguments,
+} from '../wireguard/index.ts';
 import { type ForeignAccept, printAccept, printPlace } from './accept.ts';
 import type { HostState } from './state.ts';
 
@@ -33,17 +40,22 @@ const renderAccept = (accept: ForeignAccept): string => `${printPlace(accept.pla
 function renderDevice({ link, publicKey, listenPort, peers }: HostState['devices'][number]): string {
   const own = publicKey === undefined ? '' : `# public key ${printKey(publicKey)}\n`;
   const lines = peers.map((peer) => {
-    const known = isPendingKey(peer.publicKey) ? undefined : wgSetPeerArguments(link, peer);
-    return `wg ${(known ?? pendingArguments(link, peer)).join(' ')}\n`;
+    const file = peer.presharedKey === undefined ? undefined : fileOf(peer.presharedKey);
+    const known = isPendingKey(peer.publicKey) ? undefined : wgSetPeerArguments(link, peer, file);
+    return `wg ${(known ?? pendingArguments(link, peer, file)).join(' ')}\n`;
   });
   return `${own}wg set ${link}${listenPort === undefined ? '' : ` listen-port ${listenPort}`} private-key ${link}.key\n${lines.join('')}`;
 }
 
 /** The same words with the placeholder where the key will stand: nothing a shell would take. */
-function pendingArguments(link: string, peer: HostState['devices'][number]['peers'][number]): readonly string[] {
+function pendingArguments(link: string, peer: WireGuardPeer, file: string | undefined): readonly string[] {
   const placeholder = printKey(peer.publicKey);
   const stand = { ...peer, publicKey: STAND_IN };
-  return wgSetPeerArguments(link, stand).map((word) => (word === STAND_IN ? placeholder : word));
+  return wgSetPeerArguments(link, stand, file).map((word) => (word === STAND_IN ? placeholder : word));
 }
+
+/** As the private key's, beside it; of one that is not made yet nothing a shell would take. */
+const fileOf = (key: PresharedKey): string =>
+  key === 'pending' || key === 'unknown' ? `(${printPresharedKey(key)})` : `${key}.psk`;
 
 const STAND_IN = 'PUBLIC-KEY' as Parameters<typeof wgSetPeerArguments>[1]['publicKey'] & string;

@@ -1,7 +1,7 @@
 /** What one set of resources asks of one host. The shares of all sets on a host together make its HostState. */
 import type { Address, Endpoint, Family, InterfaceAddress, PortRange, Prefix, Transport } from '../net/index.ts';
 import type { Outer, OuterKind, Vxlan } from '../routing/index.ts';
-import type { PendingKey, PublicKey } from '../wireguard/index.ts';
+import type { PendingKey, PresharedKey, PublicKey } from '../wireguard/index.ts';
 
 export interface HostShare {
   readonly tunnels: readonly TunnelShare[];
@@ -44,7 +44,7 @@ export interface SecondLink {
   readonly link: string;
   readonly listenPort?: number;
   /** The peer as this link knows it; all else of it is the tunnel's. */
-  readonly peer: Pick<TunnelPeer, 'publicKey' | 'endpoint' | 'keepaliveSeconds'>;
+  readonly peer: Pick<TunnelPeer, 'publicKey' | 'presharedKey' | 'endpoint' | 'keepaliveSeconds'>;
   /** What goes into the tunnel goes by this link; else by the tunnel's own. */
   readonly carries: boolean;
 }
@@ -52,6 +52,8 @@ export interface SecondLink {
 export interface TunnelPeer {
   readonly host: string;
   readonly publicKey?: PublicKey | PendingKey;
+  /** Absent: none. */
+  readonly presharedKey?: PresharedKey;
   readonly endpoint?: Endpoint;
   readonly keepaliveSeconds?: number;
   /** WireGuard's cryptokey routing: what this peer may send, and what is sent to it. */

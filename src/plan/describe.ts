@@ -10,7 +10,7 @@ import {
   type RulesetObject,
 } from '../nftables/index.ts';
 import { printLink, printLinkAddress, printRoute, printRule } from '../routing/index.ts';
-import { printKey, type WireGuardDevice, type WireGuardPeer } from '../wireguard/index.ts';
+import { printKey, printPresharedKey, type WireGuardDevice, type WireGuardPeer } from '../wireguard/index.ts';
 import { printFlows } from './flows.ts';
 
 type ObjectName =
@@ -182,12 +182,16 @@ const printDevice = ({ link, publicKey, listenPort }: Omit<WireGuardDevice, 'pee
     .filter((part) => part !== false)
     .join(', ');
 
-const printPeer = ({ endpoint, allowedIps, keepaliveSeconds }: WireGuardPeer, meaning: Endpoint | undefined): string =>
+const printPeer = (
+  { endpoint, allowedIps, keepaliveSeconds, presharedKey }: WireGuardPeer,
+  meaning: Endpoint | undefined,
+): string =>
   [
     `allowed IPs ${allowedIps.map(printPrefix).join(', ') || 'none'}`,
     endpoint !== undefined &&
       `endpoint ${printEndpoint(endpoint)}${meaning === undefined ? '' : ` (${printEndpoint(meaning)})`}`,
     keepaliveSeconds !== undefined && `keepalive ${keepaliveSeconds} s`,
+    presharedKey !== undefined && printPresharedKey(presharedKey),
   ]
     .filter((part) => part !== false)
     .join(', ');

@@ -75,6 +75,7 @@ function samePeer(stands: WireGuardPeer, wanted: WireGuardPeer, link: string, kn
   return (
     prefixes(stands) === prefixes(wanted) &&
     (stands.keepaliveSeconds ?? 0) === (wanted.keepaliveSeconds ?? 0) &&
+    stands.presharedKey === wanted.presharedKey &&
     sameEndpoint(stands, wanted, link, known)
   );
 }

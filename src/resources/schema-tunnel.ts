@@ -53,8 +53,7 @@ export const tunnelSpec = z.strictObject({
   presharedKeys: z
     .boolean()
     .default(false)
-    .describe('WireGuard: a secret of its own for each pair of peers beside the keys.')
-    .register(notes, { later: [true] }),
+    .describe('WireGuard: a secret that the two ends share, beside their keys. Renewed by tunnel rotate.'),
   ends: z
     .array(tunnelEnd)
     // Also where an end is wrong in itself: all that is wrong is said at once.

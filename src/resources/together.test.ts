@@ -188,10 +188,6 @@ for (const [says, text] of [
   ['access.http', document('Host', 'x', '{ access: { http: { url: "https://192.168.88.1/rest" } } }')],
   ['access.agent', document('Host', 'x', '{ access: { agent: {} } }')],
   [
-    'presharedKeys true',
-    tunnel('x', ends('edge', '10.9.0.1/30', 'node', '10.9.0.2/30')).replace('ends:', 'presharedKeys: true, ends:'),
-  ],
-  [
     'ends[1].provider',
     tunnel('x', '[{ host: edge, addresses: [10.9.0.1/30] }, { provider: { configFile: vpn.conf } }]'),
   ],

@@ -74,11 +74,15 @@ function toEnd(type: TunnelType, host: string, { addresses, endpoint, listenPort
 const withPort = ({ host, port }: LooseEndpoint, otherwise: number): Endpoint => ({ host, port: port ?? otherwise });
 
 /** Fields that mean nothing for the type would be ignored without a word. */
-function checkFields({ type, vni, mtu, ends }: TunnelDocument['spec'], problem: ProblemMaker): readonly Problem[] {
+function checkFields(
+  { type, vni, mtu, presharedKeys, ends }: TunnelDocument['spec'],
+  problem: ProblemMaker,
+): readonly Problem[] {
   const found: Problem[] = [];
   const needless = (path: string): number => found.push(problem('badTunnel', path, `means nothing for type ${type}`));
   if (vni !== undefined && type !== 'VXLAN') needless('spec.vni');
   if (mtu !== undefined && type === 'Direct') needless('spec.mtu');
+  if (presharedKeys && type !== 'WireGuard') needless('spec.presharedKeys');
   for (const [index, end] of ends.entries()) {
     if (end.endpoint !== undefined && RULES[type].endpoints === 0) needless(`spec.ends[${index}].endpoint`);
     if (end.listenPort !== undefined && !RULES[type].listens) needless(`spec.ends[${index}].listenPort`);

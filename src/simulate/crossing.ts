@@ -2,7 +2,14 @@
 import { type Address, lookupPrefix, printAddress, printPrefix, sameAddress } from '../net/index.ts';
 import { evaluate, type PacketContext, printReference } from '../nftables/index.ts';
 import { type Link, lookupRoute } from '../routing/index.ts';
-import { isPendingKey, printKey, sameKey, type WireGuardPeer } from '../wireguard/index.ts';
+import {
+  isPendingKey,
+  presharedKeysDiffer,
+  printKey,
+  printPresharedKey,
+  sameKey,
+  type WireGuardPeer,
+} from '../wireguard/index.ts';
 import { SOURCE_PORT } from './flow-packet.ts';
 import {
   type BridgeCrossed,
@@ -150,8 +157,17 @@ function crossWireGuard(
       { kind: 'notBelieved', host: far.host, link: far.link, source: packet.source, sender: host.name },
     );
   }
+  if (presharedKeysDiffer(peer.presharedKey, believed.value.presharedKey))
+    return end(
+      'dropped',
+      `no handshake succeeds between ${host.name} and ${far.host}: ${printShared(peer)} at ${link}, ${printShared(believed.value)} at ${far.link}`,
+      { kind: 'presharedKeysDiffer', host: host.name, link, far: far.host, farLink: far.link },
+    );
   return { kind: 'arrives', at: far, packet };
 }
+
+const printShared = ({ presharedKey }: WireGuardPeer): string =>
+  presharedKey === undefined ? 'no preshared key' : printPresharedKey(presharedKey);
 
 /** A key that is still to be made bears the name of its host. */
 function isPeer(network: Network, { host, link }: TunnelPlug, { publicKey }: WireGuardPeer): boolean {

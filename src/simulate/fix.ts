@@ -26,6 +26,7 @@ export type Cause = { readonly host: string } & (
   | { readonly kind: 'routeRefuses'; readonly destination: Address; readonly by: string }
   | { readonly kind: 'noPeer'; readonly link: string; readonly destination: Address }
   | { readonly kind: 'notBelieved'; readonly link: string; readonly source: Address; readonly sender: string }
+  | { readonly kind: 'presharedKeysDiffer'; readonly link: string; readonly far: string; readonly farLink: string }
   | {
       readonly kind: 'tooBig';
       readonly link: string;
@@ -72,6 +73,8 @@ export function fixOf(cause: Cause): string {
       return `on ${host}: add ${hostText(cause.destination)} to the allowed IPs of the peer of ${cause.link} that it lies behind`;
     case 'notBelieved':
       return `on ${host}: add ${hostText(cause.source)} to the allowed IPs of the peer ${cause.sender} of ${cause.link}`;
+    case 'presharedKeysDiffer':
+      return `the same preshared key at both ends, or none: by sallyport apply, or wg set ${cause.link} peer KEY preshared-key FILE on ${host} and the like for ${cause.farLink} on ${cause.far}`;
     case 'tooBig': {
       const clamp = cause.isTcp ? `, or clamp the MSS to ${cause.mtu - (cause.family === 4 ? 40 : 60)} on ${host}` : '';
       return `packets of at most ${cause.mtu} bytes: a smaller MTU at the sender, and let ICMP${cause.family === 6 ? 'v6' : ''} errors through to it${clamp}; or a larger MTU of ${cause.link} on ${host}`;

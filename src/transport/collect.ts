@@ -54,7 +54,7 @@ secrets=$({
   wg show all preshared-keys | awk '{ print $NF }'
   grep -hiE '^[[:space:]#;]*(private|preshared)-?key' /etc/wireguard/*.conf /etc/systemd/network/*.netdev \\
     /run/systemd/network/*.netdev /etc/NetworkManager/system-connections/*
-  cat "$state"/keys/*.key
+  cat "$state"/keys/*.key "$state"/keys/*.psk
 } 2>/dev/null | grep -oE '[A-Za-z0-9+/]{43}=' | sort -u)
 
 # FILE: keys in it are hidden; where that cannot be done it is emptied, and the status says so.

@@ -16,10 +16,12 @@ export const wgSetDeviceArguments = (device: Omit<WireGuardDevice, 'peers'>, key
 
 /**
  * Adds the peer, or changes it in place: one `wg set`, which keeps its session. Its allowed IPs become exactly these.
- * An endpoint that is not named stays as the peer's last packet set it. Throws a TypeError while its key is pending.
+ * An endpoint that is not named stays as the peer's last packet set it, and so does a preshared key without a file; one that is empty takes
+ * it away. Throws a TypeError while its key is pending.
  */
-export const wgSetPeerArguments = (link: string, peer: WireGuardPeer): readonly string[] => [
+export const wgSetPeerArguments = (link: string, peer: WireGuardPeer, presharedKeyFile?: string): readonly string[] => [
   ...['set', link, 'peer', knownKey(peer)],
+  ...(presharedKeyFile === undefined ? [] : ['preshared-key', presharedKeyFile]),
   ...(peer.endpoint === undefined ? [] : ['endpoint', printEndpoint(peer.endpoint)]),
   ...['persistent-keepalive', String(peer.keepaliveSeconds ?? 0)],
   ...['allowed-ips', peer.allowedIps.map(printPrefix).join(',')],

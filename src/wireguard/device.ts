@@ -1,5 +1,6 @@
 /** WireGuard devices and peers as `wg show all dump` knows them. A private key has no place here: it never leaves its host. */
 import type { Endpoint, Prefix } from '../net/index.ts';
+import type { PresharedKey } from './preshared.ts';
 
 /** A Curve25519 public key: 44 characters of base64 (32 bytes). */
 export type PublicKey = string & { readonly brand: 'PublicKey' };
@@ -19,8 +20,8 @@ export interface WireGuardPeer {
   readonly latestHandshake?: number;
   readonly receivedBytes?: number;
   readonly sentBytes?: number;
-  /** Whether a preshared key is set; the key itself is never read. */
-  readonly presharedKey?: boolean;
+  /** Absent: none. The key itself is never read. */
+  readonly presharedKey?: PresharedKey;
 }
 
 export interface WireGuardDevice {

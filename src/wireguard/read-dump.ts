@@ -67,7 +67,7 @@ function readPeer(at: string, fields: readonly string[]): WireGuardPeer {
     ...(latestHandshake > 0 && { latestHandshake }),
     receivedBytes: readNumber(at, 'received bytes', received),
     sentBytes: readNumber(at, 'sent bytes', sent),
-    ...(presharedKey !== '(none)' && { presharedKey: true }),
+    ...(presharedKey !== '(none)' && { presharedKey: 'unknown' }),
   };
 }
 

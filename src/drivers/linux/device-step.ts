@@ -1,8 +1,16 @@
-/** What sets a WireGuard link's private key, listen port and mark. */
-import type { HostChange } from '../../plan/index.ts';
+/** What sets a WireGuard link's private key, listen port and mark, and its peers. */
+import type { HostChange, HostObject } from '../../plan/index.ts';
 import { script } from '../../transport/index.ts';
-import { isPendingKey, sameKey, type WireGuardDevice, wgSetDeviceArguments } from '../../wireguard/index.ts';
-import { keyFile, keyFolder } from './keys.ts';
+import {
+  isPendingKey,
+  printKey,
+  sameKey,
+  type WireGuardDevice,
+  type WireGuardPeer,
+  wgSetDeviceArguments,
+  wgSetPeerArguments,
+} from '../../wireguard/index.ts';
+import { keyFile, keyFolder, presharedKeyFile } from './keys.ts';
 import { EXCHANGE_KEY } from './scripts.ts';
 import type { Step } from './steps.ts';
 
@@ -18,4 +26,28 @@ export function deviceStep(change: HostChange, after: Device, stateFolder: strin
     return { kind: 'wg', link, items: [{ change, words: argv.slice(2) }] };
   const exchange = script(EXCHANGE_KEY, keyFolder(stateFolder), link, key, 'wg', ...argv);
   return { kind: 'rekey', change, link, argv: exchange };
+}
+
+/** What adds the peer, or changes it from what it was before. */
+export const setPeerArguments = (
+  { link, peer, meaning }: Extract<HostObject, { readonly kind: 'peer' }>,
+  stateFolder: string,
+  before?: WireGuardPeer,
+): readonly string[] =>
+  wgSetPeerArguments(
+    link,
+    { ...peer, ...(meaning && { endpoint: meaning }) },
+    presharedKeyOf(peer, stateFolder, before),
+  );
+
+/** One that nobody knows stays. */
+function presharedKeyOf(
+  { publicKey, presharedKey: key }: WireGuardPeer,
+  stateFolder: string,
+  before: WireGuardPeer | undefined,
+): string | undefined {
+  if (key === before?.presharedKey || key === 'unknown') return undefined;
+  if (key === undefined) return '/dev/null';
+  if (key === 'pending') throw new TypeError(`not to be told to wg yet: the preshared key of ${printKey(publicKey)}`);
+  return presharedKeyFile(stateFolder, key);
 }

@@ -2,7 +2,7 @@ import { dirname } from 'node:path';
 import type { Driver } from '../../apply/index.ts';
 import { NAMESPACE_STATES, type Transport, TransportError } from '../../transport/index.ts';
 import { applyChanges } from './apply.ts';
-import { forgetKeys, makeKeys } from './keys.ts';
+import { forgetKeys, makeKeys, presharedKeyFile } from './keys.ts';
 import { type LinkSupport, observe, probeLinks } from './observe.ts';
 import { startReadings } from './readings.ts';
 import { undoOf } from './undo.ts';
@@ -32,6 +32,8 @@ export function linuxDriver(transport: Transport, kernel?: SharedKernel): Driver
     },
     watch: (onNotice, signal) => watch(transport, onNotice, signal),
     makeKeys: (links, signal) => makeKeys(transport, links, signal),
+    takePresharedKey: async (name, text, signal) =>
+      transport.writeFile(presharedKeyFile(await transport.stateFolder(signal), name), text, 0o600, { signal }),
     forgetKeys: (signal) => forgetKeys(transport, signal),
     apply: (changes, options) =>
       applyChanges(

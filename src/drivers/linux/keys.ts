@@ -1,5 +1,13 @@
 import { missingProgram, script, type Transport, TransportError } from '../../transport/index.ts';
-import { type PublicKey, parsePublicKey } from '../../wireguard/index.ts';
+import {
+  isNamedFor,
+  type PresharedKeyName,
+  type PublicKey,
+  parsePresharedKeyName,
+  parsePublicKey,
+  printKey,
+  type WireGuardDevice,
+} from '../../wireguard/index.ts';
 import { FORGET_KEYS, MAKE_KEYS } from './scripts.ts';
 
 /** Where the private key of a link lies; the folder and the file are root's alone. */
@@ -29,6 +37,38 @@ export async function forgetKeys(transport: Transport, signal: AbortSignal): Pro
   const argv = script(FORGET_KEYS, await transport.stateFolder(signal));
   const { status, stderr } = await transport.run({ argv }, signal);
   if (status !== 0) throw new TransportError(transport.host, argv, `keys cannot be removed: ${stderr.trim()}`);
+}
+
+/** Where a preshared key lies, in the folder of the others. */
+export const presharedKeyFile = (stateFolder: string, name: PresharedKeyName): string =>
+  `${keyFolder(stateFolder)}/${name}.psk`;
+
+/** The preshared keys of READ_KEYS whose files hold what their names say. */
+export const readPresharedKeys = (text: string): readonly PresharedKeyName[] =>
+  text.split('\n').flatMap((line) => {
+    const [kind, name = '', sha256 = ''] = line.split(' ');
+    const parsed = kind === ':file' ? parsePresharedKeyName(name) : undefined;
+    return parsed !== undefined && isNamedFor(parsed, sha256) ? [parsed] : [];
+  });
+
+/** Each peer with the name of the preshared key that it has, where READ_KEYS tells it. */
+export function withPresharedKeys(devices: readonly WireGuardDevice[], text: string): readonly WireGuardDevice[] {
+  const names = readPresharedKeys(text);
+  if (names.length === 0) return devices;
+  const set = new Map(
+    text.split('\n').flatMap((line) => {
+      const [kind, link = '', key = '', sha256 = ''] = line.split(' ');
+      const name = kind === ':peer' ? names.find((each) => isNamedFor(each, sha256)) : undefined;
+      return name === undefined ? [] : [[`${link} ${key}`, name] as const];
+    }),
+  );
+  return devices.map((device) => ({
+    ...device,
+    peers: device.peers.map((peer) => {
+      const name = set.get(`${device.link} ${printKey(peer.publicKey)}`);
+      return name === undefined ? peer : { ...peer, presharedKey: name };
+    }),
+  }));
 }
 
 /** The lines `LINK PUBLICKEY` of READ_KEYS and MAKE_KEYS. */

@@ -33,7 +33,7 @@ import { daemonsCommand, readDaemons } from './daemons.ts';
 import { CONNTRACK_COMMAND, flowsProblem } from './flows.ts';
 import { listCommand } from './generation.ts';
 import { IPTABLES_COMMANDS, LEGACY_TABLES, withIptables } from './iptables.ts';
-import { keyFolder, readKeys, readKeyTimes } from './keys.ts';
+import { keyFolder, readKeys, readKeyTimes, readPresharedKeys, withPresharedKeys } from './keys.ts';
 import { namesCommand, readNames } from './names.ts';
 import { OWNERS_COMMAND, readOwners } from './owners.ts';
 import type { Readings } from './readings.ts';
@@ -94,7 +94,8 @@ export async function observe(
       daemons === undefined ? { daemons: [], files: new Map(), init: undefined } : readDaemons(answers(daemons).stdout);
     // A kernel or an ip without them has none.
     const nexthops = readNexthops(answers(NEXTHOPS_COMMAND).status === 0 ? answers(NEXTHOPS_COMMAND).stdout : '');
-    const devices = readDump(answers(DEVICES).stdout);
+    const devices = withPresharedKeys(readDump(answers(DEVICES).stdout), answers(keys).stdout);
+    const presharedKeys = readPresharedKeys(answers(keys).stdout);
     const state: HostState = {
       links: readLinks(stdout(LINKS_COMMAND)).map((link) => nameWireGuard(link, devices)),
       addresses: readAddresses(stdout(ADDRESSES_COMMAND)),
@@ -113,6 +114,7 @@ export async function observe(
       state,
       keys: readKeys(answers(keys).stdout),
       keysMade: readKeyTimes(answers(keys).stdout),
+      ...(presharedKeys.length > 0 && { presharedKeys }),
       versions,
       stateFolder,
       daemons: found.daemons,

@@ -11,14 +11,27 @@ out=$(wg show all dump) || { s=$?; [ "$s" -eq 127 ] && exit 127; }
 /** PATH: its text; nothing where there is no such file. */
 export const READ_IF_THERE = '[ ! -e "$1" ] || exec cat "$1"';
 
-/** FOLDER: a line `LINK PUBLICKEY` for each key file in it. One that is no key counts as none. */
+/**
+ * FOLDER: a line `LINK PUBLICKEY` for each key file in it. One that is no key counts as none. Where there are preshared keys, `:file NAME SHA256` for each,
+ * and `:peer LINK PUBLICKEY SHA256` for each peer that has one set: none is an argument of a process, for printf is the shell's own.
+ */
 export const READ_KEYS = `
 for f in "$1"/*.key; do
   [ -s "$f" ] || continue
   p=$(wg pubkey <"$f" 2>/dev/null) || continue
   l=\${f##*/}
   printf '%s %s %s\\n' "\${l%.key}" "$p" "$(date -r "$f" +%s 2>/dev/null)"
-done`;
+done
+any=
+for f in "$1"/*.psk; do
+  [ -s "$f" ] && s=$(sha256sum <"$f") || continue
+  any=yes f=\${f##*/}
+  printf ':file %s %s\\n' "\${f%.psk}" "\${s%% *}"
+done
+[ -z "$any" ] || wg show all preshared-keys 2>/dev/null | while read -r l p k; do
+  [ "$k" != '(none)' ] && s=$(printf '%s\\n' "$k" | sha256sum) && printf ':peer %s %s %s\\n' "$l" "$p" "\${s%% *}"
+done
+:`;
 
 /**
  * FOLDER LINK PUBLICKEY COMMAND…: makes the private key of PUBLICKEY the one of LINK, where it lies beside, and runs COMMAND, which sets it. The key that
@@ -37,9 +50,16 @@ if [ "$(wg pubkey <"$d/$l.key" 2>/dev/null)" != "$p" ]; then
 fi
 exec "$@"`;
 
-/** FOLDER: removes keys that are in no use, unless a change is pending: what takes that back may need them. */
+/**
+ * FOLDER: removes keys that are in no use, unless a change is pending: what takes that back may need them. Which preshared keys are, the record
+ * says by their names.
+ */
 export const FORGET_KEYS = `
 [ ! -e "$1/pending" ] || exit 0
+for f in "$1"/keys/*.psk; do
+  n=\${f##*/}
+  [ ! -e "$f" ] || grep -qsF -e ""\${n%.psk}"" "$1/record.json" || rm -f -- "$f"
+done
 rm -f -- "$1"/keys/*.next.key "$1"/keys/*.before.key "$1"/keys/*_.key`;
 
 /** `saver FAMILY BACKEND`: names the saver of iptables' rules in `c`, where there is one of that kind. */

@@ -24,9 +24,9 @@ import {
   removeRouteArguments,
   removeRuleArguments,
 } from '../../routing/index.ts';
-import { sameKey, wgRemovePeerArguments, wgSetPeerArguments } from '../../wireguard/index.ts';
+import { sameKey, wgRemovePeerArguments } from '../../wireguard/index.ts';
 import type { DaemonFileItem } from './daemons.ts';
-import { deviceStep } from './device-step.ts';
+import { deviceStep, setPeerArguments } from './device-step.ts';
 import { type ForeignStep, foreignFile, foreignStep } from './foreign.ts';
 import { areOfOne, type HandMadeStep, joined } from './hand-made.ts';
 
@@ -188,7 +188,7 @@ function makeStep(change: HostChange, stateFolder: string): Step {
         ? { kind: 'goesWithLink', change }
         : deviceStep(change, object.device, stateFolder);
     case 'peer':
-      return wgStep(change, object.link, peerCommand(of(change, 'peer')));
+      return wgStep(change, object.link, peerCommand(of(change, 'peer'), stateFolder));
     case 'sysctl':
       if (change.action === 'remove') return { kind: 'goesWithLink', change };
       return { kind: 'sysctl', items: [{ change, path: networkPath(object.path), value: object.value }] };
@@ -365,20 +365,17 @@ function commandsOf<T>(
 const inverses = (commands: IpCommands): IpCommands =>
   commands.map(({ argv, inverse }) => ({ argv: inverse, inverse: argv })).reverse();
 
-const setPeer = ({ link, peer, meaning }: ObjectOf<'peer'>): readonly string[] =>
-  wgSetPeerArguments(link, { ...peer, ...(meaning && { endpoint: meaning }) });
-
-function peerCommand(change: Change<ObjectOf<'peer'>>): readonly string[] {
+function peerCommand(change: Change<ObjectOf<'peer'>>, stateFolder: string): readonly string[] {
   switch (change.action) {
     case 'add':
-      return setPeer(change.after);
+      return setPeerArguments(change.after, stateFolder);
     case 'remove':
       return wgRemovePeerArguments(change.before.link, change.before.peer);
     case 'change': {
       const { before, after } = change;
       if (before.link !== after.link || !sameKey(before.peer.publicKey, after.peer.publicKey))
         throw new TypeError(`${after.link}: a peer with another key is another peer: remove one, add one`);
-      return setPeer(after);
+      return setPeerArguments(after, stateFolder, before.peer);
     }
   }
 }
