@@ -1,5 +1,6 @@
 /** What the commands' flags have in common. */
 import { InvalidArgumentError } from 'commander';
+import { parsePort } from '../net/index.ts';
 import type { DrawingFormat } from './drawing/index.ts';
 import type { Format, Output } from './output.ts';
 
@@ -24,4 +25,10 @@ export function duration(text: string): number {
   if (match === null) throw new InvalidArgumentError('a time is written 30s, 500ms or 2m.');
   const unit = match[2] === 'ms' ? 1 : match[2] === 'm' ? 60_000 : 1_000;
   return Number(match[1]) * unit;
+}
+
+export function portNumber(text: string): number {
+  const port = parsePort(text);
+  if (port === undefined) throw new InvalidArgumentError('a port is a number from 1 to 65535.');
+  return port;
 }

@@ -1,6 +1,5 @@
 /** The commands, their flags and help. Each command's own file is loaded only when that command runs. */
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
-import { parsePort } from '../net/index.ts';
 import { wantsColor } from './color.ts';
 import type { AdoptFlags } from './commands/host-adopt.ts';
 import type { PrepareFlags } from './commands/host-prepare.ts';
@@ -11,12 +10,13 @@ import type { DrawingFormat } from './drawing/index.ts';
 import { DONE, FAILED, REFUSED } from './exit.ts';
 import { reportFailure } from './failure.ts';
 import { guardStreams, openOutput, outputFailure } from './output.ts';
+import { generate } from './program-generate.ts';
 import { wireguard } from './program-wireguard.ts';
-import { type Action, type CommonFlags, collect, duration, type Running } from './program-words.ts';
+import { type Action, type CommonFlags, collect, duration, portNumber, type Running } from './program-words.ts';
 import { sallyportVersion } from './version.ts';
 
 /** Commands of design.md that later work brings: not in help, named when typed. */
-const later = ['generate', 'controller', 'agent', 'ui'];
+const later = ['controller', 'agent', 'ui'];
 
 const WINDOW = 'each host takes the change back by itself unless it is confirmed within this time';
 
@@ -143,6 +143,7 @@ function buildProgram(running: Running): Command {
     .action(running(async (output, flags) => (await import('./commands/destroy.ts')).destroy(output, flags)));
   run(program, running);
   wireguard(program, running);
+  generate(program, running);
   host(program, running);
   tunnel(program, running);
   lab(program, running);
@@ -323,11 +324,6 @@ const withCommon = (command: Command, drawings: readonly DrawingFormat[] = []): 
 const time = (flags: string, description: string, unlessGiven: string): Option =>
   new Option(flags, description).argParser(duration).default(duration(unlessGiven), unlessGiven);
 
-function portNumber(text: string): number {
-  const port = parsePort(text);
-  if (port === undefined) throw new InvalidArgumentError('a port is a number from 1 to 65535.');
-  return port;
-}
 /** A set's name stands in records and file names on hosts. */
 function setName(text: string): string {
   if (/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(text)) return text;

@@ -5,6 +5,7 @@ export { diagnose, isCode } from './doctor/doctor.ts';
 export type { FaultCode, Finding, NotLooked } from './doctor/finding.ts';
 export { FAULTS } from './doctor/finding.ts';
 export type { FixStep } from './doctor/fix.ts';
+export { printCommand } from './doctor/fix.ts';
 export { LOOK_COMMANDS, readLooks } from './doctor/looks.ts';
 export { brought, SHOWN_AFTERWARDS, stillFound } from './doctor/mended.ts';
 export type { Looks, Patient } from './doctor/patient.ts';

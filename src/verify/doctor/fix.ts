@@ -21,6 +21,7 @@ const step = (argv: readonly string[], ...changes: readonly HostChange[]): FixSt
   changes,
 });
 
+/** For a person to paste into a shell. */
 export const printCommand = (argv: readonly string[]): string => argv.map(quoted).join(' ');
 
 const quoted = (word: string): string => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`);
