@@ -1,4 +1,5 @@
 /** Reads the documents again when their files change. */
+import { createHash } from 'node:crypto';
 import { watch } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -10,10 +11,11 @@ const SETTLE_MS = 100;
 
 const NO_STDIN = { stdin: (async function* () {})() };
 
-/** All that the documents say, to be compared; what cannot be read is part of it. */
-async function textOf(paths: readonly string[]): Promise<string> {
+/** The sum of all that the documents say, to be compared, for they may be megabytes; what cannot be read is part of it. */
+async function sumOf(paths: readonly string[]): Promise<string> {
   const { texts, problems } = await readSource(paths, NO_STDIN);
-  return JSON.stringify([texts, problems.map(({ at, what }) => [at.file, what])]);
+  const all = JSON.stringify([texts, problems.map(({ at, what }) => [at.file, what])]);
+  return createHash('sha256').update(all).digest('base64');
 }
 
 /**
@@ -28,12 +30,12 @@ export async function watchDocuments(
 ): Promise<void> {
   const wake = createWake();
   const watchers = await Promise.all(paths.map((path) => watchPlace(path, wake.wake)));
-  let before = await textOf(paths);
+  let before = await sumOf(paths);
   while (!signal.aborted) {
     await wake.next(everyMs, signal);
     if (signal.aborted) break;
     await pause(SETTLE_MS, signal);
-    const now = await textOf(paths);
+    const now = await sumOf(paths);
     if (now === before) continue;
     before = now;
     await onChange();
