@@ -730,6 +730,27 @@ const CASES: Readonly<Record<FaultCode, Row>> = {
     ],
     silent: [
       ['with one', { sketch: HOME, sockets: LISTENS, state: withTunnel({ endpoint: ENDPOINT, keepaliveSeconds: 25 }) }],
+      [
+        'the far end came in by itself, as by a balancer',
+        {
+          sketch: HOME,
+          sockets: LISTENS,
+          state: withTunnel({ endpoint: ENDPOINT }),
+          looks: {
+            entries: [
+              entry({
+                protocol: 'udp',
+                original: {
+                  source: ENDPOINT.host,
+                  sourcePort: ENDPOINT.port,
+                  destination: at('192.168.1.20'),
+                  destinationPort: 51_820,
+                },
+              }),
+            ],
+          },
+        },
+      ],
       ['with a public address', { sketch: CLOUD, sockets: LISTENS, state: withTunnel({ endpoint: ENDPOINT }) }],
       [
         'the peer is at home too',
@@ -974,7 +995,8 @@ function stands(patient: Patient, line: string): boolean {
         `ping -M do -s ${outerBytes - (endpoint.family === 4 ? 28 : 48)} ${printAddress(endpoint)}: no answer; -s 56: answered`,
     ),
     `TcpExtIPReversePathFilter ${looks.reversePathDrops}`,
-    `nft list tables: ${tablesOf(state, 'iptables-legacy')}`,
+    // All, or those with a rule.
+    ...[0, 1].map((least) => `nft list tables: ${tablesOf(state, 'iptables-legacy', least)}`),
     ...(looks.sysctlsWritable === false ? ['/proc/sys is read-only'] : []),
     ...(looks.networkdSays === undefined ? ['no networkd.conf says ManageForeignRoutingPolicyRules=no'] : []),
     ...(state.routes.some(({ destination }) => destination.address.family === 6 && destination.length === 0)
@@ -995,9 +1017,9 @@ function stands(patient: Patient, line: string): boolean {
   );
 }
 
-const tablesOf = ({ tables }: HostState, without: string): string =>
+const tablesOf = ({ tables }: HostState, without: string, leastRules: number): string =>
   tables
-    .filter(({ origin, chains }) => origin !== without && chains.some(({ rules }) => rules.length > 0))
+    .filter(({ origin, chains }) => origin !== without && chains.flatMap(({ rules }) => rules).length >= leastRules)
     .map(({ family, name }) => `${family} ${name}`)
     .join(', ') || 'none';
 

@@ -101,9 +101,19 @@ function callAgain(link: string, peer: WireGuardPeer, written: string, means: Ad
 
 /** 17: behind NAT, meant to be reached, and silent. */
 export function keepaliveMissing(patient: Patient): Examined {
-  const { simulated, sockets = [], facts } = patient;
+  const { simulated, sockets = [], facts, looks } = patient;
   return peersOf(patient).flatMap(({ device, peer }): readonly Found[] => {
     const { endpoint } = peer;
+    // Who began the flow from outside came in by a forward or a balancer, which no silence here makes forget.
+    const hasBegun = looks.entries?.some(
+      ({ protocol, original }) =>
+        protocol === 'udp' &&
+        original.destinationPort === device.listenPort &&
+        original.sourcePort === endpoint?.port &&
+        typeof endpoint.host !== 'string' &&
+        sameAddress(original.source, endpoint.host),
+    );
+    if (hasBegun === true) return [];
     if (peer.keepaliveSeconds !== undefined || endpoint === undefined || typeof endpoint.host === 'string') return [];
     const way = lookupRoute(simulated.routes, { destination: endpoint.host, mark: device.firewallMark ?? 0 });
     const source = way.kind === 'route' ? way.source : undefined;
