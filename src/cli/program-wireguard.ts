@@ -3,7 +3,7 @@ import { type Command, Option } from 'commander';
 import type { WireguardHealthFlags } from './commands/wireguard-health.ts';
 import type { WireguardMendFlags } from './commands/wireguard-mend.ts';
 import type { WireguardRunFlags } from './commands/wireguard-run.ts';
-import { type CommonFlags, collect, duration, type Running } from './program-words.ts';
+import { type CommonFlags, collect, duration, type Running, time } from './program-words.ts';
 
 export function wireguard(program: Command, running: Running): void {
   const group = program.command('wireguard').description('a WireGuard tunnel in a pod whose services go on answering');
@@ -56,8 +56,8 @@ const withLog = (command: Command): Command =>
 function withHealth(command: Command): Command {
   return withLog(command)
     .option('--require <policy>', 'what is healthy: listening, any-handshake, peer=KEY, fraction=N', 'listening')
-    .option('--max-age <time>', 'a handshake counts for so long (at least 150s)', seconds, 180)
-    .option('--interval <time>', 'look so often', duration, 2_000)
+    .addOption(time('--max-age <time>', 'a handshake counts for so long (at least 150s)', '180s', seconds))
+    .addOption(time('--interval <time>', 'look so often', '2s'))
     .option('--self-probe', 'a real handshake with the own socket, each time')
     .option('--tls-cert <file>', 'for https://, PEM')
     .option('--tls-key <file>', 'for https://, PEM');

@@ -1,5 +1,5 @@
 /** What the commands' flags have in common. */
-import { InvalidArgumentError } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
 import { parsePort } from '../net/index.ts';
 import type { DrawingFormat } from './drawing/index.ts';
 import type { Format, Output } from './output.ts';
@@ -32,3 +32,7 @@ export function portNumber(text: string): number {
   if (port === undefined) throw new InvalidArgumentError('a port is a number from 1 to 65535.');
   return port;
 }
+
+/** An option that takes a time, and says in the help what it is unless given, as one would write it; `read` gives milliseconds, or another unit. */
+export const time = (flags: string, description: string, unlessGiven: string, read = duration): Option =>
+  new Option(flags, description).argParser(read).default(read(unlessGiven), unlessGiven);

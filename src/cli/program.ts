@@ -12,7 +12,7 @@ import { reportFailure } from './failure.ts';
 import { guardStreams, openOutput, outputFailure } from './output.ts';
 import { generate } from './program-generate.ts';
 import { wireguard } from './program-wireguard.ts';
-import { type Action, type CommonFlags, collect, duration, portNumber, type Running } from './program-words.ts';
+import { type Action, type CommonFlags, collect, portNumber, type Running, time } from './program-words.ts';
 import { sallyportVersion } from './version.ts';
 
 /** Commands of design.md that later work brings: not in help, named when typed. */
@@ -249,7 +249,7 @@ function tunnel(program: Command, running: Running): void {
     .option('--all', 'every WireGuard tunnel of the documents')
     .option('--dry-run', 'show what would be done')
     .option('--yes', 'ask nothing')
-    .option('--confirm-timeout <time>', WINDOW, duration, 30_000)
+    .addOption(time('--confirm-timeout <time>', WINDOW, '30s'))
     .option('--port <port>', 'the UDP port of the second link, where it is dialled; else a free one', portNumber)
     .option('--in-place', 'no second link: what is sent while the keys are exchanged may be lost')
     .option(
@@ -264,13 +264,15 @@ function tunnel(program: Command, running: Running): void {
     );
 }
 
+const STORIES = 'slim-edge or wireguard-behind-lb';
+
 function lab(program: Command, running: Running): void {
   const labs = program
     .enablePositionalOptions()
     .command('lab')
     .enablePositionalOptions()
     .description("a story on this machine's kernel, in namespaces of its own");
-  const story = (command: Command): Command => withCommon(command.argument('<story>', 'slim-edge'));
+  const story = (command: Command): Command => withCommon(command.argument('<story>', STORIES));
   const act = (name: 'demo' | 'up' | 'down', description: string): void => {
     story(labs.command(name).description(description)).action((chosen: string, flags: CommonFlags) =>
       running(async (output) => (await import('./commands/lab.ts')).runLab(output, name, chosen))(flags),
@@ -292,7 +294,7 @@ function lab(program: Command, running: Running): void {
   labs
     .command('exec')
     .description('run a command in a standing lab, beside its hosts: ip netns exec edge ... enters one')
-    .argument('<story>', 'slim-edge')
+    .argument('<story>', STORIES)
     .argument('<command...>', 'the command and its arguments')
     .passThroughOptions()
     .action((story: string, command: string[]) =>
@@ -319,10 +321,6 @@ const withCommon = (command: Command, drawings: readonly DrawingFormat[] = []): 
         .default('text'),
     )
     .option('--no-color', 'no colours (NO_COLOR does the same)');
-
-/** An option that takes a time, and says in the help what it is unless given, as one would write it. */
-const time = (flags: string, description: string, unlessGiven: string): Option =>
-  new Option(flags, description).argParser(duration).default(duration(unlessGiven), unlessGiven);
 
 /** A set's name stands in records and file names on hosts. */
 function setName(text: string): string {

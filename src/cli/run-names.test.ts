@@ -3,64 +3,18 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { type Lab, type LabHost, type RunningCommand, slimEdge } from '../lab/index.ts';
+import { slimEdge } from '../lab/index.ts';
+import { DNS_NAME, type DnsPlace, startDns } from './testdata/dns.ts';
 import { startRun } from './testdata/running.ts';
 import { documents, startStory, WIREGUARD, waitFor, wg } from './testdata/story.ts';
 
-const ZONE = 'example.test';
-const NAME = `edge.${ZONE}`;
-const TEXT = documents({ tunnel: WIREGUARD.replace('198.51.100.10:51820', `${NAME}:51820`) });
-/** The router of the Internet, which the node reaches without a tunnel. */
-const RESOLVER = '192.0.2.1';
-
-const CONFIGURATION = `server:
-  listen: ${RESOLVER}@53
-  rundir: /run/knot
-  user: root:root
-control:
-  listen: /run/knot/knot.sock
-database:
-  storage: /run/knot
-zone:
-  - domain: ${ZONE}
-    storage: /run/knot
-    file: zone
-`;
-
-/** knotd, which says what the zone says. */
-async function startDns(host: LabHost): Promise<RunningCommand> {
-  await host.run(['mkdir', '-p', '/run/knot']);
-  await host.run(['tee', '/run/knot/knot.conf'], { stdin: CONFIGURATION });
-  const server = await host.spawn(['knotd', '-c', '/run/knot/knot.conf']);
-  server.stdout.resume();
-  server.stderr.resume();
-  return server;
-}
-
-let serial = 1;
-
-/** From now on the name has this address, and the node's resolver says so. */
-async function mean(lab: Lab, address: string): Promise<void> {
-  serial += 1;
-  const zone = `$TTL 1
-@ SOA ns.${ZONE}. root.${ZONE}. ${serial} 1 1 1 1
-@ NS ns
-ns A ${RESOLVER}
-edge A ${address}
-`;
-  await lab.run(['tee', '/run/knot/zone'], { stdin: zone });
-  const knotc = (...argv: readonly string[]) =>
-    lab.host('internet').run(['knotc', '-s', '/run/knot/knot.sock', ...argv], { allowFailure: true });
-  await waitFor('knot has read its zone', async () => (await knotc('zone-reload', ZONE)).status === 0);
-  await waitFor(`the node hears of ${address}`, async () => {
-    const { stdout } = await lab.host('node').run(['getent', 'ahosts', NAME], { allowFailure: true });
-    return stdout.startsWith(`${address} `);
-  });
-}
+const TEXT = documents({ tunnel: WIREGUARD.replace('198.51.100.10:51820', `${DNS_NAME}:51820`) });
+/** On the router of the Internet, which the node reaches without a tunnel. */
+const PLACE: DnsPlace = { at: 'internet', address: '192.0.2.1', asker: 'node' };
 
 test('a name that means another address is followed when its tunnel is dead, and a tunnel that lives stays as it is', async () => {
   await using story = await startStory(slimEdge({ edgeAddresses: 2, families: 'IPv4' }), async (lab) => {
-    await lab.run(['tee', '/run/resolv.conf'], { stdin: `nameserver ${RESOLVER}\noptions timeout:1 attempts:1\n` });
+    await lab.run(['touch', '/run/resolv.conf']);
     // A clock that can be set ahead: nobody waits for a session to grow old.
     const clock =
       'mount -n --bind /run/resolv.conf /etc/resolv.conf; d=$(readlink -f "$(command -v date)"); cp "$d" /run/real-date; cp "$d" /run/date; chmod 755 /run/date; mount -n --bind /run/date "$d"';
@@ -70,8 +24,8 @@ test('a name that means another address is followed when its tunnel is dead, and
   const folder = await mkdtemp(join(tmpdir(), 'sallyport-names-'));
   const file = join(folder, 'edge.yaml');
   await writeFile(file, TEXT);
-  await using _ = await startDns(lab.host('internet'));
-  await mean(lab, '198.51.100.10');
+  await using dns = await startDns(lab, PLACE);
+  await dns.mean('198.51.100.10');
   await lab.serve('node', { protocol: 'tcp', port: 8080 });
   await story.apply(TEXT);
   const endpoint = (): Promise<string> => wg(lab, 'node', 'show', 'sp-edge-node', 'endpoints');
@@ -92,7 +46,7 @@ test('a name that means another address is followed when its tunnel is dead, and
   };
 
   // It lives: the kernel knows better where its peer is, and nothing is written, whatever the DNS says, or where there is none.
-  await mean(lab, '198.51.100.11');
+  await dns.mean('198.51.100.11');
   await lookedAgain();
   const refuse =
     'add table ip mute; add chain ip mute c { type filter hook input priority 0; }; add rule ip mute c udp dport 53 reject';

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { type Lab, makeTunnel, onTunnel, startLab, type Topology, withSockets } from '../lab/index.ts';
 import { SALLYPORT, waitFor } from './testdata/story.ts';
+import { type RunningWireguard, startWireguard } from './testdata/wireguard-run.ts';
 
 const LOOSE = { 'net.ipv4.conf.all.rp_filter': '0', 'net.ipv4.conf.default.rp_filter': '0' };
 const FORWARDS = { 'net.ipv4.ip_forward': '1', 'net.ipv6.conf.all.forwarding': '1', ...LOOSE };
@@ -88,45 +89,21 @@ const throughTheTunnel = async (): Promise<void> => {
   await waitFor('the client through the tunnel', () => answered('client', '10.11.0.1', 9000));
 };
 
-interface Running {
-  readonly said: () => string;
-  end(signal: NodeJS.Signals): Promise<number>;
-}
-let running: Running | undefined;
+let running: RunningWireguard | undefined;
 afterEach(async () => {
   await running?.end('SIGTERM');
   running = undefined;
 });
 
 /** `wireguard run` of the file, with these flags. */
-function startRun(text: string, ...flags: readonly string[]): Promise<Running> {
+function startRun(text: string, ...flags: readonly string[]): Promise<RunningWireguard> {
   writeFileSync(conf(), text, { mode: 0o600 });
   return start(['run', conf(), '--interval', '200ms', ...flags], 'wg0 is up');
 }
 
-async function start(args: readonly string[], ready: string): Promise<Running> {
-  const argv = [process.execPath, SALLYPORT, 'wireguard', ...args];
-  const child = await lab.host('pod').spawn(withSockets(argv));
-  let said = '';
-  child.stderr.setEncoding('utf8').on('data', (part: string) => {
-    said += part;
-  });
-  child.stdout.resume();
-  let isOver = false;
-  const ended = child.exited.finally(() => {
-    isOver = true;
-  });
-  const own: Running = {
-    said: () => said,
-    async end(signal) {
-      child.kill(signal);
-      return await ended;
-    },
-  };
-  running = own;
-  await waitFor('the tunnel up', async () => said.includes(ready) || isOver);
-  expect(isOver, said).toBe(false);
-  return own;
+async function start(args: readonly string[], ready: string): Promise<RunningWireguard> {
+  running = await startWireguard(lab, 'pod', args, ready);
+  return running;
 }
 
 const answered = async (host: string, to: string, port: number, protocol: 'tcp' | 'udp' = 'tcp') =>
@@ -323,8 +300,21 @@ describe('health', () => {
     await onTunnel(lab, 'pod', 'ip link set wg0 up');
   });
 
-  test('who sends a body, or nothing, does not hurt', async () => {
-    await startRun(written(), '--health-listen', 'http://0.0.0.0:8080');
+  test('HTTPS, and who sends a body, or nothing, does not hurt', async () => {
+    const pair = ['-keyout', `${folder}/tls.key`, '-out', `${folder}/tls.crt`];
+    const names = ['-subj', '/CN=pod', '-addext', `subjectAltName=IP:${POD[4]}`];
+    await lab.run(['openssl', 'req', '-x509', '-newkey', 'ed25519', '-nodes', '-days', '1', ...pair, ...names]);
+    const tls = [
+      '--health-listen',
+      'https://0.0.0.0:8443',
+      '--tls-cert',
+      `${folder}/tls.crt`,
+      '--tls-key',
+      `${folder}/tls.key`,
+    ];
+    await startRun(written(), '--health-listen', 'http://0.0.0.0:8080', ...tls);
+    const safely = ['curl', '-s', '-m', '3', '--cacert', `${folder}/tls.crt`, `https://${POD[4]}:8443/readyz`];
+    expect(JSON.parse((await lab.host('prober').run(safely)).stdout)).toMatchObject({ healthy: true });
     const big = [
       'sh',
       '-c',

@@ -19,14 +19,16 @@ const device = (...ages: readonly (number | undefined)[]): WireGuardDevice => ({
     ...(age !== undefined && { latestHandshake: NOW - age }),
   })),
 });
-const up = (found: WireGuardDevice | undefined): TunnelSight => ({ device: found, isUp: true });
-const of = (sight: TunnelSight, policy: HealthPolicy) => tunnelHealth('wg0', sight, { policy, maxAge: 180 }, NOW);
+const up = (found: WireGuardDevice | undefined): TunnelSight => ({ device: found, isThere: true, isUp: true });
+const of = (sight: TunnelSight, policy: HealthPolicy, listenPort?: number) =>
+  tunnelHealth('wg0', sight, { policy, maxAge: 180, listenPort }, NOW);
 const LISTENING: HealthPolicy = { kind: 'listening' };
 
 test.each([
   ['healthy', up(device()), LISTENING],
-  ['linkMissing', up(undefined), LISTENING],
-  ['linkDown', { device: device(), isUp: false }, LISTENING],
+  ['linkMissing', { device: undefined, isThere: false, isUp: false }, LISTENING],
+  ['unreadable', up(undefined), LISTENING],
+  ['linkDown', { device: device(), isThere: true, isUp: false }, LISTENING],
   ['notListening', up({ link: 'wg0', peers: [] }), LISTENING],
   ['selfProbeSilent', { ...up(device()), selfProbe: 'silent' }, LISTENING],
   ['healthy', { ...up(device()), selfProbe: 'answered' }, LISTENING],
@@ -41,6 +43,14 @@ test.each([
   ['peersStale', up(device()), { kind: 'fraction', least: 0.1 }],
 ] as const)('%s: %j by %j', (cause, sight, policy) => {
   expect(of(sight, policy)).toMatchObject({ cause, healthy: cause === 'healthy' });
+});
+
+test('a socket at another port than the one that was asked for is none', () => {
+  expect(of(up(device()), LISTENING, 51_820).cause).toBe('healthy');
+  expect(of(up(device()), LISTENING, 51_821)).toMatchObject({
+    cause: 'notListening',
+    reason: 'wg0 listens at UDP port 51820, and should at 51821',
+  });
 });
 
 test('says why', () => {

@@ -16,14 +16,23 @@ export type HealthPolicy =
 export const LEAST_MAX_AGE_SECONDS = 150;
 
 export interface TunnelSight {
-  /** Undefined: there is no such link. */
+  /** Undefined: wg knows no such link. */
   readonly device: WireGuardDevice | undefined;
+  /** Whether there is a link of that name, whatever it is. */
+  readonly isThere: boolean;
   readonly isUp: boolean;
   /** What a handshake with its own socket found; absent: none was tried. */
   readonly selfProbe?: 'answered' | 'silent';
 }
 
-export type HealthCause = 'healthy' | 'linkMissing' | 'linkDown' | 'notListening' | 'selfProbeSilent' | 'peersStale';
+export type HealthCause =
+  | 'healthy'
+  | 'linkMissing'
+  | 'unreadable'
+  | 'linkDown'
+  | 'notListening'
+  | 'selfProbeSilent'
+  | 'peersStale';
 
 export interface TunnelHealth {
   readonly healthy: boolean;
@@ -35,11 +44,19 @@ export interface TunnelHealth {
   readonly fresh: number;
 }
 
-/** `nowSeconds` since the epoch, `maxAge` in seconds. */
+export interface HealthRule {
+  readonly policy: HealthPolicy;
+  /** Seconds. */
+  readonly maxAge: number;
+  /** Where it should listen; undefined: wherever it does. */
+  readonly listenPort?: number | undefined;
+}
+
+/** `nowSeconds` since the epoch. */
 export function tunnelHealth(
   link: string,
-  { device, isUp, selfProbe }: TunnelSight,
-  { policy, maxAge }: { readonly policy: HealthPolicy; readonly maxAge: number },
+  { device, isThere, isUp, selfProbe }: TunnelSight,
+  { policy, maxAge, listenPort = device?.listenPort }: HealthRule,
   nowSeconds: number,
 ): TunnelHealth {
   const peers = device?.peers ?? [];
@@ -48,9 +65,16 @@ export function tunnelHealth(
   const say = (cause: HealthCause, reason: string): TunnelHealth => ({
     ...{ healthy: cause === 'healthy', cause, reason, peers: peers.length, fresh },
   });
+  if (device === undefined && isThere)
+    return say(
+      'unreadable',
+      `${link} is there, and wg cannot read it (is CAP_NET_ADMIN missing, or /run/wireguard of who made it?)`,
+    );
   if (device === undefined) return say('linkMissing', `there is no WireGuard link ${link}`);
   if (!isUp) return say('linkDown', `${link} is down`);
   if (device.listenPort === undefined) return say('notListening', `${link} has no socket: no port is set`);
+  if (device.listenPort !== listenPort)
+    return say('notListening', `${link} listens at UDP port ${device.listenPort}, and should at ${listenPort}`);
   if (selfProbe === 'silent')
     return say(
       'selfProbeSilent',

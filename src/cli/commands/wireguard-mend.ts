@@ -5,6 +5,7 @@ import { openLog } from '../run/log.ts';
 import { becomeChild } from '../wireguard/first-process.ts';
 import { mendPod, printMendLines } from '../wireguard/mend.ts';
 import { lowerPod, needNetAdmin, type PodContext, type StandingPod } from '../wireguard/tunnel.ts';
+import { untilTold } from '../wireguard/until-told.ts';
 
 export interface WireguardMendFlags {
   readonly link: string;
@@ -28,11 +29,8 @@ export async function wireguardMend(output: Output, flags: WireguardMendFlags): 
   needNetAdmin();
   becomeChild();
   const log = openLog(flags.log, output.say, Date.now);
-  const stop = new AbortController();
-  const onSignal = (): void => stop.abort(new Error('stopped'));
-  const signals = ['SIGINT', 'SIGTERM'] as const;
-  for (const each of signals) process.on(each, onSignal);
-  const { signal } = stop;
+  using told = untilTold();
+  const { signal } = told;
   const transport = localTransport('pod');
   const context: PodContext = { transport, signal, say: (level, message) => log(level, 'tunnel', message) };
   let standing: StandingPod | undefined;
@@ -61,7 +59,6 @@ export async function wireguardMend(output: Output, flags: WireguardMendFlags): 
     if (!signal.aborted) throw error;
   } finally {
     if (flags.once !== true || signal.aborted) await lowerPod(flags.link, { transport, say: context.say });
-    for (const each of signals) process.off(each, onSignal);
   }
   log('info', 'stopped', 'what was put beside it is gone');
   return DONE;

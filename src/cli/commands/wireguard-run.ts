@@ -1,19 +1,17 @@
-import { printEndpoint } from '../../net/index.ts';
 import { printProblem } from '../../resources/index.ts';
 import { localTransport } from '../../transport/index.ts';
 import type { QuickFile } from '../../wireguard/index.ts';
 import { DONE, InputProblems } from '../exit.ts';
 import type { Output } from '../output.ts';
 import { type Log, openLog } from '../run/log.ts';
+import { type AnswerFlags, answerHealth } from '../wireguard/answer.ts';
 import { linkOfFile, readConf } from '../wireguard/conf.ts';
 import { becomeChild } from '../wireguard/first-process.ts';
 import { followFile } from '../wireguard/follow-file.ts';
-import { type HealthFlags, type Watch, watchTunnel } from '../wireguard/health.ts';
 import { leftOut, runHooks } from '../wireguard/hooks.ts';
-import { movedPeers } from '../wireguard/names.ts';
 import { setServers } from '../wireguard/resolv.ts';
 import { saveConf } from '../wireguard/save.ts';
-import { type HealthServer, readHealthAddress, serveHealth } from '../wireguard/serve.ts';
+import { readHealthAddress } from '../wireguard/serve.ts';
 import {
   ForeignLink,
   lowerPod,
@@ -22,15 +20,13 @@ import {
   raisePod,
   type StandingPod,
 } from '../wireguard/tunnel.ts';
+import { untilTold } from '../wireguard/until-told.ts';
 
-export interface WireguardRunFlags extends HealthFlags {
+export interface WireguardRunFlags extends AnswerFlags {
   readonly config: string;
   readonly healthListen?: readonly string[];
-  readonly tlsCert?: string;
-  readonly tlsKey?: string;
   readonly masquerade?: boolean;
   readonly allowHooks?: boolean;
-  readonly log: 'text' | 'json';
 }
 
 /** All is looked at again, and names of silent peers are asked for again. Milliseconds. */
@@ -44,25 +40,17 @@ export async function wireguardRun(output: Output, flags: WireguardRunFlags): Pr
   needNetAdmin();
   becomeChild();
   const log = openLog(flags.log, output.say, Date.now);
-  const stop = new AbortController();
-  const onSignal = (): void => stop.abort(new Error('stopped'));
-  const signals = ['SIGINT', 'SIGTERM'] as const;
-  for (const each of signals) process.on(each, onSignal);
-  const { signal } = stop;
-  const stopped = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
+  using told = untilTold();
+  const { signal, stopped, stop } = told;
   const transport = localTransport('pod');
   const context: PodContext = { transport, signal, say: (level, message) => log(level, 'tunnel', message) };
   const options = { path: flags.config, link, masquerade: flags.masquerade === true };
-  const servers: HealthServer[] = [];
-  const health = watchTunnel(link, transport, flags, signal, async ({ healthy, reason }) => {
-    log(healthy ? 'info' : 'warn', 'health', reason);
-    for (const each of servers) await each.follow(healthy).catch((error) => log('error', 'failed', messageOf(error)));
-  });
-  const tls = { ...(flags.tlsCert && { cert: flags.tlsCert }), ...(flags.tlsKey && { key: flags.tlsKey }) };
   let standing: StandingPod | undefined;
   let isForeign = false;
   try {
-    for (const each of addresses) servers.push(await serveHealth(each, health.now, tls));
+    const listenPort = () => file.interface.listenPort;
+    using answers = await answerHealth(link, addresses, flags, { transport, log, signal, listenPort });
+    const { watch: health } = answers;
     standing = await begin(file, { options, context, log, allowHooks: flags.allowHooks === true });
     await health.look();
     const again = oneByOne(
@@ -76,7 +64,6 @@ export async function wireguardRun(output: Output, flags: WireguardRunFlags): Pr
           log('info', isNew ? 'documents' : 'repaired', isNew ? 'the changed file is in force' : 'put back', {
             changes: standing.changes,
           });
-        await askNames(file, health, context, log);
         await health.look();
       },
       (error) => log('error', 'failed', messageOf(error)),
@@ -92,10 +79,8 @@ export async function wireguardRun(output: Output, flags: WireguardRunFlags): Pr
     // What was begun is taken back, too; that it was stopped is no failure.
     if (!signal.aborted) throw error;
   } finally {
-    stop.abort();
-    for (const each of servers) each.close();
+    stop();
     if (!isForeign) await end(file, { link, path: flags.config, context, log, allowHooks: flags.allowHooks === true });
-    for (const each of signals) process.off(each, onSignal);
   }
   log('info', 'stopped', `${link} is gone`);
   return DONE;
@@ -149,17 +134,6 @@ function readAgain(path: string, log: Log): QuickFile | undefined {
     const lines = error instanceof InputProblems ? error.problems.map(printProblem) : [messageOf(error)];
     log('error', 'refused', 'the changed file is not taken up', { changes: lines });
     return undefined;
-  }
-}
-
-async function askNames(file: QuickFile, health: Watch, { transport, signal }: PodContext, log: Log): Promise<void> {
-  const { device } = health.now();
-  if (device === undefined) return;
-  for (const { publicKey, endpoint, name } of await movedPeers(file.peers, device, Math.floor(Date.now() / 1_000))) {
-    const argv = ['wg', 'set', device.link, 'peer', publicKey, 'endpoint', printEndpoint(endpoint)];
-    const { status, stderr } = await transport.run({ argv }, signal);
-    if (status === 0) log('info', 'repaired', `${name} is at ${printEndpoint(endpoint)} now`);
-    else log('warn', 'failed', `${argv.join(' ')}: ${stderr.trim()}`);
   }
 }
 

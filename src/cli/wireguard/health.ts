@@ -23,6 +23,8 @@ export interface HealthFlags {
   /** Milliseconds. */
   readonly interval: number;
   readonly selfProbe?: boolean;
+  /** The port that it should listen at, where that is known. */
+  readonly listenPort?: () => number | undefined;
 }
 
 /** `listening`, `any-handshake`, `peer=KEY` or `fraction=0.5`. Throws a UsageError for another. */
@@ -78,7 +80,12 @@ export function watchTunnel(
   let underWay: Promise<void> | undefined;
   const once = async (): Promise<void> => {
     const sight = await sightOf(link, transport, flags.selfProbe === true, signal);
-    const health = tunnelHealth(link, sight, rule, Math.floor(Date.now() / 1_000));
+    const health = tunnelHealth(
+      link,
+      sight,
+      { ...rule, listenPort: flags.listenPort?.() },
+      Math.floor(Date.now() / 1_000),
+    );
     const before = watched.health;
     const { listenPort } = sight.device ?? {};
     const hasStarted = watched.hasStarted || (sight.isUp && listenPort !== undefined);
@@ -104,8 +111,9 @@ async function sightOf(name: string, transport: Transport, probes: boolean, sign
   const commands = [DUMP_COMMAND, [...LINKS_COMMAND, 'dev', name]].map((argv) => ({ argv, timeoutMs: 5_000 }));
   const [dump, links] = await transport.runAll(commands, signal);
   const device = dump?.status === 0 ? readDump(dump.stdout).find(({ link }) => link === name) : undefined;
-  const isUp = links?.status === 0 && readLinks(links.stdout).some((each) => each.name === name && each.up);
-  const sight = { device, isUp };
+  const found = links?.status === 0 ? readLinks(links.stdout).find((each) => each.name === name) : undefined;
+  const [isThere, isUp] = [found !== undefined, found?.up === true];
+  const sight = { device, isThere, isUp };
   if (!probes || device?.listenPort === undefined || !isUp) return sight;
   const selfProbe = (await probeItself(device, transport, signal)) ? 'answered' : 'silent';
   return { ...sight, selfProbe };

@@ -1,7 +1,7 @@
 /** Endpoints given by name: asked for by us, for wg waits long for a name that does not answer, and never asks again. */
 import { lookup } from 'node:dns/promises';
-import { type Address, type Endpoint, isAddress, parseAddress, printAddress } from '../../net/index.ts';
-import type { PublicKey, QuickPeer, WireGuardDevice } from '../../wireguard/index.ts';
+import { type Address, type Endpoint, isAddress, parseAddress, printAddress, printEndpoint } from '../../net/index.ts';
+import type { QuickPeer, WireGuardDevice, WireGuardPeer } from '../../wireguard/index.ts';
 
 /** A resolver that does not answer holds nobody up longer. */
 const PATIENCE_MS = 2_000;
@@ -16,54 +16,51 @@ async function resolve(name: string): Promise<readonly Address[]> {
 }
 
 /**
- * The peers with addresses for names. One whose endpoint stands already and whose session is alive keeps it; one that cannot be resolved has
- * none until it can, and is said.
+ * The peers with addresses for names. One whose session is alive keeps the endpoint that it has come to, by roaming too, unless the file says
+ * another than in `before`; one that cannot be resolved has none until it can, and is said.
  */
 export async function resolvePeers(
   peers: readonly QuickPeer[],
-  device: WireGuardDevice | undefined,
-  warn: (message: string) => void,
+  { device, before, nowSeconds, changes, warn }: Resolving,
 ): Promise<readonly QuickPeer[]> {
   return await Promise.all(
     peers.map(async (peer) => {
       const { endpoint, ...rest } = peer;
-      if (endpoint === undefined || isAddress(endpoint.host)) return peer;
+      if (endpoint === undefined) return peer;
+      const standing = device?.peers.find(({ publicKey }) => publicKey === peer.publicKey);
+      const same = before?.find(({ publicKey }) => publicKey === peer.publicKey)?.endpoint;
+      const isSaid = same !== undefined && printEndpoint(same) === printEndpoint(endpoint);
+      if (isSaid && standing?.endpoint !== undefined && !isSilent(standing, nowSeconds))
+        return { ...peer, endpoint: standing.endpoint };
+      if (isAddress(endpoint.host)) return peer;
       const addresses = await resolve(endpoint.host);
-      const standing = endpointOf(device, peer.publicKey);
-      const isStill = standing !== undefined && addresses.some((each) => isSame(standing, each, endpoint.port));
+      const { endpoint: at } = standing ?? {};
       const [address] = addresses;
-      if (isStill) return { ...peer, endpoint: standing };
-      if (address !== undefined) return { ...peer, endpoint: { host: address, port: endpoint.port } };
+      if (at !== undefined && addresses.some((each) => isSame(at, each, endpoint.port)))
+        return { ...peer, endpoint: at };
+      if (address !== undefined) {
+        const moved = { host: address, port: endpoint.port };
+        if (before !== undefined) changes.push(`${endpoint.host} is at ${printEndpoint(moved)} now`);
+        return { ...peer, endpoint: moved };
+      }
       warn(`${endpoint.host} has no address now: its peer is asked for again`);
-      return standing === undefined ? rest : { ...peer, endpoint: standing };
+      return at === undefined ? rest : { ...peer, endpoint: at };
     }),
   );
 }
 
-/** Peers that are silent and whose name leads elsewhere now, each with where to. */
-export async function movedPeers(
-  peers: readonly QuickPeer[],
-  device: WireGuardDevice,
-  nowSeconds: number,
-): Promise<readonly { readonly publicKey: PublicKey; readonly endpoint: Endpoint; readonly name: string }[]> {
-  const moved = await Promise.all(
-    peers.map(async ({ publicKey, endpoint }) => {
-      if (endpoint === undefined || isAddress(endpoint.host)) return [];
-      const peer = device.peers.find((each) => each.publicKey === publicKey);
-      if (nowSeconds - (peer?.latestHandshake ?? 0) < SILENT) return [];
-      const addresses = await resolve(endpoint.host);
-      const [address] = addresses;
-      const standing = endpointOf(device, publicKey);
-      if (address === undefined) return [];
-      if (standing !== undefined && addresses.some((each) => isSame(standing, each, endpoint.port))) return [];
-      return [{ publicKey, endpoint: { host: address, port: endpoint.port }, name: endpoint.host }];
-    }),
-  );
-  return moved.flat();
+interface Resolving {
+  readonly device: WireGuardDevice | undefined;
+  /** Of the file that was in force until now. */
+  readonly before: readonly QuickPeer[] | undefined;
+  readonly nowSeconds: number;
+  /** Takes a sentence for each name that leads elsewhere now. */
+  readonly changes: string[];
+  readonly warn: (message: string) => void;
 }
 
-const endpointOf = (device: WireGuardDevice | undefined, key: PublicKey): Endpoint | undefined =>
-  device?.peers.find(({ publicKey }) => publicKey === key)?.endpoint;
+const isSilent = ({ latestHandshake = 0 }: WireGuardPeer, nowSeconds: number): boolean =>
+  nowSeconds - latestHandshake >= SILENT;
 
 const isSame = ({ host, port }: Endpoint, address: Address, at: number): boolean =>
   isAddress(host) && port === at && printAddress(host) === printAddress(address);

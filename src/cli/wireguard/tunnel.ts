@@ -14,7 +14,7 @@ import {
   removeRuleArguments,
 } from '../../routing/index.ts';
 import type { Transport } from '../../transport/index.ts';
-import { printWgConfiguration, type QuickFile } from '../../wireguard/index.ts';
+import { printWgConfiguration, type QuickFile, type QuickPeer } from '../../wireguard/index.ts';
 import { CommandFailure } from '../exit.ts';
 import { keysOf } from './conf.ts';
 import { ALIAS, checksStrictly, lookAtPod, ownOf, type PodLook, readSetting } from './look.ts';
@@ -39,6 +39,8 @@ export interface StandingPod {
   readonly listing: string;
   /** Commands that changed something. */
   readonly changes: readonly string[];
+  /** As the file has them, where there is one. */
+  readonly peers?: readonly QuickPeer[];
 }
 
 /** The program that makes the link where the kernel has no WireGuard: our child, which ends with the link. */
@@ -80,11 +82,14 @@ export async function raisePod(
       ...keys,
       ...(listenPort !== undefined && { listenPort }),
       firewallMark: plan.mark,
-      peers: await resolvePeers(file.peers, look.device, (message) => say('warn', message)),
+      peers: await resolvePeers(file.peers, {
+        ...{ device: look.device, before: before?.peers, nowSeconds: Math.floor(Date.now() / 1_000) },
+        ...{ changes, warn: (message: string) => say('warn', message) },
+      }),
     }),
   );
   const listing = await layPlan(plan, look, link, { run, changes, before });
-  return { plan, listing, changes };
+  return { plan, listing, changes, peers: file.peers };
 }
 
 interface Laying {
