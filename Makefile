@@ -42,9 +42,9 @@ test-small: toolchain build ## an edge of 512 MB, in a VM: 50,000 forwards and 1
 	@$(TOOLS) node scripts/vm/small-edge.ts node_modules/.cache/small-edge
 	@VM_MEMORY=512M sh scripts/vm.sh sh scripts/vm/small-edge.sh node_modules/.cache/small-edge
 
-demo: toolchain build ## the slim edge, from refused to served and back, on this machine's kernel
+demo: toolchain build ## a story told on this machine's kernel: the slim edge, or STORY=wireguard-behind-lb
 	@sh scripts/packages.sh demo
-	@$(TOOLS) sh scripts/namespaces.sh demo node bin/sallyport lab demo slim-edge
+	@$(TOOLS) sh scripts/namespaces.sh demo node bin/sallyport lab demo $(or $(STORY),slim-edge)
 
 lint: toolchain ## format, lint, types, import walls, dead code, reference, shell
 	@$(TOOLS) sh scripts/lint.sh

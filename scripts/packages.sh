@@ -34,6 +34,7 @@ demo tcpdump tcpdump captures what goes over the wire
 demo curl curl the client in front of the edge, for HTTP
 demo perl perl-base captures packets without root
 demo nginx nginx the real server behind the edge; its service stays off
+demo haproxy haproxy the load balancer before the pod, and a proxy to compare with; its service stays off
 demo sysctl procps reads and sets kernel settings
 demo ps procps tells which processes a lab still has
 demo unshare util-linux gives a lab namespaces of its own
@@ -61,7 +62,6 @@ test NetworkManager network-manager the other such daemon; its services stay off
 test radvd radvd a router that advertises itself; its service stays off
 bench ethtool ethtool turns offloads off and on
 bench /usr/lib/nginx/modules/ngx_stream_module.so libnginx-mod-stream nginx for any TCP, to compare with
-bench haproxy haproxy to compare with; its service stays off
 bench socat socat to compare with
 END
 [ -n "$missing" ] || exit 0

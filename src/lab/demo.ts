@@ -1,21 +1,10 @@
-import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
 import { type Lab, startLab } from './lab.ts';
 import { type Packet, printPacket } from './packet.ts';
 import { showNetwork } from './show-network.ts';
 import { slimEdge } from './slim-edge.ts';
+import { type DemoOptions, examplePath, openTelling } from './telling.ts';
 import { needTools } from './tools.ts';
-
-export interface DemoOptions {
-  /** How this command line is started: `[process.execPath, '…/sallyport.js']`. */
-  readonly sallyport: readonly string[];
-  /** Takes the text, whole lines. */
-  readonly out: (text: string) => void;
-  readonly signal: AbortSignal;
-  /** Added to the environment of the command line, for example FORCE_COLOR. */
-  readonly env?: Readonly<Record<string, string>>;
-}
 
 const edgeAddresses = ['198.51.100.10', '2001:db8:e::10'] as const;
 const clientAddresses = ['192.0.2.10', '2001:db8:c::10'] as const;
@@ -25,26 +14,12 @@ const secret = 'a word nobody on the way may read';
 
 /** Tells the story of the slim edge on this machine's kernel; throws when anything it promises does not hold. */
 export async function demoSlimEdge(options: DemoOptions): Promise<void> {
-  const { out, signal } = options;
+  const { out } = options;
   needTools(['ip', 'nft', 'nginx', 'curl', 'tcpdump', 'wg']);
-  const began = performance.now();
   const topology = slimEdge();
   await using lab = await startLab(topology);
   const file = examplePath('slim-edge/edge.yaml');
-  const step = (title: string): void => {
-    signal.throwIfAborted();
-    out(`\n── ${title} ${'─'.repeat(Math.max(0, 74 - title.length))}\n`);
-  };
-  const sallyport = async (...argv: readonly string[]): Promise<string> => {
-    out(`$ sallyport ${argv.join(' ').replace(file, 'examples/slim-edge/edge.yaml')}\n`);
-    const { stdout, stderr } = await lab.run([...options.sallyport, ...argv], {
-      signal,
-      timeoutMs: 60_000,
-      cwd: process.cwd(),
-      ...(options.env === undefined ? {} : { env: options.env }),
-    });
-    return stderr + stdout;
-  };
+  const { step, sallyport, asItWas, end } = openTelling(lab, options);
 
   step('The network, each machine a namespace of this kernel');
   out(showNetwork(topology));
@@ -59,10 +34,10 @@ export async function demoSlimEdge(options: DemoOptions): Promise<void> {
   out(await readFile(file, 'utf8'));
 
   step('The plan, proven before it is applied');
-  const plan = await sallyport('plan', '-f', file);
+  const plan = await sallyport(['plan', '-f', file]);
   out(plan);
   step('Applied');
-  out(withoutLines(await sallyport('apply', '-f', file, '--yes'), plan)); // it repeats the plan
+  out(withoutLines(await sallyport(['apply', '-f', file, '--yes']), plan)); // it repeats the plan
 
   step('The client again, and a capture on the wire between edge and node');
   const capture = await lab.capture('home', 'wan0', 'tcp or udp');
@@ -73,18 +48,12 @@ export async function demoSlimEdge(options: DemoOptions): Promise<void> {
   showCapture(await capture.stop(), out);
 
   step('Status');
-  out(await sallyport('status', '-f', file));
+  out(await sallyport(['status', '-f', file]));
   step('Taken back');
-  out(lastLines(await sallyport('destroy', '-f', file, '--yes'), 6));
+  out(lastLines(await sallyport(['destroy', '-f', file, '--yes']), 6));
   await expectRefused(lab, out);
-  for (const host of ['edge', 'node'] as const) {
-    const difference = differingLines(before[host], await lab.dump(host));
-    if (difference.length > 0) throw new Error(`${host} is not as it was:\n${difference.join('\n')}`);
-    out(`  ${host} is as it was: rules, links, addresses, routes and ${sysctlCount(before[host])} settings\n`);
-  }
-  out(
-    `\nThe whole story took ${((performance.now() - began) / 1000).toFixed(1)} s; nothing of it is left on this machine.\n`,
-  );
+  for (const host of ['edge', 'node'] as const) await asItWas(host, before[host]);
+  end();
 }
 
 /** The lines of `text` that are not in `known`. */
@@ -150,23 +119,3 @@ function showCapture(packets: readonly Packet[], out: (text: string) => void): v
 
 /** The first byte of a WireGuard message: handshake, answer, cookie, data (the paper, section 5.4). */
 const wireguardTypes: readonly number[] = [1, 2, 3, 4];
-
-/** What stands in one text alone, `-` before or `+` after it. */
-function differingLines(before: string, after: string): readonly string[] {
-  const [old, now] = [before.split('\n'), after.split('\n')];
-  return [
-    ...old.filter((line) => !now.includes(line)).map((line) => `- ${line}`),
-    ...now.filter((line) => !old.includes(line)).map((line) => `+ ${line}`),
-  ];
-}
-
-const sysctlCount = (dump: string): number => dump.split('\n').filter((line) => line.startsWith('net.')).length;
-
-/** A file of the folder `examples`, which stands at the top of the checkout as of the package. */
-export function examplePath(name: string): string {
-  for (const top of ['../../examples/', '../examples/']) {
-    const path = fileURLToPath(new URL(top + name, import.meta.url));
-    if (existsSync(path)) return path;
-  }
-  throw new Error(`examples/${name} is not there`);
-}

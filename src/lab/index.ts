@@ -1,4 +1,18 @@
 export { type Activity, type Server, trafficProgram } from './agent.ts';
+export { balancerState, type TargetState, udpTargets } from './balancer.ts';
+export {
+  BALANCER,
+  BEHIND,
+  behindBalancer,
+  dial,
+  endSidecar,
+  HEALTH_PORT,
+  INNER,
+  STORY_CONF,
+  startBehindBalancer,
+  startSidecar,
+  WORLD,
+} from './behind-balancer.ts';
 export type { Capture } from './capture.ts';
 export {
   CommandError,
@@ -9,7 +23,6 @@ export {
   type RunResult,
   type SpawnOptions,
 } from './command.ts';
-export { type DemoOptions, demoSlimEdge, examplePath } from './demo.ts';
 export { LAB_FAULTS } from './faults/all.ts';
 export { INSERT_ENTRIES } from './faults/conntrack-full.ts';
 export {
@@ -31,13 +44,15 @@ export { type Namespace, type NamespaceOptions, startNamespace } from './namespa
 export type { Nginx, NginxOptions } from './nginx.ts';
 export { startDocker, startFirewalld, startUfw } from './owners.ts';
 export { type Packet, printPacket, readPcap } from './packet.ts';
-export { labDown, labExec, labUp, storyNames, storyTopology } from './persistent.ts';
+export { labDown, labExec, labUp } from './persistent.ts';
 export { powerOff, powerOn } from './power.ts';
 export { RACK_EDGE, rack, rackAddress } from './rack.ts';
 export type { Service } from './service.ts';
 export { showNetwork } from './show-network.ts';
 export { type SlimEdgeOptions, slimEdge } from './slim-edge.ts';
 export { type Sshd, startSshd } from './sshd.ts';
+export { type LabStory, storyNames, storyOf } from './stories.ts';
+export { type DemoOptions, examplePath } from './telling.ts';
 export { hasFlowtables, isInstalled, needTools } from './tools.ts';
 export type { Cable, HostSpec, LeasedAddress, Plug, RouteSpec, SwitchSpec, Topology } from './topology.ts';
 export type {

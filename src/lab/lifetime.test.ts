@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { asNobody, inAnotherProcess, until, withOpenTun } from './another-process.ts';
-import { labDown, labExec, labUp } from './index.ts';
+import { labDown, labExec, labUp, storyNames } from './index.ts';
 
 const here = new URL('./index.ts', import.meta.url).href;
 
@@ -62,7 +62,7 @@ beforeEach(async () => {
   process.env.SALLYPORT_LAB_RECORDS = folder;
 });
 afterEach(async () => {
-  await labDown('slim-edge');
+  for (const story of storyNames) await labDown(story);
   delete process.env.SALLYPORT_LAB_RECORDS;
   await rm(folder, { recursive: true });
 });
@@ -89,6 +89,16 @@ test('a lab that was put up outlives the process that did it', async () => {
   expect(await labDown('slim-edge')).toBe(true);
 });
 
+test('what runs in a lab that was put up goes on, too', async () => {
+  const { child } = await inAnotherProcess(`
+    import { labUp } from '${here}';
+    console.log((await labUp('wireguard-behind-lb')).pid);`);
+  await until(() => child.exitCode === 0);
+  const asked =
+    'for each in haproxy watcher pod-sidecar; do kill -0 "$(cat /run/$each.pid)"; done; /run/story/on client wg show wg0 peers >/dev/null';
+  expect(await labExec('wireguard-behind-lb', ['sh', '-ec', asked])).toBe(0);
+});
+
 test('a record whose process is another one by now is stale', async () => {
   await labUp('slim-edge');
   const path = join(folder, 'slim-edge.json');
@@ -100,5 +110,7 @@ test('a record whose process is another one by now is stale', async () => {
 });
 
 test('an unknown story is named, with those there are', async () => {
-  await expect(labUp('slim-egde')).rejects.toThrow('there is no story slim-egde; there is slim-edge');
+  await expect(labUp('slim-egde')).rejects.toThrow(
+    'there is no story slim-egde; there is slim-edge, wireguard-behind-lb',
+  );
 });

@@ -7,21 +7,9 @@ import { buildScript } from './build.ts';
 import { killIfAlive } from './command.ts';
 import { entryOf, isRoot, startHolder } from './holder.ts';
 import { openLab } from './lab.ts';
-import { slimEdge } from './slim-edge.ts';
+import { storyOf } from './stories.ts';
 import { needTools, searchPath } from './tools.ts';
 import type { Topology } from './topology.ts';
-
-/** What a story's lab looks like; the name is what `sallyport lab up` takes. */
-const stories: Readonly<Record<string, () => Topology>> = { 'slim-edge': slimEdge };
-
-export const storyNames: readonly string[] = Object.keys(stories);
-
-/** The network of a story; an error names the stories there are. */
-export function storyTopology(story: string): Topology {
-  const make = stories[story];
-  if (make === undefined) throw new Error(`there is no story ${story}; there is ${storyNames.join(', ')}`);
-  return make();
-}
 
 interface LabRecord {
   readonly story: string;
@@ -32,7 +20,8 @@ interface LabRecord {
 
 /** Starts the lab of a story, which then runs until labDown. An error if it runs already. */
 export async function labUp(story: string): Promise<{ readonly pid: number; readonly topology: Topology }> {
-  const topology = storyTopology(story);
+  const { topology: make, prepare } = storyOf(story);
+  const topology = make();
   needTools(['nft']);
   const running = await readRecord(story);
   if (running !== undefined) throw new Error(`the lab ${story} is up already (process ${running.pid})`);
@@ -40,6 +29,7 @@ export async function labUp(story: string): Promise<{ readonly pid: number; read
   try {
     const lab = openLab(holder.pid, topology, async () => holder[Symbol.asyncDispose]());
     await lab.run(['sh', '-s'], { stdin: buildScript(topology) });
+    await prepare?.(lab);
     const record: LabRecord = { story, pid: holder.pid, started: await startTime(holder.pid) };
     await mkdir(recordFolder(), { recursive: true, mode: 0o700 });
     await writeFile(recordPath(story), `${JSON.stringify(record)}\n`, { mode: 0o600 });
@@ -55,7 +45,7 @@ export async function labUp(story: string): Promise<{ readonly pid: number; read
  * input, output and folder. Gives its exit status.
  */
 export async function labExec(story: string, argv: readonly string[]): Promise<number> {
-  storyTopology(story);
+  storyOf(story);
   const record = await readRecord(story);
   if (record === undefined) throw new Error(`the lab ${story} is not up: sallyport lab up ${story}`);
   const [program = '', ...rest] = [...entryOf(record.pid), 'env', '-C', process.cwd(), ...argv];
@@ -68,7 +58,7 @@ export async function labExec(story: string, argv: readonly string[]): Promise<n
 
 /** Ends a running lab with all its processes; false when there was none. */
 export async function labDown(story: string): Promise<boolean> {
-  storyTopology(story);
+  storyOf(story);
   const record = await readRecord(story);
   if (record === undefined) return false;
   killIfAlive(record.pid, 'SIGKILL');

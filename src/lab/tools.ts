@@ -12,6 +12,7 @@ const packageOf: Readonly<Record<string, string>> = {
   dockerd: 'docker.io',
   'firewall-cmd': 'firewalld',
   firewalld: 'firewalld',
+  haproxy: 'haproxy',
   ip: 'iproute2',
   iptables: 'iptables',
   bridge: 'iproute2',

@@ -1,13 +1,4 @@
-import {
-  demoSlimEdge,
-  LAB_FAULTS,
-  labDown,
-  labExec,
-  labUp,
-  showFault,
-  showNetwork,
-  storyNames,
-} from '../../lab/index.ts';
+import { LAB_FAULTS, labDown, labExec, labUp, showFault, showNetwork, storyNames, storyOf } from '../../lab/index.ts';
 import { CommandFailure, DONE, FAILED, UsageError } from '../exit.ts';
 import { listenForInterrupt } from '../interrupt.ts';
 import type { Output } from '../output.ts';
@@ -17,13 +8,13 @@ export async function runLab(output: Output, what: 'demo' | 'up' | 'down', story
   requireStory(story);
   switch (what) {
     case 'demo':
-      return await demo(output);
+      return await demo(output, story);
     case 'up': {
       const { pid, topology } = await expected(labUp(story));
       await output.result({ story, pid, hosts: topology.hosts.map(({ name }) => name) }, () => showNetwork(topology));
-      output.say(
-        `${story} is up. A command in it: sallyport lab exec ${story} ip netns exec edge ip addr. Its end: sallyport lab down ${story}`,
-      );
+      output.say(`${story} is up. Commands in it:`);
+      for (const command of storyOf(story).first) output.say(`  sallyport lab exec ${story} ${command}`);
+      output.say(`Its end: sallyport lab down ${story}`);
       return DONE;
     }
     case 'down': {
@@ -62,11 +53,11 @@ export async function labFault(output: Output, code: string | undefined): Promis
   return DONE;
 }
 
-async function demo(output: Output): Promise<number> {
+async function demo(output: Output, story: string): Promise<number> {
   const [, script = ''] = process.argv;
   using interrupt = listenForInterrupt(false);
   try {
-    await demoSlimEdge({
+    await storyOf(story).demo({
       sallyport: [process.execPath, script],
       out: (text) => void output.write(text),
       signal: interrupt.signal,

@@ -99,7 +99,7 @@ export async function unanswered(
 }
 
 /** A command in the mount namespace where the sockets of the host's wireguard-go lie, as our own transport finds them. */
-const WITH_SOCKETS = `d=/run/sallyport/netns/$(stat -L -c %i /proc/self/ns/net)/wireguard
+export const WITH_SOCKETS = `d=/run/sallyport/netns/$(stat -L -c %i /proc/self/ns/net)/wireguard
 mkdir -p "$d" /run/wireguard; mount -n --bind "$d" /run/wireguard`;
 
 /** The same for a program that goes on, to be started by LabHost.spawn. */

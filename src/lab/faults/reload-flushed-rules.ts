@@ -1,5 +1,5 @@
-import { examplePath } from '../demo.ts';
 import { slimEdge } from '../slim-edge.ts';
+import { examplePath } from '../telling.ts';
 import { type LabFault, on, unanswered } from './fault.ts';
 
 const EDGE = '198.51.100.10';
