@@ -1,7 +1,7 @@
 /**
  * `make bench`: measures what docs/benchmarks.md tells, each beside what it is to be held against, in one run on one machine.
  * The table goes to stdout and, with every number, to dist/bench.json. Arguments: names of parts (startup validate forwards
- * trace verify readers many story moving run ssh reapply planes; all unless given), `--quick` for a few small rounds, `--seed` for the order of turns. Status 1 where a goal was missed.
+ * trace verify readers many story moving run ssh wireguard reapply planes; all unless given), `--quick` for a few small rounds, `--seed` for the order of turns. Status 1 where a goal was missed.
  */
 import { chownSync, statSync, writeFileSync } from 'node:fs';
 import { cpus, release } from 'node:os';
@@ -22,6 +22,7 @@ import { measureStory } from './story.ts';
 import { measureLive, measureTrace } from './trace.ts';
 import { measureValidate } from './validate.ts';
 import { measureVerify } from './verify.ts';
+import { measureWireguard } from './wireguard.ts';
 
 const sallyport = fileURLToPath(new URL('../bin/sallyport', import.meta.url));
 const { values, positionals } = parseArgs({
@@ -55,6 +56,7 @@ const parts: Readonly<Record<string, () => Promise<Part>>> = {
     notes: [],
   }),
   ssh: () => alone(measureSsh(sallyport, quick ? 2 : 9)),
+  wireguard: () => alone(measureWireguard(sallyport, quick ? 2 : 15)),
   reapply: () =>
     measureReapply({
       seed,
