@@ -60,8 +60,9 @@ test('the program is one file: it runs from an empty folder, with Node and nothi
 });
 
 describe('a root of the named packages', () => {
+  const asRoot = process.getuid?.() === 0 ? [] : ['--user', '--map-root-user'];
   const inRoot = (...argv: readonly string[]): string =>
-    execFileSync('chroot', [root(), 'env', '-i', `PATH=${PATH}`, ...argv], { encoding: 'utf8' });
+    execFileSync('unshare', [...asRoot, 'chroot', root(), 'env', '-i', `PATH=${PATH}`, ...argv], { encoding: 'utf8' });
   test.each([
     [['sallyport', '--version'], /^\d+\.\d+\.\d+/],
     [['ip', '-V'], /iproute2/],

@@ -16,7 +16,10 @@ import { type Action, type CommonFlags, collect, portNumber, type Running, time 
 import { sallyportVersion } from './version.ts';
 
 /** Commands of design.md that later work brings: not in help, named when typed. */
-const later = ['controller', 'agent', 'ui'];
+const later: readonly (readonly string[])[] = [
+  ...[['controller'], ['agent'], ['ui']],
+  ...['metallb', 'cilium', 'istio', 'gateway-api', 'cert-manager'].map((kind) => ['generate', kind]),
+];
 
 const WINDOW = 'each host takes the change back by itself unless it is confirmed within this time';
 
@@ -25,9 +28,9 @@ const ADOPT = 'take over rules that somebody made by hand, where the documents s
 /** Runs one command line (without node and the script) and gives its exit status. Never throws. */
 export async function runCommandLine(argv: readonly string[]): Promise<number> {
   guardStreams();
-  const [first] = argv;
-  if (first !== undefined && later.includes(first)) {
-    process.stderr.write(`not yet supported: ${first}\n`);
+  const asked = later.find((words) => words.every((word, index) => argv[index] === word));
+  if (asked !== undefined) {
+    process.stderr.write(`not yet supported: ${asked.join(' ')}\n`);
     return REFUSED;
   }
   let status = DONE;
