@@ -1,7 +1,6 @@
 /** How a tunnel fares, for load balancers and kubelets: HTTP, HTTPS, or a TCP port that is closed while it is not well. */
 import { readFileSync } from 'node:fs';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { createServer as createSecureServer } from 'node:https';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { type Endpoint, isAddress, parseEndpoint, printAddress, printEndpoint } from '../../net/index.ts';
 import { CommandFailure, UsageError } from '../exit.ts';
 import { family } from '../run/metrics.ts';
@@ -47,8 +46,11 @@ export async function serveHealth(
     ...{ maxHeaderSize: MOST_BYTES, connectionsCheckingInterval: 1_000 },
   };
   const onRequest = (request: IncomingMessage, response: ServerResponse): void => answer(request, response, watched());
+  // Not at the start of every command: see listen.ts.
   const server: Server =
-    scheme === 'https' ? createSecureServer({ ...options, ...pair(tls) }, onRequest) : createServer(options, onRequest);
+    scheme === 'https'
+      ? (await import('node:https')).createServer({ ...options, ...pair(tls) }, onRequest)
+      : (await import('node:http')).createServer(options, onRequest);
   server.maxConnections = MOST_CONNECTIONS;
   const open = (): Promise<void> =>
     new Promise((resolve, reject) => {
