@@ -119,11 +119,6 @@ describe('with a default route by the tunnel', () => {
         expect(await answered(host, POD[family], 9000), `${host} IPv${family}, ${said()}`).toBe(true);
         expect(await answered(host, POD[family], 9001, 'udp'), `${host} IPv${family}, UDP`).toBe(true);
       }
-    if (process.env.DBG)
-      console.log(
-        await onTunnel(lab, 'client', 'wg show; ip route get 10.0.1.5; ping -c1 -W1 10.0.1.5 ||:'),
-        await onTunnel(lab, 'pod', 'wg show;ip rule; ip route show table all; nft list ruleset'),
-      );
     await throughTheTunnel();
     const saw = await lab.connect('pod', { protocol: 'tcp', to: '198.51.100.1', port: 7000, timeoutMs: 2_000 });
     expect(saw).toMatchObject({ ok: true, saw: { client: { address: '10.11.0.1' } } });
