@@ -12,7 +12,7 @@ import type { HostPlan } from './prepare.ts';
  * NAME, then FAMILY ADDRESS LINK for each that is asked for an echo, LINK empty where the route decides: a line `name`, or the number of the
  * address, once it has answered. Who has no ping, neither getent nor nslookup, says nothing of it.
  */
-const ASK_AROUND = `${END_UNHEARD}
+export const ASK_AROUND = `${END_UNHEARD}
 until_it_is() { while ! "$@" >/dev/null 2>&1; do sleep 0.3; done; }
 say() { w=$1; shift; until_it_is "$@" && echo "$w"; }
 export RES_OPTIONS='timeout:1 attempts:2'

@@ -1,4 +1,5 @@
 export { armHost, confirmAll, pendingCommand, printPending, readPending, settlePending } from './arming.ts';
+export { type UndoText, undoText } from './arming-scripts.ts';
 export { type CarryOutOptions, type Command, carryOut, needsWork } from './carry-out.ts';
 export { aroundHost } from './check-around.ts';
 export type { Witness } from './check-held.ts';
@@ -12,6 +13,7 @@ export {
   untilQuiet,
   type WatchedLink,
 } from './handshakes.ts';
+export { APPLY_SCRIPTS } from './known-scripts.ts';
 export { type Lock, LockHeld, lockHost } from './lock.ts';
 export { type ManagedHost, type Observation, observeAll, reasonOf } from './observe.ts';
 export {

@@ -34,7 +34,7 @@ export interface Lock {
 }
 
 /** Puts $3 in the place of the dead holder's lock $1, if that still says $2; one at a time, by a flock on the folder. */
-const TAKE_OVER = 'test "$(cat -- "$1")" = "$2" && mv -T -- "$3" "$1"';
+export const TAKE_OVER = 'test "$(cat -- "$1")" = "$2" && mv -T -- "$3" "$1"';
 
 /** Tells several locks of one process apart while they are made. */
 let drafts = 0;

@@ -5,6 +5,7 @@ import { linuxDriver, type SharedKernel } from '../drivers/index.ts';
 import type { Access, HostResource, ResourceSet } from '../resources/index.ts';
 import { localTransport, namespaceTransport, sshTransport, type Transport } from '../transport/index.ts';
 import { UsageError } from './exit.ts';
+import { gate } from './gate/text.ts';
 
 /** The way to a host by its `access`. Throws UsageError for a kind that is not yet supported. */
 function openTransport(host: string, access: Access, file: string): Transport {
@@ -18,10 +19,16 @@ function openTransport(host: string, access: Access, file: string): Transport {
       const key = identityFile === undefined ? {} : { identityFile: resolve(dirname(file), identityFile) };
       return sshTransport(host, { ...options, ...key });
     }
-    case 'http':
     case 'agent':
+      return sshTransport(host, gatedOptions(access, file));
+    case 'http':
       throw new UsageError(`not yet supported: ${access.kind} access (${host})`);
   }
+}
+
+/** How a host is reached through its gate. */
+export function gatedOptions({ kind: _, identityFile, ...options }: Access & { readonly kind: 'agent' }, file: string) {
+  return { ...options, identityFile: resolve(dirname(file), identityFile), gate: gate().words };
 }
 
 /** This machine and its network namespaces have one. */
@@ -64,7 +71,7 @@ function printAccess(access: Access): string {
     case 'http':
       return access.url;
     case 'agent':
-      return 'its agent';
+      return `the gate of ${access.user}@${access.address}${access.port === 22 ? '' : ` port ${access.port}`}`;
   }
 }
 

@@ -228,6 +228,7 @@ function host(program: Command, running: Running): void {
     'ask nothing: with --fingerprint, or for a key that known_hosts have',
   )
     .option('--fingerprint <sha256>', 'the key that it must have, as ssh-keygen -lf shows it: SHA256:…')
+    .option('--through <url>', 'for access.agent, once: the login of root or of a user of sudo, ssh://USER@HOST:PORT')
     .action((given: string, flags: CommonFlags & AdoptFlags) =>
       running(async (output, each: AdoptFlags) =>
         (await import('./commands/host-adopt.ts')).adoptHost(output, given, each),

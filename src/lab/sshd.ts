@@ -25,7 +25,12 @@ export async function startSshd(lab: Runner, more: readonly string[] = [], port 
   for (const key of ['host', 'client'])
     await lab.run(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-C', key, '-f', at(key)]);
   const config = [
-    ...[`Port ${port}`, 'ListenAddress 127.0.0.1', `HostKey ${at('host')}`, `AuthorizedKeysFile ${at('client.pub')}`],
+    ...[
+      `Port ${port}`,
+      'ListenAddress 127.0.0.1',
+      `HostKey ${at('host')}`,
+      `AuthorizedKeysFile ${at('client.pub')} .ssh/authorized_keys`,
+    ],
     ...[
       'PidFile none',
       'StrictModes no',

@@ -69,7 +69,7 @@ function reservedPorts(
 ): ReadonlyMap<string, Readonly<Record<Transport, readonly Reserved[]>>> {
   const reserved = new Map<string, { readonly tcp: readonly Reserved[]; readonly udp: Reserved[] }>();
   for (const { name, access } of hosts) {
-    const port = access.kind === 'ssh' ? access.port : 22;
+    const port = access.kind === 'ssh' || access.kind === 'agent' ? access.port : 22;
     const why = `the access port of ${name}; allowAccessPort: true lets it`;
     reserved.set(name, { tcp: [{ port, access: true, why }], udp: [] });
   }

@@ -66,6 +66,18 @@ test('an item of a List, and the last line without an end', () => {
   expect(withHostKey(block, 'edge', KEY)).toBe(`${block}\n      hostKey: "${KEY}"`);
 });
 
+test('a Host that is reached through its gate gets it there', () => {
+  const text = `${HEAD}  access: { agent: { address: edge.example.com, identityFile: edge.key } }\n`;
+  const written = withHostKey(text, 'edge', KEY) ?? '';
+  expect(written).toBe(text.replace('edge.key', `edge.key, hostKey: "${KEY}"`));
+  const { set, problems } = loadResources([{ name: 'edge.yaml', text: written }]);
+  expect(problems).toEqual([]);
+  expect(set?.hosts.get('edge')?.access).toEqual({
+    ...{ kind: 'agent', address: 'edge.example.com', port: 22, user: 'root' },
+    ...{ identityFile: 'edge.key', hostKey: KEY },
+  });
+});
+
 test('a Host that is not there, or is reached otherwise, gets none', () => {
   const text = `${HEAD}  access: { ssh: { address: edge.example.com } }\n`;
   expect(withHostKey(text, 'other', KEY)).toBeUndefined();

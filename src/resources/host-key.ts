@@ -2,7 +2,7 @@
 import { isMap, isScalar, isSeq, type Node, type Pair, parseAllDocuments, type YAMLMap } from 'yaml';
 
 /**
- * The text with `spec.access.ssh.hostKey` of one Host set: nothing else of it is another, comments included. Undefined where it has no such
+ * The text with `hostKey` of one Host set, in its `spec.access.ssh` or `spec.access.agent`: nothing else of it is another, comments included. Undefined where it has no such
  * Host, or reaches it otherwise.
  */
 export function withHostKey(text: string, host: string, hostKey: string): string | undefined {
@@ -10,8 +10,10 @@ export function withHostKey(text: string, host: string, hostKey: string): string
   for (const document of Array.isArray(documents) ? documents : []) {
     for (const entry of entriesOf(document.contents)) {
       const isHost = entry.get('kind') === 'Host' && entry.getIn(['metadata', 'name']) === host;
-      const ssh = isHost ? entry.getIn(['spec', 'access', 'ssh'], true) : undefined;
-      if (isMap(ssh)) return withField(text, ssh, hostKey);
+      for (const kind of isHost ? ['ssh', 'agent'] : []) {
+        const access = entry.getIn(['spec', 'access', kind], true);
+        if (isMap(access)) return withField(text, access, hostKey);
+      }
     }
   }
   return undefined;

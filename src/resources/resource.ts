@@ -40,7 +40,14 @@ export type Access =
     }
   | { readonly kind: 'netns'; readonly name: string }
   | { readonly kind: 'http'; readonly url: string; readonly user?: string; readonly passwordFile?: string }
-  | { readonly kind: 'agent' };
+  | {
+      readonly kind: 'agent';
+      readonly address: string;
+      readonly port: number;
+      readonly user: string;
+      readonly identityFile: string;
+      readonly hostKey?: string;
+    };
 
 /** A link of the host as the user declares it; what is left out is observed. */
 export interface DeclaredInterface {

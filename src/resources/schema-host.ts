@@ -49,10 +49,23 @@ const access = z
       .describe("By the router's own interface.")
       .register(notes, { later: true }),
     agent: z
-      .strictObject({})
+      .strictObject({
+        address: argument('address, name or alias').describe('Address, name or alias that the OpenSSH client knows.'),
+        port: port().default(22).describe('TCP port of the SSH server. No forward may take it; see `allowAccessPort`.'),
+        user: argument('user').default('root').describe('The login; it must be root by another name.'),
+        identityFile: plainText('path').describe(
+          'Private key file of this host alone, relative to this document. `host adopt` makes it where there is none.',
+        ),
+        hostKey: plainText('key')
+          .exactOptional()
+          .describe(
+            "The host's public key, as in known_hosts. `host adopt` writes it; left out, the client's known_hosts decide.",
+          ),
+      })
       .exactOptional()
-      .describe('By the node agent in a cluster.')
-      .register(notes, { later: true }),
+      .describe(
+        'By the OpenSSH client and a key that opens no shell there: a gate lets through what plans do, and nothing else. `host adopt` puts it there.',
+      ),
     become: z.enum(['sudo']).exactOptional().describe('Become root so. Only beside `local` or `ssh`.'),
   })
   .superRefine((value, context) => {

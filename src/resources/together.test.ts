@@ -186,7 +186,6 @@ for (const [says, text] of [
   ],
   ['driver routeros', host('x', ', driver: routeros')],
   ['access.http', document('Host', 'x', '{ access: { http: { url: "https://192.168.88.1/rest" } } }')],
-  ['access.agent', document('Host', 'x', '{ access: { agent: {} } }')],
   [
     'ends[1].provider',
     tunnel('x', '[{ host: edge, addresses: [10.9.0.1/30] }, { provider: { configFile: vpn.conf } }]'),

@@ -228,10 +228,13 @@ function toHost({ metadata, spec }: HostDocument, place: EntryPlace, at: Positio
   };
 }
 
-function toAccess({ local, ssh, netns, http, become }: HostDocument['spec']['access']): HostResource['access'] {
+function toAccess({ local, ssh, netns, http, agent, become }: HostDocument['spec']['access']): HostResource['access'] {
   const root = become === undefined ? {} : { become };
   if (local !== undefined) return { kind: 'local', ...root };
   if (ssh !== undefined) return { kind: 'ssh', ...ssh, ...root };
   if (netns !== undefined) return { kind: 'netns', ...netns };
-  return http === undefined ? { kind: 'agent' } : { kind: 'http', ...http };
+  if (http !== undefined) return { kind: 'http', ...http };
+  // The schema holds that one of them is given.
+  if (agent === undefined) throw new TypeError('a host is reached in no way');
+  return { kind: 'agent', ...agent };
 }

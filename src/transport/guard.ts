@@ -23,7 +23,7 @@ export const armedName = (token: string): string => `armed.${token}`;
  * FOLDER TOKEN STEP COMMAND…: runs COMMAND while the host is armed, status 47 where it is not. Who undoes takes the mark away first, and then
  * the lock for itself alone: a command that saw the mark holds it until it ends, even where nobody waits for it any more.
  */
-const GUARD = `
+export const GUARD = `
 [ -e "$1/lock" ] || exit ${NOT_ARMED}
 exec 9<"$1/lock"
 flock -s 9 || exit

@@ -1,8 +1,10 @@
 export type { Bundle } from './bundle.ts';
 export { BUNDLED_STATE, BundleError, bundleTransport, readBundle } from './bundle.ts';
 export { collectScript } from './collect.ts';
+export { encodeGateWord, type GateWords } from './gate.ts';
 export { type Guard, guarded } from './guard.ts';
 export { fingerprintOf, type LearnedKey, learnHostKey } from './host-key.ts';
+export { TRANSPORT_SCRIPTS } from './known-scripts.ts';
 export type { LocalOptions } from './local.ts';
 export { localTransport, NAMESPACE_STATES } from './local.ts';
 export type { NamespaceOptions } from './namespace.ts';

@@ -141,3 +141,9 @@ exec 3<&-`;
 
 /** Any command, to end as well when nobody listens any more: for `Transport.follow`. */
 export const whileHeard = (argv: readonly string[]): readonly string[] => script(`${END_UNHEARD}\n"$@"`, ...argv);
+
+/** GROUP: asks it to end, when our scripts take their temporary files away, and a second later ends what is left of it. */
+export const END_GROUP = `
+kill -TERM "-$1"
+sleep 1
+kill -KILL "-$1" 2>/dev/null`;

@@ -1,6 +1,7 @@
 /** How the system's OpenSSH client is called. */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { GateWords } from './gate.ts';
 
 export interface SshOptions {
   /** Address, name or alias that the OpenSSH client knows. */
@@ -13,6 +14,8 @@ export interface SshOptions {
   readonly hostKey?: string;
   /** Commands run by `sudo -n` there: it must not ask for a password. */
   readonly become?: 'sudo';
+  /** The login runs the host's gate and no shell; see gate.ts. */
+  readonly gate?: GateWords;
   /** Whoever logs in will do: for looks that need no rights. */
   readonly anyUser?: boolean;
   /** An argument vector that goes before every ssh: `nsenter …` into a lab's namespaces. */

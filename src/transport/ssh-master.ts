@@ -22,8 +22,8 @@ const READY_WITHIN_MS = 30_000;
  * It holds the connection for as long as its stdin is open: with us it ends, however we end. What every look asks first comes with its first
  * word: over a long way that is a question less.
  */
-const hold = (become: string): string =>
-  `exec sh -c 'echo sallyport-ready "$(id -u)" "$(id -un)" "$(date +%s)" $(${become}stat -L -c %i /proc/self/ns/net /proc/1/ns/net 2>/dev/null); exec cat >/dev/null'`;
+export const holdLine = (become: 'sudo' | undefined): string =>
+  `exec sh -c 'echo sallyport-ready "$(id -u)" "$(id -un)" "$(date +%s)" $(${become === undefined ? '' : 'sudo -n '}stat -L -c %i /proc/self/ns/net /proc/1/ns/net 2>/dev/null); exec cat >/dev/null'`;
 const READY = /^sallyport-ready (\d+) (\S+) (\d*)(?: (\d+) (\d+))?[^\n]*\n/m;
 
 /**
@@ -38,11 +38,11 @@ export function startMaster(
   onEnd: () => void,
   readyWithinMs = READY_WITHIN_MS,
   explain: (stderr: string) => Promise<string | undefined> = async () => undefined,
-  become?: 'sudo',
+  held: string = holdLine(undefined),
 ): Promise<SshMaster> {
   const [program = '', ...rest] = client;
   // In a group of its own: Ctrl-C is for us, who then end what is under way.
-  const child = spawn(program, [...rest, '-T', '--', address, hold(become === undefined ? '' : 'sudo -n ')], {
+  const child = spawn(program, [...rest, '-T', '--', address, held], {
     ...{ stdio: 'pipe', detached: true, cwd: '/' },
     env: environment,
   });

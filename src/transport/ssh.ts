@@ -3,15 +3,16 @@ import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { commandTransport } from './commands.ts';
+import { gateProblem, gateRefusal, gateRequest } from './gate.ts';
 import { changedKey } from './host-key.ts';
 import { stateFolderIn, stateFolderOf, sudoRefusal } from './local.ts';
 import { commandEnvironment, systemEnvironment, takeTurns } from './process.ts';
 import { missingProgram } from './programs.ts';
-import { script } from './scripts.ts';
+import { END_GROUP, script } from './scripts.ts';
 import { clientEnvironment, clientOptions, type SshOptions } from './ssh-client.ts';
 import { groupIn, ownLines, readSshOutput, remoteLine } from './ssh-line.ts';
-import { type SshMaster, startMaster } from './ssh-master.ts';
-import { type Transport, TransportError } from './transport.ts';
+import { holdLine, type SshMaster, startMaster } from './ssh-master.ts';
+import { type Transport, TransportError, type WriteOptions } from './transport.ts';
 
 /**
  * Commands on a host that the system's OpenSSH client reaches, with the user's own configuration, agent and keys; all by one connection. The far
@@ -26,7 +27,7 @@ interface Made {
 }
 
 function openSsh(host: string, options: SshOptions, made: Made): Transport {
-  const { entry = [], become } = options;
+  const { entry = [], become, gate } = options;
   const prepare = async (): Promise<Prepared> => {
     made.folder = options.folder ?? (await makeFolder());
     const { folder } = made;
@@ -43,9 +44,11 @@ function openSsh(host: string, options: SshOptions, made: Made): Transport {
     const onEnd = (): void => {
       master = undefined;
     };
-    const explain = (stderr: string) => changedKey(stderr, options.hostKey);
+    const explain = async (stderr: string): Promise<string | undefined> =>
+      (gate && gateProblem(stderr)) ?? (await changedKey(stderr, options.hostKey));
+    const held = gate === undefined ? holdLine(become) : gateRequest(['hold'], gate);
     if (master === undefined) {
-      master = startMaster(host, vector, options.address, environment, onEnd, options.readyWithinMs, explain, become);
+      master = startMaster(host, vector, options.address, environment, onEnd, options.readyWithinMs, explain, held);
       made.masters.push(master);
     }
     const standing = await master.catch((error: unknown) => {
@@ -58,14 +61,17 @@ function openSsh(host: string, options: SshOptions, made: Made): Transport {
     }
     return { client, socket, standing };
   };
-  const words = (argv: readonly string[]): readonly string[] => [
-    ...(become === undefined ? [] : ['sudo', '-n', '--']),
-    ...['env', ...Object.entries(systemEnvironment()).map(([name, value]) => `${name}=${value}`)],
-    ...argv,
-  ];
+  const words = (argv: readonly string[]): readonly string[] =>
+    gate !== undefined
+      ? argv
+      : [
+          ...(become === undefined ? [] : ['sudo', '-n', '--']),
+          ...['env', ...Object.entries(systemEnvironment()).map(([name, value]) => `${name}=${value}`)],
+          ...argv,
+        ];
   const through = ({ client, socket }: Prepared, argv: readonly string[]): readonly string[] => [
     ...[...client, '-S', socket, '-o', 'ControlMaster=no', '-T', '--', options.address],
-    remoteLine(argv),
+    gate === undefined ? remoteLine(argv) : gateRequest(argv, gate),
   ];
   let reached: Prepared | undefined;
   const commands = commandTransport(host, {
@@ -74,6 +80,7 @@ function openSsh(host: string, options: SshOptions, made: Made): Transport {
       return through(reached, words(argv));
     },
     async explain(output) {
+      if (gate !== undefined) return gateRefusal(output);
       if (become === undefined) return undefined;
       const isMissing = output.status === 127 && /\bsudo: (?:command )?not found/.test(output.stderr);
       return isMissing ? missingProgram('sudo') : sudoRefusal(output);
@@ -93,6 +100,11 @@ function openSsh(host: string, options: SshOptions, made: Made): Transport {
   });
   return {
     ...commands,
+    // What a gate judges, it must see whole.
+    ...(gate !== undefined && {
+      writeFile: (path: string, content: string, mode: number, { standing: _, ...more }: WriteOptions = {}) =>
+        commands.writeFile(path, content, mode, more),
+    }),
     clockAhead: async () => (await connect()).standing.clockAheadSeconds,
     async stateFolder(signal) {
       const { namespaces } = (await connect()).standing;
@@ -139,12 +151,6 @@ function removeFolder(folder: string): void {
   folders.delete(folder);
   rmSync(folder, { recursive: true, force: true });
 }
-
-/** GROUP: asks it to end, when our scripts take their temporary files away, and a second later ends what is left of it. */
-const END_GROUP = `
-kill -TERM "-$1"
-sleep 1
-kill -KILL "-$1" 2>/dev/null`;
 
 interface Reached extends Prepared {
   readonly standing: SshMaster;

@@ -2,6 +2,7 @@ import { readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promise
 import { type Access, withHostKey } from '../../resources/index.ts';
 import { fingerprintOf, type LearnedKey, learnHostKey } from '../../transport/index.ts';
 import { CommandFailure, DONE, UsageError } from '../exit.ts';
+import { type AdoptedGate, adoptGate, gateLines, loginOf } from '../gate/adopt.ts';
 import { type HostLook, lookAtHost, openLook, sshOptions } from '../host-look.ts';
 import { type NamedHost, nameHost } from '../host-name.ts';
 import { lookLines } from '../host-text.ts';
@@ -12,6 +13,7 @@ import { confirm, someoneIsThere } from '../terminal.ts';
 export interface AdoptFlags {
   readonly file?: readonly string[];
   readonly fingerprint?: string;
+  readonly through?: string;
   readonly yes?: boolean;
 }
 
@@ -20,25 +22,42 @@ export async function adoptHost(output: Output, given: string, flags: AdoptFlags
   requireAnswer(flags);
   const host = await nameHost(given, flags.file);
   const { name, access, file } = host;
-  if (access.kind !== 'ssh') throw new UsageError(`${name} is reached by ${access.kind}, which has no host key`);
+  if (access.kind !== 'ssh' && access.kind !== 'agent')
+    throw new UsageError(`${name} is reached by ${access.kind}, which has no host key`);
+  if (flags.through !== undefined && access.kind === 'ssh')
+    throw new UsageError(`--through is for access.agent, and ${name} is reached by ssh`);
+  const login = access.kind === 'ssh' ? access : loginOf(access, flags.through);
   using interrupt = listenForInterrupt(false);
   output.progress(`asking ${access.address} for its key`);
-  const learned = await learnHostKey(name, sshOptions(access, file ?? '.'), interrupt.signal);
+  const learned = await learnHostKey(name, sshOptions(login, file ?? '.'), interrupt.signal);
   const { hostKey, fingerprint } = learned;
   const isNew = access.hostKey === undefined || fingerprintOf(access.hostKey) !== fingerprint;
   if (isNew) await compare(output, { name, access, learned, flags, signal: interrupt.signal });
   const written = isNew && file !== undefined ? await writeKey(file, name, hostKey) : undefined;
-  const pinned: Access = { ...access, hostKey };
+  const pinned = { ...login, hostKey };
   output.progress(`looking at ${name}`);
   let look: HostLook | undefined;
+  let gate: AdoptedGate | undefined;
   let why: unknown;
   try {
     look = await lookAtHost(openLook(name, pinned, file ?? '.'), interrupt.signal);
+    if (access.kind === 'agent') {
+      output.progress(`putting the gate of ${name}`);
+      const to = { name, access: { ...access, hostKey }, file: file ?? '.' };
+      gate = await adoptGate(to, look.root === 'sudo' ? { ...pinned, become: 'sudo' } : pinned, interrupt.signal);
+    }
   } catch (error) {
     why = error;
   }
-  const value = { host: name, fingerprint, hostKey, written: written ?? null, ...(look !== undefined && { look }) };
-  await output.result(value, () => printAdopted(host, given, { hostKey, isNew, written }, look));
+  const value = {
+    host: name,
+    fingerprint,
+    hostKey,
+    written: written ?? null,
+    ...(gate && { gate }),
+    ...(look && { look }),
+  };
+  await output.result(value, () => printAdopted(host, given, { hostKey, isNew, written, gate }, look));
   // Its key is what it is, whoever may log in.
   if (why !== undefined) throw why;
   return DONE;
@@ -56,7 +75,7 @@ function requireAnswer({ fingerprint, yes }: AdoptFlags): void {
 
 interface Comparison {
   readonly name: string;
-  readonly access: Access & { readonly kind: 'ssh' };
+  readonly access: Access & { readonly kind: 'ssh' | 'agent' };
   readonly learned: LearnedKey;
   readonly flags: AdoptFlags;
   readonly signal: AbortSignal;
@@ -75,7 +94,7 @@ async function compare(output: Output, { name, access, learned, flags, signal }:
   const replace = `compare on its console, then give --fingerprint ${fingerprint}`;
   if (access.hostKey !== undefined)
     throw new CommandFailure(
-      `${name}: its key is ${fingerprint}, and access.ssh.hostKey has ${fingerprintOf(access.hostKey) ?? 'no key'}: somebody may be in between, or it was installed anew; ${nothing}. Where it is right, ${replace}`,
+      `${name}: its key is ${fingerprint}, and access.${access.kind}.hostKey has ${fingerprintOf(access.hostKey) ?? 'no key'}: somebody may be in between, or it was installed anew; ${nothing}. Where it is right, ${replace}`,
     );
   if (known === 'another')
     throw new CommandFailure(
@@ -123,13 +142,14 @@ interface Adopted {
   readonly hostKey: string;
   readonly isNew: boolean;
   readonly written: string | undefined;
+  readonly gate: AdoptedGate | undefined;
 }
 
 /** The line for the document, unless it stands there; what else is said of the host as comments beside it. */
 function printAdopted(
   { name, file }: NamedHost,
   given: string,
-  { hostKey, isNew, written }: Adopted,
+  { hostKey, isNew, written, gate }: Adopted,
   look: HostLook | undefined,
 ): string {
   const first =
@@ -139,5 +159,6 @@ function printAdopted(
         ? `hostKey: ${JSON.stringify(hostKey)}`
         : `# ${name}: its key is the one that ${file ?? 'the document'} has`;
   const found = look === undefined ? [] : lookLines(name, look, given, file);
-  return [first, ...found.map((line) => `# ${line}`), ''].join('\n');
+  const about = [...(gate === undefined ? [] : gateLines(name, gate)), ...found];
+  return [first, ...about.map((line) => `# ${line}`), ''].join('\n');
 }

@@ -49,7 +49,7 @@ const COMMANDS =
  * FOLDER: lines `machine`, `boot SECONDS`, `applied SECONDS`, `program PID SINCE NAME`, `unit MICROSECONDS NAME` (since the boot), `nft LINE`,
  * `sudo LINE`; then, after an empty line, what FIND_SETTINGS finds. What a host does not have, it does not tell.
  */
-const FIND_CLUES = `
+export const FIND_CLUES = `
 own=$(readlink /proc/self/ns/net)
 machine=
 [ "$own" = "$(readlink /proc/1/ns/net)" ] && { machine=yes; echo machine; }
@@ -71,7 +71,7 @@ fi
 echo
 ${FIND_SETTINGS}`;
 
-const CLUES_COMMAND = (stateFolder: string): readonly string[] => script(FIND_CLUES, stateFolder);
+export const CLUES_COMMAND = (stateFolder: string): readonly string[] => script(FIND_CLUES, stateFolder);
 
 export async function findClues(transport: Transport, signal: AbortSignal): Promise<Clues> {
   const folder = await transport.stateFolder(signal);

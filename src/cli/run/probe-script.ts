@@ -27,7 +27,7 @@ export const NO_PROBER = 'sallyport-no-prober';
  * second, each would be remembered for two minutes on both ends. Time is POSIX::times (a hundredth of a second, and
  * it only goes on): perl-base has no Time::HiRes.
  */
-const PERL = `
+export const PERL = `
 use strict; use Socket qw(:all); use Errno qw(EINPROGRESS ECONNREFUSED); use POSIX ();
 $| = 1; my $once = shift @ARGV; my (@t, $n);
 sub now { (POSIX::times())[0] * 1000 / POSIX::sysconf(POSIX::_SC_CLK_TCK()) }
@@ -83,7 +83,7 @@ for (;;) {
 }`;
 
 /** PROGRAM ONCE, then as above. Without perl HTTP cannot be asked, and a refusal is told from silence by how soon it comes. */
-const ASK = `
+export const ASK = `
 p=$1; shift
 command -v perl >/dev/null && perl -MSocket -MPOSIX -e 1 2>/dev/null && exec perl -e "$p" -- "$@"
 once=$1; shift

@@ -46,7 +46,7 @@ const INITS: readonly OtherInit[] = ['OpenRC', 'procd'];
 const SEPARATOR = '\u0001';
 
 /** PATH...: a line `PID NAME` for each daemon of this network, not of a container in it, and for who started the host; then each PATH that is there with its text, a link to nothing included. */
-const OBSERVE_DAEMONS = `
+export const OBSERVE_DAEMONS = `
 pgrep -l -x --ns $$ --nslist net,pid 'systemd-network|NetworkManager'
 if [ -d /run/systemd/system ]; then echo '1 systemd'; elif [ -d /run/openrc ]; then echo '1 OpenRC'; elif [ -x /sbin/procd ]; then echo '1 procd'; fi
 for f; do
@@ -74,7 +74,7 @@ export const daemonFilesCommand = (
  * leases then (RestartKillSignal). The .network file comes after that: where it stands, the restart was. When they go, nothing is
  * restarted: the daemon would delete whatever rules and routes of others have come meanwhile. NetworkManager takes all by a reload.
  */
-const CHANGE_DAEMON_FILES = `
+export const CHANGE_DAEMON_FILES = `
 umask 022
 t=$1/daemon-file.new d=$2 mark=$3; shift 3; mkdir -p "\${t%/*}" || exit
 ours() { [ ! -e "$1" ] && [ ! -L "$1" ] || head -n 1 "$1" | grep -qxF -e "$mark"; }

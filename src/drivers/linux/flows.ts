@@ -112,13 +112,13 @@ wait
 exit 0`;
 
 /** ENDS LISTING LISTING: lines of arguments for conntrack. A transaction for nft on stdin, then the ends, then the listings. */
-const CHANGE_AND_END = `
+export const CHANGE_AND_END = `
 nft -f - || exit
 [ -z "$1" ] || printf '%s' "$1" | conntrack -R - >/dev/null 2>&1
 shift${LIST_FLOWS}`;
 
 /** ENDS: the same for a few that need no listing, neither before nor after. */
-const CHANGE_AND_END_EACH = `
+export const CHANGE_AND_END_EACH = `
 nft -f - || exit
 set -f
 printf '%s' "$1" | while read -r line; do conntrack $line >/dev/null 2>&1 </dev/null; done

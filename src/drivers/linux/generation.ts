@@ -34,7 +34,7 @@ exit 1`;
  * generation. NAMESPACE is the path by which one is kept; its time of birth holds as long as that does. An empty one is our own,
  * which is there as long as we are.
  */
-const LIST = `
+export const LIST = `
 count() { perl -e '${GENERATION}' 2>/dev/null; }
 n=$(stat -L -c %i /proc/self/ns/net)
 case $2 in

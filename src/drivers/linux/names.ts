@@ -10,7 +10,7 @@ const PATIENCE_SECONDS = 3;
  * RECORD SECONDS: the time, then a line `NAME ADDRESS…` for each name that stands in an endpoint of the record, all asked at once.
  * In the record's text an address with letters is in brackets, so what has a letter and none is a name.
  */
-const RESOLVE_NAMES = `
+export const RESOLVE_NAMES = `
 names=$(grep -o '"endpoint":"[^"]*"' "$1" 2>/dev/null | sed -n 's/^"endpoint":"\\([^[]*\\):[0-9]*"$/\\1/p' | grep '[a-z]' | sort -u)
 [ -n "$names" ] || exit 0
 date +%s

@@ -51,7 +51,8 @@ const LEARNT = { 4: learntCommand(4), 6: learntCommand(6) } as const;
 const RULES = { 4: rulesCommand(4), 6: rulesCommand(6) } as const;
 const DEVICES = script(DUMP_WIREGUARD);
 const SYSCTLS = sysctlCommand(OBSERVED_SYSCTLS);
-const PROBE = script(PROBE_LINKS, PROBE_INSIDE);
+/** What links the host can make. */
+export const PROBE = script(PROBE_LINKS, PROBE_INSIDE);
 const MEMORY = script(READ_IF_THERE, '/proc/meminfo');
 
 /**

@@ -19,7 +19,7 @@ import { type Command, script, type Transport } from '../../transport/index.ts';
 import { failure } from './ask.ts';
 
 /** FILE…: `= FILE` before each, and what it says; nothing where there is no such file. */
-const READ_FILES = `for f; do t=$(cat "$f" 2>/dev/null; echo .); t=\${t%.}; printf '= %s\\n%s\\n' "$f" "$t"; done`;
+export const READ_FILES = `for f; do t=$(cat "$f" 2>/dev/null; echo .); t=\${t%.}; printf '= %s\\n%s\\n' "$f" "$t"; done`;
 
 const FILES = [UFW_FILES[4], UFW_FILES[6], FIREWALLD_FILES.zone, FIREWALLD_FILES.policy];
 

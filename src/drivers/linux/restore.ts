@@ -10,7 +10,7 @@ import { makeSteps, type Step } from './steps.ts';
 import { commandsOf, type Place } from './undo.ts';
 
 /** FOLDER: the key of what restore.sh there brings back, where it is as it was written. */
-const RESTORE_OF = `
+export const RESTORE_OF = `
 f=$1/restore.sh
 [ -e "$f" ] || exit 0
 { read -r _; read -r _ key sum; } <"$f"
@@ -32,28 +32,34 @@ interface Item {
 
 /** The whole text. The order is that of an apply on an empty host, so what opens comes after what judges. */
 export async function restoreText(place: Place, state: HostState): Promise<string> {
-  const { stateFolder } = place;
   const items = await itemsOf(place, state);
-  const body = `# Brings back what Sallyport put on this host, without Sallyport: sh ${stateFolder}/restore.sh
+  const { head, tail } = restoreFrame(place.stateFolder, place.transport.namespace);
+  const body = `${head}${items.map(printItem).join('')}${tail}`;
+  const sum = createHash('sha256').update(body).digest('hex');
+  return `#!/bin/sh\n# ${restoreKey(state)} ${sum}\n${body}`;
+}
+
+/** What stands in it before and behind the things that it brings, but for its first two lines. */
+export const restoreFrame = (stateFolder: string, namespace: string | undefined) => ({
+  head: `# Brings back what Sallyport put on this host, without Sallyport: sh ${stateFolder}/restore.sh
 # "boot": what cannot be yet is left to "online", which tries for two minutes.
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:$PATH
 export LC_ALL=C
 umask 077
-${inOwnNetwork('restore', stateFolder, place.transport.namespace)}
+${inOwnNetwork('restore', stateFolder, namespace)}
 mode=$1 done=' '
 # Before the network nobody can be asked what a name means.
 [ "$mode" != boot ] || export WG_ENDPOINT_RESOLUTION_RETRIES=0
 ${BRING}
 pass() {
 left=
-${items.map(printItem).join('')}}
+`,
+  tail: `}
 n=0
 until pass; [ -z "$left" ] || [ "$mode" != online ] || [ "$n" -ge 120 ]; do n=$((n+1)); sleep 1; done
 [ -z "$left" ] || { [ "$mode" != boot ] || { printf 'left for later: %s' "$left"; exit 0; }; stop; }
-`;
-  const sum = createHash('sha256').update(body).digest('hex');
-  return `#!/bin/sh\n# ${restoreKey(state)} ${sum}\n${body}`;
-}
+`,
+});
 
 /**
  * `bring N WHAT COMMAND...`: once; that it is so already is well. `table`: the whole one at once, in the place of whatever has its name: a copy may

@@ -309,6 +309,9 @@ mkdir -p -m 700 "$2" || exit
 l=$1; shift 2; set -- "$l" "$@"
 ${START_WIREGUARD_GO}`;
 
+/** COMMAND…: tries it, and says nothing of it. */
+export const TRY = '"$@" 2>/dev/null || :';
+
 /** PATH CONTENT COMMAND…: runs COMMAND unless the file says CONTENT, or is not there for none. */
 export const UNLESS_IT_SAYS = `
 if [ -z "$2" ]; then [ -e "$1" ] || [ -L "$1" ] || exit 0

@@ -8,7 +8,7 @@ import { undoAccept } from './accepts.ts';
 import { daemonFilesCommand } from './daemons.ts';
 import { handMadeCommand } from './hand-made.ts';
 import type { LinkSupport } from './observe.ts';
-import { PUT_SYSCTLS, REMOVE_WIREGUARD_IF_THERE, START_IF_ABSENT, UNLESS_IT_SAYS } from './scripts.ts';
+import { PUT_SYSCTLS, REMOVE_WIREGUARD_IF_THERE, START_IF_ABSENT, TRY, UNLESS_IT_SAYS } from './scripts.ts';
 import { addLinkCommands, changesOf, makeSteps, type Step } from './steps.ts';
 
 /** What a way back, or a script that brings things back, must know of its host. */
@@ -142,10 +142,7 @@ function addWireGuard(link: Link, stateFolder: string, by: LinkSupport['wireguar
     case 'userspace':
       return [start];
     case 'unknown':
-      return [
-        { argv: script('"$@" 2>/dev/null || :', ...(kernel[0]?.argv ?? [])), stdin: kernel[0]?.stdin ?? '' },
-        start,
-      ];
+      return [{ argv: script(TRY, ...(kernel[0]?.argv ?? [])), stdin: kernel[0]?.stdin ?? '' }, start];
   }
 }
 

@@ -105,11 +105,13 @@ echo ${LISTENING}
 wait`;
 
 /** MONITORS LISTEN SECONDS PATH… */
-const command = (untoldSeconds: number): readonly string[] =>
-  script(
-    `i=$1; p=$2; shift 2
+export const WATCH = `i=$1; p=$2; shift 2
 if command -v perl >/dev/null; then exec perl -e "$p" -- "$i" "$@"; fi
-exec sh -c "$i"`,
+exec sh -c "$i"`;
+
+export const watchCommand = (untoldSeconds = UNTOLD_SECONDS): readonly string[] =>
+  script(
+    WATCH,
     MONITORS,
     LISTEN,
     String(untoldSeconds),
@@ -123,7 +125,7 @@ export async function watch(
   signal: AbortSignal,
   untoldSeconds = UNTOLD_SECONDS,
 ): Promise<void> {
-  await transport.follow(command(untoldSeconds), (line) => onNotice(readNotice(line)), signal);
+  await transport.follow(watchCommand(untoldSeconds), (line) => onNotice(readNotice(line)), signal);
 }
 
 /** What a line tells; one of a monitor that is not understood tells that something happened. */

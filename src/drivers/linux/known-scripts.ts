@@ -1,0 +1,36 @@
+import { CHANGE_DAEMON_FILES, OBSERVE_DAEMONS } from './daemons.ts';
+import { CHANGE_AND_END, CHANGE_AND_END_EACH, END_FLOWS, LIST_FLOWS } from './flows.ts';
+import { LIST } from './generation.ts';
+import { RESOLVE_NAMES } from './names.ts';
+import { READ_FILES } from './owners.ts';
+import { RESTORE_OF } from './restore.ts';
+import {
+  DUMP_WIREGUARD,
+  EXCHANGE_KEY,
+  FORGET_KEYS,
+  LIST_IPTABLES,
+  MAKE_KEYS,
+  PROBE_LINKS,
+  PUT_SYSCTLS,
+  READ_IF_THERE,
+  READ_KEYS,
+  REMOVE_WIREGUARD,
+  REMOVE_WIREGUARD_IF_THERE,
+  RESTORE_SYSCTLS,
+  START_IF_ABSENT,
+  START_WIREGUARD_GO,
+  TRY,
+  UNLESS_IT_SAYS,
+  WRITE_SYSCTLS,
+} from './scripts.ts';
+import { WATCH } from './watch.ts';
+
+/** The texts of this driver that a gate has, by name. */
+export const LINUX_SCRIPTS = {
+  ...{ CHANGE_AND_END, CHANGE_AND_END_EACH, END_FLOWS, LIST_FLOWS },
+  ...{ CHANGE_DAEMON_FILES, OBSERVE_DAEMONS, UNLESS_IT_SAYS },
+  ...{ DUMP_WIREGUARD, REMOVE_WIREGUARD, REMOVE_WIREGUARD_IF_THERE, START_IF_ABSENT, START_WIREGUARD_GO, TRY },
+  ...{ EXCHANGE_KEY, FORGET_KEYS, MAKE_KEYS, READ_KEYS },
+  ...{ LIST, LIST_IPTABLES, PROBE_LINKS, READ_FILES, READ_IF_THERE, RESOLVE_NAMES, RESTORE_OF, WATCH },
+  ...{ PUT_SYSCTLS, RESTORE_SYSCTLS, WRITE_SYSCTLS },
+} as const;
