@@ -4,6 +4,8 @@ import { type Sshd, startSshd } from '../lab/index.ts';
 import { GATE_PATH } from './gate/shell.ts';
 import { gate } from './gate/text.ts';
 import { type CliLab, sallyportPath, slimEdgeDocuments, startCliLab } from './testdata/cli-lab.ts';
+import { startRun } from './testdata/running.ts';
+import { waitFor } from './testdata/story.ts';
 
 const EDGE = '198.51.100.10';
 let cli: CliLab;
@@ -110,10 +112,32 @@ test('applied, changed, confirmed by a login of its own, and destroyed through t
   const doctor = await onNode('doctor', '-f', more, '-o', 'json');
   expect(doctor.stderr).toBe('');
   expect(JSON.parse(doctor.stdout)).toMatchObject({ unreachable: [] });
+  const packet = ['--from', '192.0.2.7', '--to', `${EDGE}:81/tcp`];
+  const trace = await onNode('trace', '--live', '-f', more, ...packet, '-o', 'json');
+  expect(trace.stderr).toBe('');
+  expect(JSON.parse(trace.stdout)).toMatchObject({
+    traces: [{ verdict: expect.stringMatching(/^(delivered|rejected)$/) }],
+  });
   expect(await onNode('tunnel', 'rotate', 'edge-node', '--yes', '-f', more)).toMatchObject({ status: 0, stderr: '' });
   expect(await onNode('destroy', '--yes', '-f', more)).toMatchObject({ status: 0, stderr: '' });
   expect(await cli.dumps()).toBe(before);
 }, 120_000);
+
+test('run hears through the gate what others take away, and puts it back', async () => {
+  const before = await cli.dumps();
+  expect(await onNode('apply', '--yes', '-f', file)).toMatchObject({ status: 0, stderr: '' });
+  await using run = await startRun(cli.lab.host('node'), ['-f', file]);
+  await run.heard('the documents hold', ({ event }) => event === 'documents');
+  await waitFor('the edge is listened to', async () => {
+    const { stdout } = await cli.lab.host('edge').run(['cat', '/proc/net/netlink']);
+    return stdout.split('\n').some((line) => /^\S+ +12 +\S+ +(?!00000000)/.test(line));
+  });
+  await cli.lab.host('edge').run(['nft', 'flush', 'chain', 'inet', 'sallyport', 'sp_forwards']);
+  await run.heard('put right', ({ event, host }) => event === 'repaired' && host === 'edge');
+  expect((await run.stop()).status).toBe(0);
+  expect(await onNode('destroy', '--yes', '-f', file)).toMatchObject({ status: 0, stderr: '' });
+  expect(await cli.dumps()).toBe(before);
+}, 60_000);
 
 describe('to who has the key alone', () => {
   const sum = gate().words.sum;

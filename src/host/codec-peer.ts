@@ -1,7 +1,7 @@
 /** The far end of a tunnel in a HostRecord, and its second link. */
 import { parseAddress, parseEndpoint, parsePrefix, printAddress, printEndpoint, printPrefix } from '../net/index.ts';
 import { isPendingKey, parsePresharedKeyName, parsePublicKey } from '../wireguard/index.ts';
-import { type Fields, fields, flag, list, optional, parsed, type Reader, text, whole } from './json.ts';
+import { type Fields, fields, flag, linkName, list, optional, parsed, type Reader, text, whole } from './json.ts';
 import type { SecondLink, TunnelPeer } from './share.ts';
 
 export const encodePeer = ({
@@ -46,7 +46,7 @@ export const encodeSecond = ({ peer, ...second }: SecondLink): unknown => ({ ...
 export const readSecond: Reader<SecondLink> = (json, path) => {
   const from = fields(json, path);
   return {
-    link: text(from.link, `${path}.link`),
+    link: linkName(from.link, `${path}.link`),
     ...optional(from, 'listenPort', whole, path),
     peer: readKnown(fields(from.peer, `${path}.peer`), `${path}.peer`),
     carries: flag(from.carries, `${path}.carries`),

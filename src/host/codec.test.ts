@@ -238,6 +238,11 @@ describe('a record that cannot be used says why', () => {
       ),
       /sets\.s\.forwards\[0\]: what the rows share expected/,
     ],
+    [
+      'with the path of a file as a setting',
+      good.replace('"sysctlsBefore": {}', '"sysctlsBefore": {"net/../../../etc/passwd": "0"}'),
+      /sysctlsBefore: a sysctl of a network expected, found "net\/\.\./,
+    ],
     ['not JSON', 'hello', /cannot be read/],
   ] as const)
     test(what, () => expect(decodeRecord(text)).toEqual({ problem: expect.stringMatching(problem) }));

@@ -12,9 +12,22 @@ import {
   printPortRange,
   printPrefix,
 } from '../net/index.ts';
-import { OUTER_KINDS, type Outer, type Vxlan } from '../routing/index.ts';
+import { isNetworkSysctl, OUTER_KINDS, type Outer, type Vxlan } from '../routing/index.ts';
 import { encodePeer, encodeSecond, readPeer, readSecond } from './codec-peer.ts';
-import { fields, flag, JsonError, list, oneOf, optional, parsed, type Reader, table, text, whole } from './json.ts';
+import {
+  fields,
+  flag,
+  JsonError,
+  linkName,
+  list,
+  oneOf,
+  optional,
+  parsed,
+  type Reader,
+  table,
+  text,
+  whole,
+} from './json.ts';
 import { type HostNumbers, type HostRecord, RECORD_FORMAT } from './record.ts';
 import { BETWEEN, encodeRows, noteRows, type Row, readRows } from './rows.ts';
 import type { AcceptShare, ForwardPolicy, ForwardShare, ForwardTarget, HostShare, TunnelShare } from './share.ts';
@@ -101,7 +114,7 @@ export function decodeRecord(content: string): { readonly record: HostRecord } |
       ...optional(json, 'generation', whole, 'record.json'),
       sets: table(readShare)(json.sets, 'sets'),
       numbers: readNumbers(json.numbers, 'numbers'),
-      sysctlsBefore: table(text)(json.sysctlsBefore, 'sysctlsBefore'),
+      sysctlsBefore: readSysctlsBefore(json.sysctlsBefore, 'sysctlsBefore'),
     };
     encoded.set(record, content);
     noteLists(record, content);
@@ -112,6 +125,14 @@ export function decodeRecord(content: string): { readonly record: HostRecord } |
     throw error;
   }
 }
+
+/** Root writes them by their paths: whoever may write a record may not choose those. */
+const readSysctlsBefore: Reader<HostRecord['sysctlsBefore']> = (json, path) => {
+  const before = table(text)(json, path);
+  const wrong = [...before.keys()].find((each) => !isNetworkSysctl(each));
+  if (wrong !== undefined) throw new JsonError(path, 'a sysctl of a network', wrong);
+  return before;
+};
 
 /** The same value with the fields of every object in one order, whoever made it. */
 function canonical(value: unknown): unknown {
@@ -158,7 +179,7 @@ const readOuter: Reader<Outer> = (json, path) => {
 
 const readCarrier: Reader<NonNullable<TunnelShare['carrier']>> = (json, path) => {
   const from = fields(json, path);
-  return { link: text(from.link, `${path}.link`), from: list(readAddress)(from.from, `${path}.from`) };
+  return { link: linkName(from.link, `${path}.link`), from: list(readAddress)(from.from, `${path}.from`) };
 };
 
 const encodeTunnel = (tunnel: TunnelShare): unknown => ({
@@ -179,7 +200,7 @@ const readTunnel: Reader<TunnelShare> = (json, path) => {
   return {
     name: text(from.name, `${path}.name`),
     type: oneOf('WireGuard', 'VXLAN', 'IPIP', 'GRE', 'Direct')(from.type, `${path}.type`),
-    link: text(from.link, `${path}.link`),
+    link: linkName(from.link, `${path}.link`),
     addresses: list(readInterfaceAddress)(from.addresses, `${path}.addresses`),
     mtu: whole(from.mtu, `${path}.mtu`),
     ...optional(from, 'listenPort', whole, path),
@@ -241,7 +262,7 @@ const readTarget: Reader<ForwardTarget> = (json, path) => {
     id: text(from.id, `${path}.id`),
     to: readAddress(from.to, `${path}.to`),
     masquerade: flag(from.masquerade, `${path}.masquerade`),
-    ...optional(from, 'link', text, path),
+    ...optional(from, 'link', linkName, path),
     weight: whole(from.weight, `${path}.weight`),
   };
 };
@@ -301,7 +322,7 @@ const readSharedForward: Reader<Omit<ForwardShare, keyof Own>> = (json, path) =>
     match: readMatch(from.match, `${path}.match`),
     to: readAddress(from.to, `${path}.to`),
     masquerade: flag(from.masquerade, `${path}.masquerade`),
-    ...optional(from, 'link', text, path),
+    ...optional(from, 'link', linkName, path),
     publicLinks: list(text)(from.publicLinks, `${path}.publicLinks`),
     ...optional(from, 'policy', readPolicy, path),
     ...optional(from, 'balance', list(readTarget), path),

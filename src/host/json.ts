@@ -35,6 +35,12 @@ export const parsed =
     return value;
   };
 
+/** As the kernel lets links be called (dev_valid_name, net/core/dev.c): it may become part of a path. */
+export const linkName: Reader<string> = parsed(
+  (name) => (/^(?!\.{1,2}$)[^\s/]{1,15}$/.test(name) ? name : undefined),
+  'the name of a link',
+);
+
 export const oneOf =
   <T extends string | number>(...allowed: readonly T[]): Reader<T> =>
   (json, path) => {

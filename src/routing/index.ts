@@ -47,4 +47,4 @@ export type {
   Vxlan,
 } from './state.ts';
 export { isOuterKind, LOCAL_TABLE, MAIN_TABLE, OUTER_KINDS, SALLYPORT_PROTOCOL, WORST_METRIC } from './state.ts';
-export { readSysctls, sysctlCommand } from './sysctls.ts';
+export { isNetworkSysctl, readSysctls, sysctlCommand } from './sysctls.ts';

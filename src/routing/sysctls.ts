@@ -2,6 +2,10 @@ import type { Sysctls } from './state.ts';
 
 const ROOT = '/proc/sys/';
 
+/** Whether it is the path of a sysctl of a network, below /proc/sys, and leads nowhere else. */
+export const isNetworkSysctl = (path: string): boolean =>
+  /^net(?:\/[^/\0]+)+$/.test(path) && !path.split('/').some((part) => part === '.' || part === '..');
+
 /**
  * One command that reads many sysctls, for readSysctls: paths below /proc/sys, where a part that is `*` stands for every name
  * there. Its status is 2 where one cannot be read: what is missing on the host is missing in the output. It gives more than was

@@ -8,7 +8,7 @@ function nft(from, to,   i, line, c, depth) {
   for (i = from; i <= to; i++) {
     line = L[i]
     gsub(/"[^"\\]*"/, " ", line)
-    if (line ~ /[^A-Za-z0-9_@.:,;*\/(){}&|^=!<>% -]/) return no("nft: " plain(L[i]))
+    if (line ~ /[^A-Za-z0-9_@.:,;*\/(){}&|^=!<> -]/) return no("nft: " plain(L[i]))
     if (depth == 0) {
       if (!sub(/^(add|delete) table inet sallyport$/, "", line) && !sub(/^(add|delete|flush) (chain|set|map|element|flowtable) inet sallyport sp_[A-Za-z0-9_.-]+/, "", line) && !sub(/^add rule inet sallyport sp_[A-Za-z0-9_.-]+ /, "", line)) return no("nft: " plain(L[i]))
       if (line != "" && line !~ /^ / && L[i] !~ /^add rule /) return no("nft: " plain(L[i]))
@@ -60,10 +60,12 @@ function batchwords(line) {
   }
   return 1
 }
-function ipline(lo, hi,   verb, at) {
+function ipline(lo, hi,   verb, at, i) {
   verb = W[lo] " " W[lo + 1]
   if (W[lo] == "-6") { lo++; verb = W[lo] " " W[lo + 1]; if (W[lo] != "rule") return 0 }
   at = lo + 2
+  # What stood behind it in another command is none of its words.
+  for (i = N + 1; i < N + 8; i++) W[i] = ""
   if (verb == "link delete") return hi == at + 1 && W[at] == "dev" && isof("link", W[at + 1])
   if (verb == "link set") return W[at] == "dev" && isof("link", W[at + 1]) && optional("link", at + 2, hi)
   if (verb == "link add") {

@@ -105,6 +105,11 @@ describe('refused', () => {
     ['a command in a namespace', ['ip', '-batch', '-'], 'netns exec a sh\n'],
     ['a command in a vrf', ['ip', 'vrf', 'exec', 'a', 'sh']],
     ['a batch in a file', ['ip', '-batch', '/etc/shadow']],
+    [
+      'a line that is whole by the words of the one before',
+      ['ip', '-batch', '-'],
+      'address delete 192.0.2.1/24 dev sp-a\naddress delete 192.0.2.1/24\n',
+    ],
     ['a link that goes elsewhere', ['ip', '-batch', '-'], 'link set dev sp-a netns 1\n'],
     ['a line of ip that goes on', ['ip', '-batch', '-'], 'link delete dev sp-a\\\n'],
     ['a key in any file', ['wg', 'set', 'sp-a', 'private-key', '/etc/shadow']],
@@ -180,7 +185,7 @@ const POISON = [
     '&&reboot',
     '>/etc/x',
   ],
-  ...['../', '/etc/shadow', 'include "/etc/shadow"', '@ARM', '%', '*', '~root', '\u00ff', '\t'],
+  ...['../', '/etc/shadow', ' include "/etc/shadow" ', '@ARM', '%', '*', '~root', '\u00ff', '\t'],
 ];
 /** Free text: who began a change, and what somebody wrote into a lock. */
 const isFree = (argv: readonly string[], at: number): boolean =>
@@ -236,7 +241,7 @@ test('nor what it reads', () => {
 const harmless = (text: string, cut: number, poison: string): boolean => {
   const line = text.slice(text.lastIndexOf('\n', cut - 1) + 1, cut);
   const isQuoted = line.split('"').length % 2 === 0 && !/["\\\n]/.test(poison);
-  return isQuoted || (/^(add|delete|flush| )/.test(line) && /^[|*%./ \t]+$/.test(poison));
+  return isQuoted || (/^(add|delete|flush| |$)/.test(line) && /^[|*./ \t]+$/.test(poison));
 };
 
 test('each text that a room gives to a shell is known to the gate, or said not to be', () => {

@@ -17,6 +17,7 @@ import {
   addRouteArguments,
   addRuleArguments,
   changeLinkArguments,
+  isNetworkSysctl,
   type Link,
   type Route,
   removeAddressArguments,
@@ -382,6 +383,6 @@ function peerCommand(change: Change<ObjectOf<'peer'>>, stateFolder: string): rea
 
 /** Only what belongs to a network namespace: anything else would change the machine around it. */
 function networkPath(path: string): string {
-  if (/^net(?:\/[^/\0]+)+$/.test(path) && !path.split('/').includes('..')) return path;
+  if (isNetworkSysctl(path)) return path;
   throw new TypeError(`not the path of a sysctl of a network: ${path}`);
 }

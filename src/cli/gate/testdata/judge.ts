@@ -24,7 +24,7 @@ export function startJudge(awk: readonly string[] = ['awk'], state = STATE): Jud
     if (stdin !== undefined) writeFileSync(input, stdin);
     const whole = stdin === undefined ? argv : ['sh', '-c', '@WITH_WHOLE_STDIN', 'sh', '0', ...argv];
     const words = whole.map((word, index) =>
-      whole[index - 1] === '-c' && word.startsWith('@') ? word : encodeGateWord(word),
+      whole[index - 1] === '-c' && /^@[A-Z_0-9]+$/.test(word) ? word : encodeGateWord(word),
     );
     const env = { PATH: process.env.PATH, LC_ALL: 'C', STATE: state, INPUT: input, REQUEST: `sallyport x ${words.join(' ')}` };
     const [name = '', ...rest] = awk;
