@@ -24,6 +24,10 @@ export async function makeKeys(
     await managed.driver.makeKeys(aim.keyLinks, signal);
   }
   for (const [tunnel, hosts] of presharedOf(shown)) {
+    if (hosts.length < 2)
+      throw new Error(
+        `Tunnel ${tunnel}: its preshared key is made for both ends at once, and only ${hosts.join()} can be asked; nothing was changed`,
+      );
     const text = presharedKeyText(randomBytes(32));
     const name = namePresharedKey(tunnel, createHash('sha256').update(text).digest('hex'));
     for (const managed of concerned) {
