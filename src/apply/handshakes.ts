@@ -21,7 +21,7 @@ export async function untilHandshakes(
   links: readonly WatchedLink[],
   { timeoutMs, signal, since }: HandshakeOptions,
 ): Promise<readonly WatchedLink[]> {
-  for (const end = Date.now() + timeoutMs; ; await sleep(EVERY_MS, undefined, { signal })) {
+  for (const end = performance.now() + timeoutMs; ; await sleep(EVERY_MS, undefined, { signal })) {
     const seen = await Promise.all(links.map((each) => readCounters(each, 'latest-handshakes', signal)));
     const silent = links.flatMap((each, index): readonly WatchedLink[] => {
       const peers = each.peers.filter((key) => {
@@ -30,7 +30,7 @@ export async function untilHandshakes(
       });
       return peers.length === 0 ? [] : [{ ...each, peers }];
     });
-    if (silent.length === 0 || Date.now() > end) return silent;
+    if (silent.length === 0 || performance.now() > end) return silent;
   }
 }
 
@@ -61,12 +61,12 @@ export async function untilQuiet(
     const seen = await Promise.all(links.map((each) => readCounters(each, 'transfer', signal)));
     return seen.map((peers) => [...peers].map(([key, [bytes]]) => `${key} ${bytes}`).join()).join(';');
   };
-  let [last, since] = [await received(), Date.now()];
-  for (const end = Date.now() + timeoutMs; Date.now() < end; ) {
+  let [last, since] = [await received(), performance.now()];
+  for (const end = performance.now() + timeoutMs; performance.now() < end; ) {
     await sleep(EVERY_MS, undefined, { signal });
     const now = await received();
-    if (now !== last) [last, since] = [now, Date.now()];
-    else if (Date.now() - since >= quietMs) return true;
+    if (now !== last) [last, since] = [now, performance.now()];
+    else if (performance.now() - since >= quietMs) return true;
   }
   return false;
 }

@@ -39,9 +39,9 @@ export async function tellSilence(output: Output, applied: Applied, signal: Abor
 }
 
 async function waitAndTell(output: Output, applied: Applied, signal: AbortSignal): Promise<void> {
-  const deadline = Date.now() + PATIENCE_MS;
+  const deadline = performance.now() + PATIENCE_MS;
   let silent = await silentTunnels(output, applied, signal);
-  while (silent.length > 0 && Date.now() < deadline) {
+  while (silent.length > 0 && performance.now() < deadline) {
     output.progress(`waiting: ${silent[0]?.reason ?? ''}`);
     await sleep(EVERY_MS, undefined, { signal });
     silent = await silentTunnels(output, applied, signal);
