@@ -13,6 +13,7 @@ let sshd: Sshd;
 let file: string;
 let more: string;
 let key: string;
+let secret: string;
 
 beforeAll(async () => {
   cli = await startCliLab();
@@ -32,6 +33,11 @@ beforeAll(async () => {
   more = await documents('agent-more.yaml', {
     ports: ['{ protocol: TCP, port: 80, targetPort: 8080 }', '{ protocol: TCP, port: 81, targetPort: 8080 }'],
   });
+  const shared = (await cli.lab.run(['cat', file])).stdout.replace(
+    'type: WireGuard',
+    'type: WireGuard\n  presharedKeys: true',
+  );
+  secret = await cli.documents('agent-secret.yaml', shared);
   // Whoever adopts logs in as at home.
   const lines = [`IdentityFile ${sshd.identityFile}`, 'StrictHostKeyChecking no', 'UserKnownHostsFile /dev/null'];
   await cli.lab.run(['mkdir', '-p', '-m', '700', '/root/.ssh']);
@@ -120,6 +126,25 @@ test('applied, changed, confirmed by a login of its own, and destroyed through t
   });
   expect(await onNode('tunnel', 'rotate', 'edge-node', '--yes', '-f', more)).toMatchObject({ status: 0, stderr: '' });
   expect(await onNode('destroy', '--yes', '-f', more)).toMatchObject({ status: 0, stderr: '' });
+  expect(await cli.dumps()).toBe(before);
+}, 120_000);
+
+test('a preshared key is laid there, renewed, and taken away with all else', async () => {
+  const before = await cli.dumps();
+  const inForce = async (): Promise<string> =>
+    (
+      await cli.lab
+        .host('edge')
+        .run(['sh', '-c', 'cd /run/sallyport/netns/$(stat -L -c %i /proc/self/ns/net)/keys && echo *.psk'])
+    ).stdout.trim();
+  expect(await onNode('apply', '--yes', '-f', secret)).toMatchObject({ status: 0, stderr: '' });
+  const first = await inForce();
+  expect(first).toMatch(/^edge-node\.[0-9a-f]{16}\.psk$/);
+  expect(await onNode('plan', '--detailed-exitcode', '-f', secret)).toMatchObject({ status: 0, stderr: '' });
+  expect(await onNode('tunnel', 'rotate', 'edge-node', '--yes', '-f', secret)).toMatchObject({ status: 0, stderr: '' });
+  expect(await inForce()).toMatch(/^edge-node\.[0-9a-f]{16}\.psk$/);
+  expect(await inForce()).not.toBe(first);
+  expect(await onNode('destroy', '--yes', '-f', secret)).toMatchObject({ status: 0, stderr: '' });
   expect(await cli.dumps()).toBe(before);
 }, 120_000);
 

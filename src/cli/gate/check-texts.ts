@@ -144,6 +144,7 @@ function written(path, from, to,   name) {
   if (name == "undo.sh") return standing(from, to)
   if (name == "restore.sh") return restoretext(from, to)
   if (name == "record.json") return record(from, to)
+  if (secret(path)) return from == to && isof("key", L[from]) ? 1 : no("a preshared key that is none")
   return from == to && length(L[from]) < 4000 ? 1 : no("a lock of more than a line")
 }
 # Its endpoints are asked of the resolver.

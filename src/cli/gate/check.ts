@@ -15,7 +15,7 @@ BEGIN {
   options("kind", "id number local address remote address dstport number nolearning - mode any ttl number hoplimit number encaplimit none")
   options("route", "via via dev anylink table table protocol ours metric number src address mtu number onlink - nexthop - weight number")
   options("rule", "not - from prefix to prefix fwmark mark iif anylink oif anylink lookup number suppress_prefixlength number goto number nop - blackhole - unreachable - prohibit - protocol ours")
-  options("device", "listen-port number fwmark mark private-key keyfile peer key endpoint endpoint persistent-keepalive number allowed-ips prefixes remove -")
+  options("device", "listen-port number fwmark mark private-key keyfile peer key preshared-key secretfile endpoint endpoint persistent-keepalive number allowed-ips prefixes remove -")
   options("flow", "-f family -p transport -m ourmark --reply-src address --orig-dst address --orig-port-dst number --reply-port-src number --orig-src address --orig-port-src number")
 }
 /^#: script / { TEXT["@" $3] = $4; next }
@@ -186,6 +186,7 @@ function isof(kind, w,   part, n, i) {
   if (kind == "alias") return w ~ /^[A-Za-z0-9 _.:,()\/-]*$/
   if (kind == "key") return w ~ /^[A-Za-z0-9+\/]+=$/ && length(w) == 44
   if (kind == "keyfile") return w == STATE "/keys/" LINK ".key"
+  if (kind == "secretfile") return w == "/dev/null" || secret(w)
   if (kind == "endpoint") return w ~ /^[A-Za-z0-9[][][A-Za-z0-9.:_-]*$/
   if (kind == "token") { TOKEN = w; return w ~ /^[0-9a-f][0-9a-f-]+$/ && length(w) == 36 }
   if (kind == "ms") { WINDOW = w; return w ~ /^[1-9][0-9]*$/ && length(w) < 10 }
@@ -197,7 +198,7 @@ function isof(kind, w,   part, n, i) {
   if (kind == "value") return w ~ /^[0-9-][0-9 \t-]*$/ && length(w) < 100
   if (kind == "draft") return index(w, STATE "/lock.") == 1 && substr(w, length(STATE) + 7) ~ /^[0-9]+\.[0-9]+$/
   if (kind == "statefile") return w == STATE "/record.json" || w == STATE "/undo.sh" || w == STATE "/restore.sh"
-  if (kind == "ownfile") { LASTFILE = w; return isof("statefile", w) || isof("draft", w) }
+  if (kind == "ownfile") { LASTFILE = w; return isof("statefile", w) || isof("draft", w) || secret(w) }
   if (kind == "mode") return w == (LASTFILE ~ /\.sh$/ ? "700" : "600")
   if (kind == "daemonfile") { LASTDAEMON = w; return w in DAEMON }
   if (kind == "daemontext") return w == "" || w == DAEMON[LASTDAEMON]
@@ -215,6 +216,8 @@ function isof(kind, w,   part, n, i) {
   if (kind == "listing") return flowlist(w)
   return 0
 }
+# The file of a preshared key, which comes from here and is never read back.
+function secret(w) { return index(w, STATE "/keys/") == 1 && length(w) < 200 && substr(w, length(STATE) + 7) ~ /^[A-Za-z0-9][A-Za-z0-9_.-]*\.[0-9a-f]+\.psk$/ }
 # Of the network, and of those that plans write or put back.
 function sysctl(path,   part, n) {
   if (path !~ /^net\/[A-Za-z0-9_.:+\/-]+$/) return 0

@@ -12,6 +12,7 @@ const judge = startJudge();
 afterAll(() => judge[Symbol.dispose]());
 
 const ARM = ['sh', '-c', '@ARM', 'sh', `${STATE}/pending`, '30000', TOKEN, 'apply', '1'];
+const KEY = 'bm9kZW5vZGVub2Rlbm9kZW5vZGVub2Rlbm9kZW5vZGU=';
 const FILES = [`${STATE}/record.json`, `${STATE}/undo.sh`];
 const write = (name: string, mode = '700') => ['sh', '-c', '@WRITE_FILE', 'sh', `${STATE}/${name}`, mode, '1'];
 
@@ -44,6 +45,14 @@ test('what compile writes for hosts of every kind is let through', () => {
   const ip = of(/^ip ((?:link|address|route|rule) .+)$/);
   expect(ip.length).toBeGreaterThan(20);
   expect(judge(['ip', '-batch', '-'], `${ip.join('\n')}\n`)).toMatchObject({ runs: expect.anything() });
+});
+
+test('a preshared key is laid beside the others, set, and taken away', () => {
+  const file = 'keys/edge-node.0123456789abcdef.psk';
+  const set = (path: string) => ['wg', 'set', 'sp-a', 'peer', KEY, 'preshared-key', path, 'allowed-ips', '10.0.0.2/32'];
+  expect(judge(write(file, '600'), `${KEY}\n`)).toHaveProperty('runs');
+  expect(judge(set(`${STATE}/${file}`))).toHaveProperty('runs');
+  expect(judge(set('/dev/null'))).toHaveProperty('runs');
 });
 
 test('restore.sh and record.json are let through as they are written', () => {
@@ -114,6 +123,11 @@ describe('refused', () => {
     ['a line of ip that goes on', ['ip', '-batch', '-'], 'link delete dev sp-a\\\n'],
     ['a key in any file', ['wg', 'set', 'sp-a', 'private-key', '/etc/shadow']],
     ["another link's key", ['wg', 'set', 'sp-a', 'private-key', `${STATE}/keys/sp-b.key`]],
+    ['a preshared key in any file', ['wg', 'set', 'sp-a', 'peer', KEY, 'preshared-key', '/etc/shadow']],
+    ['a preshared key elsewhere', write('keys/../../x.0123456789abcdef.psk', '600'), `${KEY}\n`],
+    ['a private key in its place', write('keys/sp-a.key', '600'), `${KEY}\n`],
+    ['a preshared key that is none', write('keys/a.0123456789abcdef.psk', '600'), 'reboot\n'],
+    ['two preshared keys', write('keys/a.0123456789abcdef.psk', '600'), `${KEY}\n${KEY}\n`],
     ["another's WireGuard", ['wg', 'set', 'wg0', 'listen-port', '1']],
     ['a setting of no network', ['sh', '-c', '@PUT_SYSCTLS', 'sh', 'kernel/core_pattern', '|/bin/sh']],
     ['a setting above', ['sh', '-c', '@PUT_SYSCTLS', 'sh', 'net/ipv4/conf/../../../kernel/core_pattern', '1']],
