@@ -9,7 +9,7 @@ TOOLS = PATH="$(CURDIR)/.toolchain/node_modules/.bin:$(CURDIR)/node_modules/.bin
 # Whoever owns the checkout builds in it. Another (sudo make install) takes the build that stands there, so nothing in it becomes root's.
 OWN_BUILD = $(if $(filter $(shell id -u),$(shell stat -c %u .)),build)
 
-.PHONY: help build test test-kernel test-small demo lint format reference bench soak chaos fuzz mutate healthy faults package install uninstall clean toolchain
+.PHONY: help build test test-kernel test-small test-boot demo lint format reference bench soak chaos fuzz mutate healthy faults package install uninstall clean toolchain
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -41,6 +41,10 @@ test-small: toolchain build ## an edge of 512 MB, in a VM: 50,000 forwards and 1
 	@mkdir -p node_modules/.cache/small-edge
 	@$(TOOLS) node scripts/vm/small-edge.ts node_modules/.cache/small-edge
 	@VM_MEMORY=512M sh scripts/vm.sh sh scripts/vm/small-edge.sh node_modules/.cache/small-edge
+
+test-boot: toolchain build ## an edge with Debian's systemd, in a VM: its power fails, nobody confirms a change, its clock is set
+	@sh scripts/packages.sh test
+	@VM_DISK=1 VM_TIMEOUT=15m sh scripts/vm.sh sh scripts/vm/boot/job.sh
 
 demo: toolchain build ## a story told on this machine's kernel: the slim edge, or STORY=wireguard-behind-lb
 	@sh scripts/packages.sh demo

@@ -13,6 +13,8 @@ pool=http://deb.debian.org/debian/pool/main/l/linux-signed-amd64   # for who has
 
 # In the order in which they can be loaded: a bus to the host's files, the files, the layer above them.
 boot_modules='virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci 9pnet 9pnet_virtio netfs fscache 9p overlay'
+# VM_DISK=1: that layer is a disk, which a loss of power leaves as it is, and Debian's systemd is the first process: scripts/vm/boot.
+[ -z "${VM_DISK:-}" ] || boot_modules="$boot_modules virtio_blk crc16 mbcache jbd2 crc32c_generic ext4"
 limit=${VM_TIMEOUT:-60m}   # the whole run: what hangs must end
 
 refuse() { echo "$1" >&2; exit 2; }
@@ -88,6 +90,16 @@ done
 # What the guest's script is told: the checkout, the modules and the path, a line each; and the command, its words ended by NUL.
 printf '%s\n' "$PWD" "$PWD/$modules" "$PATH" >"$work/root/job"
 printf '%s\0' "$@" >"$work/root/command"
+# A disk for the host, one for what the command must know of the boot before; and a power that comes back.
+set_disks='' reboot=-no-reboot
+if [ -n "${VM_DISK:-}" ]; then
+  for disk in host notes; do
+    truncate -s 1G "$work/$disk"
+    mkfs.ext4 -q "$work/$disk"
+    set_disks="$set_disks -drive file=$work/$disk,if=virtio,format=raw,cache=unsafe"
+  done
+  reboot=''
+fi
 (cd "$work/root" && find . | cpio --quiet -o -H newc) >"$work/initramfs"
 
 # Without KVM, which may be there, answer, and still hang a stock kernel where this machine is itself a guest.
@@ -98,7 +110,8 @@ printf '%s\0' "$@" >"$work/root/command"
 # The serial line is the only way out: all output, and last the status. It ends its lines in \r\n.
 : >"$work/serial"   # there before tail looks for it
 set +e
-timeout --foreground "$limit" qemu-system-x86_64 -accel tcg,thread=multi -cpu Nehalem -smp 2 -m "${VM_MEMORY:-3G}" -nodefaults -no-reboot \
+# shellcheck disable=SC2086 # words
+timeout --foreground "$limit" qemu-system-x86_64 -accel tcg,thread=multi -cpu Nehalem -smp 2 -m "${VM_MEMORY:-3G}" -nodefaults $reboot $set_disks \
   -display none -serial stdio -nic none \
   -kernel "$cache/boot/vmlinuz-$release" -initrd "$work/initramfs" -append "console=ttyS0 quiet panic=-1 no_timer_check norandmaps nokaslr mitigations=off ${VM_APPEND:-}" \
   -fsdev local,id=root,path=/,security_model=none,readonly=on,multidevs=remap -device virtio-9p-pci,fsdev=root,mount_tag=root \

@@ -13,6 +13,9 @@ run() (
   mount --bind "$modules" "/lib/modules/$release"
   mount -t devpts -o ptmxmode=666 devpts /dev/pts
   mount -t tmpfs tmpfs /dev/shm
+  # As udev, systemd and every container have them: `wg syncconf LINK /dev/stdin`.
+  ln -s /proc/self/fd /dev/fd
+  for number in 0:stdin 1:stdout 2:stderr; do ln -s "/proc/self/fd/${number%:*}" "/dev/${number#*:}"; done
   mount -t cgroup2 cgroup2 /sys/fs/cgroup
   ip link set lo up
 
