@@ -256,7 +256,7 @@ async function forgetKeys(concerned: readonly ManagedHost[], shown: SetPlan): Pr
     const driver = concerned.find(({ name }) => name === host)?.driver;
     if (driver === undefined || facts.record !== undefined || facts.keys.size > 0) continue;
     // Another's apply may have come between the plan and the lock: what stands now counts, not what was seen.
-    if ((await driver.observe(UNINTERRUPTED)).record === undefined) await driver.forget(UNINTERRUPTED);
+    await driver.forget(UNINTERRUPTED, { unlessRecorded: true });
   }
 }
 

@@ -51,7 +51,7 @@ async function takeBackOne(
     const refused =
       armed === undefined || confirmed.has(armed)
         ? await refusalOf(async () => {
-            if (armed !== undefined) await managed.driver.apply(undo(plan.changes), { signal: UNINTERRUPTED });
+            if (armed !== undefined) await managed.driver.apply(undoAsListed(plan.changes), { signal: UNINTERRUPTED });
           })
         : await takeBackThere(armed);
     if (!(await isAsItWas(touched))) {
@@ -78,6 +78,23 @@ async function refusalOf(work: () => Promise<void>): Promise<string | undefined>
     if (!(error instanceof ApplyError)) throw error;
     return error.message;
   }
+}
+
+/**
+ * What takes all back, last first; but of nft what stands together keeps its order: in a transaction it does not matter, and nft lists what it
+ * made in the order it came, as it was listed before.
+ */
+export function undoAsListed(changes: readonly HostChange[]): readonly HostChange[] {
+  const back: HostChange[] = [];
+  let together: HostChange[] = [];
+  for (const change of undo(changes)) {
+    if ((change.action === 'remove' ? change.before : change.after).kind === 'nft') together.unshift(change);
+    else {
+      back.push(...together, change);
+      together = [];
+    }
+  }
+  return [...back, ...together];
 }
 
 /** Looks at the host, and makes of it what its record said before. */

@@ -35,6 +35,7 @@ export const FORMS: readonly string[] = [
   // Keys: they are made there, and stay.
   'x - sh -c @MAKE_KEYS sh =//keys [ <keyname> ]',
   'x - sh -c @FORGET_KEYS sh =/',
+  'x - sh -c @FORGET_UNRECORDED sh =/',
   'c - sh -c @EXCHANGE_KEY sh =//keys <link> <key> wg set <wg>',
   'c - wg set <wg>',
   'r - wg show <link> <counters>',

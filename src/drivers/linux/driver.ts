@@ -1,10 +1,11 @@
 import { dirname } from 'node:path';
 import type { Driver } from '../../apply/index.ts';
-import { NAMESPACE_STATES, type Transport, TransportError } from '../../transport/index.ts';
+import { NAMESPACE_STATES, script, type Transport, TransportError } from '../../transport/index.ts';
 import { applyChanges } from './apply.ts';
 import { forgetKeys, makeKeys, presharedKeyFile } from './keys.ts';
 import { type LinkSupport, observe, probeLinks } from './observe.ts';
 import { startReadings } from './readings.ts';
+import { FORGET_UNRECORDED } from './scripts.ts';
 import { undoOf } from './undo.ts';
 import { watch } from './watch.ts';
 
@@ -55,9 +56,9 @@ export function linuxDriver(transport: Transport, kernel?: SharedKernel): Driver
         { changes, facts },
         signal,
       ),
-    async forget(signal) {
+    async forget(signal, { unlessRecorded } = { unlessRecorded: false }) {
       const folder = await transport.stateFolder(signal);
-      const argv = ['rm', '-rf', '--', folder];
+      const argv = unlessRecorded ? script(FORGET_UNRECORDED, folder) : ['rm', '-rf', '--', folder];
       const { status, stderr } = await transport.run({ argv }, signal);
       if (status !== 0) throw new TransportError(transport.host, argv, `${folder} cannot be removed: ${stderr.trim()}`);
       if (!folder.startsWith(NAMESPACE_STATES)) return;

@@ -62,6 +62,9 @@ for f in "$1"/keys/*.psk; do
 done
 rm -f -- "$1"/keys/*.next.key "$1"/keys/*.before.key "$1"/keys/*_.key`;
 
+/** FOLDER: it goes, with keys that were made for nothing, unless a record stands in it. */
+export const FORGET_UNRECORDED = '[ -e "$1/record.json" ] || rm -rf -- "$1"';
+
 /** `saver FAMILY BACKEND`: names the saver of iptables' rules in `c`, where there is one of that kind. */
 const SAVER = `
 saver() {
