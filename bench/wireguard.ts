@@ -68,6 +68,8 @@ async function runOnce(
   const said: string[] = [];
   for await (const line of createInterface({ input: running.stderr })) {
     said.push(line);
+    // What it fails of is no line of its log.
+    if (!line.startsWith('{')) throw new Error(line);
     const { level, event } = JSON.parse(line) as { readonly level: string; readonly event: string };
     if (event !== 'health' || level !== 'info') continue;
     const healthyMs = performance.now() - began;
