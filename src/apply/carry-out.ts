@@ -1,4 +1,5 @@
 /** Carries a plan out over all its hosts: locked, in order, checked afterwards, and undone everywhere if anything fails. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import type { HostFacts } from '../host/index.ts';
 import { describeChange, type HostChange, undo } from '../plan/index.ts';
@@ -9,7 +10,7 @@ import { changeAll } from './change.ts';
 import { type Hearing, hear, hearAgain, lostBetween, type Witness } from './check-held.ts';
 import { leavesKeys, makeKeys, makesPreshared } from './keys.ts';
 import { lockAll } from './lock.ts';
-import { type ManagedHost, observeAll } from './observe.ts';
+import { type ManagedHost, observeAll, reasonOf } from './observe.ts';
 import { type AimFor, directionOf, endsEmpty, type HostPlan, leftOf, prepare, type SetPlan } from './prepare.ts';
 import type { Progress } from './progress.ts';
 import { observeUnknown, type Standing } from './standing.ts';
@@ -256,7 +257,7 @@ async function forgetKeys(concerned: readonly ManagedHost[], shown: SetPlan): Pr
     const driver = concerned.find(({ name }) => name === host)?.driver;
     if (driver === undefined || facts.record !== undefined || facts.keys.size > 0) continue;
     // Another's apply may have come between the plan and the lock: what stands now counts, not what was seen.
-    await driver.forget(UNINTERRUPTED, { unlessRecorded: true });
+    await driver.forgetUnrecorded(UNINTERRUPTED);
   }
 }
 
@@ -367,11 +368,29 @@ function printDifferences(changes: readonly HostChange[]): string {
   return changes.length <= 3 ? named.join(', ') : `${named.join(', ')} and ${changes.length - 3} more`;
 }
 
-/** Where no set is left, keys and record go too. */
+/** How long a host that was confirmed and then falls silent is asked again, ms. */
+const FORGET_WITHIN_MS = 10_000;
+
+/**
+ * Where no set is left, keys and record go too: when all hosts are confirmed, for one that must go back needs its keys. The change stands by
+ * then, whatever comes of this.
+ */
 async function forgetEmpty(touched: readonly Touched[], { onProgress }: CarryOutOptions): Promise<void> {
-  for (const { managed, plan } of touched) {
-    if (!endsEmpty(plan)) continue;
-    onProgress?.({ kind: 'forgetting', host: managed.name });
-    await managed.driver.forget(UNINTERRUPTED);
-  }
+  const left = await Promise.all(
+    touched.map(async ({ managed, plan }) => {
+      if (!endsEmpty(plan)) return [];
+      onProgress?.({ kind: 'forgetting', host: managed.name });
+      for (const end = performance.now() + FORGET_WITHIN_MS; ; await sleep(200))
+        try {
+          await managed.driver.forget(UNINTERRUPTED);
+          return [];
+        } catch (error) {
+          if (performance.now() > end) return [`${managed.name}: ${reasonOf(managed.name, error)}`];
+        }
+    }),
+  );
+  if (left.flat().length === 0) return;
+  throw new ApplyFailure(
+    `${left.flat().join('; ')}\nnothing is programmed there any more, and keys of ours are left: the next destroy removes them`,
+  );
 }

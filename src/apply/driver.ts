@@ -25,11 +25,10 @@ export interface Driver {
   undo(changes: readonly HostChange[], facts: HostFacts, signal: AbortSignal): Promise<Undo>;
   /** Removes private and preshared keys that are in no use: made for an exchange that came to its end, or never did. Nothing where a change is pending. */
   forgetKeys(signal: AbortSignal): Promise<void>;
-  /**
-   * Removes the state folder with keys and record: the last step of destroy, when nothing of ours is left on the host. `unlessRecorded`: nothing
-   * where a record stands. It needs no place on a disk.
-   */
-  forget(signal: AbortSignal, options?: { readonly unlessRecorded: boolean }): Promise<void>;
+  /** Removes the state folder with keys and record: the last step of destroy, when nothing of ours is left on the host. */
+  forget(signal: AbortSignal): Promise<void>;
+  /** The same after a change that did not come about, and nothing where a record stands. It needs no place on a disk. */
+  forgetUnrecorded(signal: AbortSignal): Promise<void>;
 }
 
 /** What a host tells of by itself. `by`: the process that made the last change of the ruleset, where it is known. */

@@ -3,11 +3,13 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Sshd, startSshd } from '../lab/index.ts';
 import { GATE_PATH } from './gate/shell.ts';
 import { gate } from './gate/text.ts';
-import { type CliLab, sallyportPath, slimEdgeDocuments, startCliLab } from './testdata/cli-lab.ts';
+import { type CliLab, sallyportPath, slimEdgeDocuments, startCliLab, withoutChance } from './testdata/cli-lab.ts';
 import { startRun } from './testdata/running.ts';
 import { waitFor } from './testdata/story.ts';
 
 const EDGE = '198.51.100.10';
+/** What a killed one leaves, and the next takes over. */
+const LOCK = /^\/run\/sallyport\/netns\/\S+\/(?:lock.*|keys\/.*)\n/gm;
 let cli: CliLab;
 let sshd: Sshd;
 let file: string;
@@ -162,6 +164,24 @@ test('run hears through the gate what others take away, and puts it back', async
   expect((await run.stop()).status).toBe(0);
   expect(await onNode('destroy', '--yes', '-f', file)).toMatchObject({ status: 0, stderr: '' });
   expect(await cli.dumps()).toBe(before);
+}, 60_000);
+
+test('apply is killed: the host takes the change back within its window', async () => {
+  const before = withoutChance(await cli.dumps());
+  const argv = [process.execPath, sallyportPath, 'apply', '--yes', '--confirm-timeout', '3s', '-f', file];
+  const killed = await cli.lab.host('node').spawn(argv);
+  killed.stderr.resume();
+  const folder = '/run/sallyport/netns/$(stat -L -c %i /proc/self/ns/net)';
+  const edge = (question: string) => cli.lab.host('edge').run(['sh', '-c', question], { allowFailure: true });
+  await waitFor('it is armed, and something is done', async () => {
+    const { status } = await edge(`test -d ${folder}/pending && ip link show sp-wg51820`);
+    return status === 0;
+  });
+  killed.kill('SIGKILL');
+  expect(await killed.exited).toBe(137);
+  await waitFor('it is as it was', async () => withoutChance(await cli.dumps()).replaceAll(LOCK, '') === before);
+  expect(await onNode('destroy', '--yes', '-f', file)).toMatchObject({ status: 0, stderr: '' });
+  expect(withoutChance(await cli.dumps())).toBe(before);
 }, 60_000);
 
 describe('to who has the key alone', () => {

@@ -5,7 +5,7 @@ import { linuxDriver } from '../drivers/index.ts';
 import type { HostFacts } from '../host/index.ts';
 import { loadResources, type ResourceSet } from '../resources/index.ts';
 import { namespaceTransport, TransportError } from '../transport/index.ts';
-import { aimOfSet } from './aims.ts';
+import { aimOfRemoval, aimOfSet } from './aims.ts';
 import { type CliLab, slimEdgeDocuments, startCliLab } from './testdata/cli-lab.ts';
 
 let cli: CliLab;
@@ -30,16 +30,23 @@ function hosts(fault: (real: Driver) => Partial<Driver>): readonly ManagedHost[]
   });
 }
 
-async function apply(fault: (real: Driver) => Partial<Driver>, confirm?: () => Promise<boolean>): Promise<void> {
+async function change(
+  command: 'apply' | 'destroy',
+  fault: (real: Driver) => Partial<Driver>,
+  confirm?: () => Promise<boolean>,
+): Promise<void> {
   const managed = hosts(fault);
   const signal = new AbortController().signal;
   const facts = new Map<string, HostFacts>();
   for (const [name, seen] of await observeAll(managed, signal))
     if (seen.kind === 'observed') facts.set(name, seen.facts);
-  const aimFor = aimOfSet(set, 'default');
-  const plan = prepare(facts, aimFor, 'add');
-  await carryOut(managed, plan, { command: 'apply', aimFor, signal, agreed: false, ...(confirm && { confirm }) });
+  const aimFor = command === 'apply' ? aimOfSet(set, 'default') : aimOfRemoval(['edge', 'node'], 'default', false);
+  const plan = prepare(facts, aimFor, command === 'apply' ? 'add' : 'remove');
+  await carryOut(managed, plan, { command, aimFor, signal, agreed: false, ...(confirm && { confirm }) });
 }
+
+const apply = (fault: (real: Driver) => Partial<Driver>, confirm?: () => Promise<boolean>): Promise<void> =>
+  change('apply', fault, confirm);
 
 test('a host that says yes and does not do it all is found by the check, and everything is undone', async () => {
   const forgetful = ({ apply: real }: Driver): Partial<Driver> => ({
@@ -90,6 +97,47 @@ test('of a host that is cut off during the change it is said that nothing is kno
   );
   const file = await cli.documents('edge.yaml', slimEdgeDocuments());
   expect(await cli.sallyport('destroy', '--yes', '-f', file)).toMatchObject({ status: 0, stderr: '' });
+  expect(await cli.dumps()).toBe(before);
+});
+
+test('a disk that is full once the keys were made: none of them stays', async () => {
+  let full = false;
+  const noPlace = (): never => {
+    throw new TransportError('edge', ['sh'], 'No space left on device');
+  };
+  const filling = (real: Driver): Partial<Driver> => ({
+    async makeKeys(links, signal) {
+      const keys = await real.makeKeys(links, signal);
+      full = true;
+      return keys;
+    },
+    observe: (signal) => (full ? noPlace() : real.observe(signal)),
+  });
+  await expect(apply(filling)).rejects.toThrow('edge: No space left on device; nothing was changed');
+  expect(full).toBe(true);
+  expect(await cli.dumps()).toBe(before);
+});
+
+test('a host that was confirmed and falls silent before its keys are gone is asked again, and it is said when it stays so', async () => {
+  await apply(() => ({}));
+  let silent = 3;
+  const silentFor = ({ forget }: Driver): Partial<Driver> => ({
+    forget(signal) {
+      if (silent === 0) return forget(signal);
+      silent -= 1;
+      throw new TransportError('edge', ['rm'], 'Connection refused');
+    },
+  });
+  await change('destroy', silentFor);
+  expect(silent).toBe(0);
+  expect(await cli.dumps()).toBe(before);
+  await apply(() => ({}));
+  silent = Number.POSITIVE_INFINITY;
+  await expect(change('destroy', silentFor)).rejects.toThrow(
+    'edge: Connection refused\nnothing is programmed there any more, and keys of ours are left: the next destroy removes them',
+  );
+  expect(await cli.dumps()).not.toBe(before);
+  await change('destroy', () => ({}));
   expect(await cli.dumps()).toBe(before);
 });
 

@@ -21,7 +21,7 @@ export const WITH_WHOLE_STDIN = `
 umask 077
 f=$(mktemp -p /run 2>/dev/null) || f=$(mktemp) || exit 125
 trap 'rm -f "$f"; exit 143' TERM HUP PIPE
-cat >"$f"
+cat >"$f" || { rm -f "$f"; exit 125; }
 n=$(wc -c <"$f")
 exec <"$f"
 rm -f "$f"
@@ -59,6 +59,7 @@ for p in $pids; do
   set -- "$@" "$d/$i.out" "$d/$i.err"
   i=$((i+1))
 done
+{ echo $s >"$d/s"; } 2>/dev/null || { echo "no space is left in \${d%/*} for what was read" >&2; exit 125; }
 echo $s
 stat -c %s "$@" | tr '\\n' ' '
 echo

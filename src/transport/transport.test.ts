@@ -263,6 +263,22 @@ test('stdin of which not all came starts no command', async () => {
   expect((await places.lab.run(['ls', '/run'])).stdout).not.toContain('done');
 });
 
+test('where /run is full that is what is said, of stdin and of what was read', async () => {
+  await using places = await startLabPlaces();
+  const { SEVERAL, WITH_WHOLE_STDIN, script } = await import('./scripts.ts');
+  const full = 'mount -n -t tmpfs -o size=8k tmpfs /run; dd if=/dev/zero of=/run/fill bs=4096 count=9';
+  await places.lab.run(['sh', '-c', full], { allowFailure: true });
+  const spoken = script(WITH_WHOLE_STDIN, '9', 'cat');
+  expect(await places.lab.run(spoken, { stdin: 'some text', allowFailure: true })).toMatchObject({
+    status: 125,
+    stderr: expect.stringContaining('No space left on device'),
+  });
+  expect(await places.lab.run(script(SEVERAL, '1', '2', 'echo', 'x'), { allowFailure: true })).toMatchObject({
+    status: 125,
+    stderr: expect.stringMatching(/no space is left in \/run for what was read\n$/),
+  });
+});
+
 test('netns: a namespace that is not there is named, with those that are', async () => {
   await using places = await startLabPlaces();
   const transport = namespaceTransport('edge', 'egde', { entry: places.entry });

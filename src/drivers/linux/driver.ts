@@ -56,15 +56,22 @@ export function linuxDriver(transport: Transport, kernel?: SharedKernel): Driver
         { changes, facts },
         signal,
       ),
-    async forget(signal, { unlessRecorded } = { unlessRecorded: false }) {
-      const folder = await transport.stateFolder(signal);
-      const argv = unlessRecorded ? script(FORGET_UNRECORDED, folder) : ['rm', '-rf', '--', folder];
-      const { status, stderr } = await transport.run({ argv }, signal);
-      if (status !== 0) throw new TransportError(transport.host, argv, `${folder} cannot be removed: ${stderr.trim()}`);
-      if (!folder.startsWith(NAMESPACE_STATES)) return;
-      // The folders above go with the last of their kind.
-      for (const above of [NAMESPACE_STATES, dirname(NAMESPACE_STATES)])
-        await transport.run({ argv: ['rmdir', '--ignore-fail-on-non-empty', '--', above] }, signal);
-    },
+    forget: (signal) => removeFolder(transport, (folder) => ['rm', '-rf', '--', folder], signal),
+    forgetUnrecorded: (signal) => removeFolder(transport, (folder) => script(FORGET_UNRECORDED, folder), signal),
   };
+}
+
+async function removeFolder(
+  transport: Transport,
+  removal: (folder: string) => readonly string[],
+  signal: AbortSignal,
+): Promise<void> {
+  const folder = await transport.stateFolder(signal);
+  const argv = removal(folder);
+  const { status, stderr } = await transport.run({ argv }, signal);
+  if (status !== 0) throw new TransportError(transport.host, argv, `${folder} cannot be removed: ${stderr.trim()}`);
+  if (!folder.startsWith(NAMESPACE_STATES)) return;
+  // The folders above go with the last of their kind.
+  for (const above of [NAMESPACE_STATES, dirname(NAMESPACE_STATES)])
+    await transport.run({ argv: ['rmdir', '--ignore-fail-on-non-empty', '--', above] }, signal);
 }
