@@ -1,6 +1,7 @@
 /** What a way that takes its time costs: `plan` of hosts that are reached by ssh, over a real sshd. */
+import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { type Lab, RACK_EDGE, rack, rackAddress, startLab, startSshd } from '../src/lab/index.ts';
+import { type Lab, RACK_EDGE, type RunningCommand, rack, rackAddress, startLab, startSshd } from '../src/lab/index.ts';
 import { makeFolder } from './documents.ts';
 import { inTurns, type Line, median } from './measure.ts';
 
@@ -9,10 +10,12 @@ const MOST_ROUNDS = 3;
 /** "In the time of the slowest", with what two cores take for twenty clients and twenty logins. */
 const MOST_OF_SLOWEST = 1.25;
 
-const slowWay = fileURLToPath(new URL('../src/cli/testdata/slow-way.py', import.meta.url));
+const slowLine = fileURLToPath(new URL('slow-line.ts', import.meta.url));
 
-/** Milliseconds there and back, by what ssh calls the host. */
+/** By what ssh calls the host: milliseconds there and back, and where the line to it begins. */
 const RTT = { near: 0, far: 50, slow: 500 } as const;
+const BEGINS = { near: 4022, far: 4023, slow: 4024 } as const;
+const WAYS = ['near', 'far', 'slow'] as const;
 const HOSTS = 20;
 
 const document = (kind: string, name: string, spec: string): string =>
@@ -23,7 +26,7 @@ export async function measureSsh(sallyport: string, rounds: number): Promise<rea
   await using lab = await startLab(rack(['n1'], 'by the edge'));
   await using sshd = await startSshd(lab.host('edge'), [`ListenAddress ${RACK_EDGE}`, 'MaxStartups 100']);
   const { identityFile, hostKey } = sshd;
-  await writeWays(lab, sshd.port);
+  await using _line = await startLine(lab, sshd.port);
   const host = (name: string, address: string): string =>
     document(
       'Host',
@@ -76,11 +79,14 @@ export async function measureSsh(sallyport: string, rounds: number): Promise<rea
   ];
 }
 
-async function writeWays(lab: Lab, port: number): Promise<void> {
-  const ways = Object.entries(RTT).map(
-    ([name, rtt]) =>
-      `Host ${name}*\n  HostName ${RACK_EDGE}\n  Port ${port}\n  ProxyCommand python3 ${slowWay} %h %p ${rtt / 2_000}\n`,
-  );
+/** Tells ssh the ways, and starts the line. */
+async function startLine(lab: Lab, port: number): Promise<RunningCommand> {
+  const ways = WAYS.map((name) => `Host ${name}*\n  HostName 127.0.0.1\n  Port ${BEGINS[name]}\n`);
   await lab.run(['mkdir', '-p', '-m', '700', '/root/.ssh']);
   await lab.run(['tee', '/root/.ssh/config'], { stdin: ways.join('') });
+  const begins = WAYS.map((name) => `${BEGINS[name]}:${RTT[name] / 2}`);
+  const line = await lab.host('client').spawn([process.execPath, slowLine, RACK_EDGE, String(port), ...begins]);
+  line.stderr.pipe(process.stderr);
+  await once(line.stdout, 'data');
+  return line;
 }
