@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { constants } from 'node:os';
 import type { Readable, Writable } from 'node:stream';
 import { installHint, searchPath } from './tools.ts';
 
@@ -68,8 +69,6 @@ export class CommandError extends Error {
     Object.defineProperty(this, 'stderr', { enumerable: false });
   }
 }
-
-const signalNumbers: Readonly<Record<string, number>> = { SIGHUP: 1, SIGINT: 2, SIGKILL: 9, SIGPIPE: 13, SIGTERM: 15 };
 
 /** A Runner whose commands start with `entry`, an argument vector such as `nsenter …`; `place` begins its errors. */
 export function createRunner(place: string, entry: readonly string[]): Runner {
@@ -210,6 +209,6 @@ function closed(child: ChildProcess): Promise<number> {
       }, lingerMs);
       child.once('close', () => clearTimeout(timer));
     });
-    child.once('close', (status, signal) => resolve(status ?? 128 + (signalNumbers[signal ?? ''] ?? 0)));
+    child.once('close', (status, signal) => resolve(status ?? 128 + (signal === null ? 0 : constants.signals[signal])));
   });
 }

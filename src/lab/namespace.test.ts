@@ -23,6 +23,17 @@ test('a failed command is an error with the command, its status and what it said
   expect({ status, stdout }).toEqual({ status: 7, stdout: 'out\n' });
 });
 
+test('a command that dies of a signal has 128 and its number as a status', async () => {
+  await using kernel = await startNamespace();
+  const die = (signal: string) => kernel.run(['sh', '-c', `ulimit -c 0; kill -${signal} $$`], { allowFailure: true });
+  for (const [signal, status] of [
+    ['KILL', 137],
+    ['SEGV', 139],
+    ['ABRT', 134],
+  ] as const)
+    expect(await die(signal), signal).toMatchObject({ status });
+});
+
 test('a command that is not there is named, with its Debian package where it is known', async () => {
   await using kernel = await startNamespace();
   await expect(kernel.run(['conntrack'], { env: { PATH: '/usr/lib:/bin' } })).rejects.toThrow(
