@@ -4,7 +4,7 @@
  */
 import { readFileSync, readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
-import type { Transport } from '../transport/index.ts';
+import { script, type Transport } from '../transport/index.ts';
 
 /** Another Sallyport is at work on the host. */
 export class LockHeld extends Error {
@@ -36,6 +36,15 @@ export interface Lock {
 /** Puts $3 in the place of the dead holder's lock $1, if that still says $2; one at a time, by a flock on the folder. */
 export const TAKE_OVER = 'test "$(cat -- "$1")" = "$2" && mv -T -- "$3" "$1"';
 
+/**
+ * FOLDER HOLDER: gives the host free, where that is who holds it; a folder that holds nothing else goes too. What has ended stays so after a loss
+ * of power: from another machine nobody could tell a lock that came back from one of somebody who is at work.
+ */
+export const GIVE_FREE = `
+{ IFS= read -r holder <"$1/lock"; } 2>/dev/null && [ "$holder" = "$2" ] && rm -f -- "$1/lock"
+rmdir "$1" 2>/dev/null
+[ "$1" != /etc/sallyport ] || sync "$1" 2>/dev/null || sync /etc 2>/dev/null || sync`;
+
 /** Tells several locks of one process apart while they are made. */
 let drafts = 0;
 
@@ -44,9 +53,9 @@ export async function lockHost(transport: Transport, command: string, signal?: A
   const folder = await transport.stateFolder(signal);
   const path = `${folder}/lock`;
   const draft = `${path}.${process.pid}.${++drafts}`;
-  const mine = `${JSON.stringify(describeUs(command))}\n`;
+  const mine = JSON.stringify(describeUs(command));
   try {
-    await transport.writeFile(draft, mine, 0o600, { signal });
+    await transport.writeFile(draft, `${mine}\n`, 0o600, { signal });
     // A hard link is made or refused in one step, so that one of many gets the name.
     for (let attempt = 1; !(await succeeds(transport, ['ln', '-T', draft, path], signal)); attempt++) {
       const found = await transport.readFile(path, signal);
@@ -63,8 +72,7 @@ export async function lockHost(transport: Transport, command: string, signal?: A
   }
   return {
     async release() {
-      if ((await transport.readFile(path)) === mine) await transport.removeFile(path);
-      await transport.run({ argv: ['rmdir', '--ignore-fail-on-non-empty', folder] });
+      await transport.run({ argv: script(GIVE_FREE, folder, mine) });
     },
   };
 }

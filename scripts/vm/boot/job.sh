@@ -106,6 +106,7 @@ case $boot in
     soon served 80 || fail 'nothing is served after apply'
     dump >/notes/applied
     cp -a "$node" /notes/node
+    echo "${node##*/}" >/notes/inode
     power_off 'applied and served'
     ;;
   1)

@@ -20,7 +20,8 @@ if [ -e /notes/node ]; then
   inode=$(stat -L -c %i /run/netns/node)
   mkdir -p /run/sallyport/netns
   cp -a /notes/node "/run/sallyport/netns/$inode"
-  sed -i "s|/run/sallyport/netns/[0-9]*|/run/sallyport/netns/$inode|g" "/run/sallyport/netns/$inode"/*.sh
+  # By its folder, and where they ask in which namespace they are.
+  sed -i "s/\<$(cat /notes/inode)\>/$inode/g" "/run/sallyport/netns/$inode"/*.sh
   grep -q sp-edge-node "/run/sallyport/netns/$inode/restore.sh"
   ip netns exec node sh "/run/sallyport/netns/$inode/restore.sh"
 fi

@@ -21,9 +21,8 @@ export const FORMS: readonly string[] = [
   'w w sh -c @WRITE_FILE sh <ownfile> <mode> <number>',
   'x - ln -T <draft> =//lock',
   'x - flock =/ sh -c @TAKE_OVER sh =//lock <title> <draft>',
-  'x - rm -f -- =//lock',
   'x - rm -f -- <draft>',
-  'x - rmdir --ignore-fail-on-non-empty =/',
+  'x - sh -c @GIVE_FREE sh =/ <title>',
   'x - sh -c @END_GROUP sh <number>',
   // Files of the state folder, which goes last.
   'r - sh -c @READ_FILE sh =//record.json',

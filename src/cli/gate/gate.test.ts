@@ -203,7 +203,7 @@ const POISON = [
 ];
 /** Free text: who began a change, and what somebody wrote into a lock. */
 const isFree = (argv: readonly string[], at: number): boolean =>
-  (argv.includes('@ARM') && at === 7) || (argv.includes('@TAKE_OVER') && at === 7);
+  (['@ARM', '@TAKE_OVER'].some((text) => argv.includes(text)) && at === 7) || (argv.includes('@GIVE_FREE') && at === 5);
 
 test('of a request that is let through no word can be poisoned', () => {
   fc.assert(
