@@ -1,12 +1,13 @@
 /** Brings a pod's tunnel up, to what its file says now, and takes it down. Done again it does nothing, whatever a killed run left. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { compilePodTunnel, type PodTunnel, podTableName } from '../../compile/index.ts';
 import { printTable } from '../../nftables/index.ts';
 import {
   addAddressArguments,
   addRouteArguments,
   addRuleArguments,
+  type Link,
   MAIN_TABLE,
   printBatches,
   removeAddressArguments,
@@ -17,8 +18,9 @@ import type { Transport } from '../../transport/index.ts';
 import { printWgConfiguration, type QuickFile, type QuickPeer } from '../../wireguard/index.ts';
 import { CommandFailure } from '../exit.ts';
 import { keysOf } from './conf.ts';
-import { ALIAS, checksStrictly, lookAtPod, ownOf, type PodLook, readSetting } from './look.ts';
+import { ALIAS, checksStrictly, lookAtPod, ownOf, type PodLook } from './look.ts';
 import { resolvePeers } from './names.ts';
+import { aliasWithSettings, ensure, noteRedirects, putSettingsBack, recall } from './settings.ts';
 
 export interface PodOptions {
   readonly path: string;
@@ -65,16 +67,18 @@ export async function raisePod(
   const keys = keysOf(file, path);
   let look = await lookAtPod(transport, link, signal);
   refuseForeign(look, link);
+  recall(look.link?.alias);
   if (look.link === undefined) {
     await makeLink(transport, link, signal);
     changes.push(`link ${link} made`);
     look = await lookAtPod(transport, link, signal);
+    if (look.link?.kind === 'wireguard' && wireguardLinks(look, link).length === 0) noteRedirects();
   }
   const byAddress = believesByMark(link, changes, say) === false;
   const plan = compilePodTunnel(file, look.facts, { link, masquerade, byAddress });
   if (masquerade) forward(plan, changes, say);
   const mtu = file.interface.mtu ?? mtuFor(look, link);
-  await run(['ip', '-batch', '-'], `link set dev ${link} mtu ${mtu} alias "${ALIAS}"\n`);
+  await run(['ip', '-batch', '-'], `link set dev ${link} mtu ${mtu} alias "${aliasWithSettings()}"\n`);
   const listenPort = file.interface.listenPort ?? look.device?.listenPort;
   await run(
     [...SYNC, link],
@@ -91,6 +95,10 @@ export async function raisePod(
   const listing = await layPlan(plan, look, link, { run, changes, before });
   return { plan, listing, changes, peers: file.peers };
 }
+
+/** Those of the kernel beside ours. */
+const wireguardLinks = ({ links }: PodLook, own: string): readonly Link[] =>
+  links.filter(({ name, kind }) => name !== own && kind === 'wireguard');
 
 interface Laying {
   readonly run: (argv: readonly string[], stdin?: string) => Promise<string>;
@@ -176,35 +184,12 @@ export async function lowerPod(link: string, { transport, say }: Pick<PodContext
   for (const { argv, stdin } of printBatches(goes)) await quiet(argv, stdin);
   const name = podTableName(link);
   await quiet(['nft', '-f', '-'], `table inet ${name}\ndelete table inet ${name}\n`);
-  for (const [path, value] of written) writeSetting(path, value);
-  written.clear();
+  putSettingsBack(isOurs ? look.link?.alias : undefined, wireguardLinks(look, link).length > 0);
   await new Promise<void>((resolve) => {
     if (wireguardGo === undefined || wireguardGo.exitCode !== null) return resolve();
     wireguardGo.once('exit', () => resolve());
     wireguardGo.kill('SIGTERM');
   });
-}
-
-/** Settings that were changed, and what they were. */
-const written = new Map<string, string>();
-
-function writeSetting(path: string, value: string): boolean {
-  try {
-    writeFileSync(`/proc/sys/${path}`, value);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-/** Sets it where it is not so already; false where it may not be written. */
-function ensure(path: string, value: string, changes: string[]): boolean {
-  const now = readSetting(path);
-  if (now === value) return true;
-  if (now === undefined || !writeSetting(path, value)) return false;
-  if (!written.has(path)) written.set(path, now);
-  changes.push(`${path}=${value}`);
-  return true;
 }
 
 /** Whether who asks by another link is believed: the kernel asks for the way back with the mark, or is content with any. */
