@@ -131,7 +131,7 @@ const settled = '/lib/systemd/systemd-networkd-wait-online -i eth0 --timeout=90'
 const problem = machineProblem();
 const where = problem === undefined ? '' : ` (not here: ${problem})`;
 
-test.skipIf(problem !== undefined)(`systemd-networkd leaves what is ours alone${where}`, { tags: ['vm'] }, async () => {
+test.skipIf(problem !== undefined)(`systemd-networkd leaves what is ours alone${where}`, async () => {
   await using node = await start(['systemd-networkd.service'], networkd);
   await node.sh(settled);
   const before = await node.dump();

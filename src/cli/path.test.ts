@@ -17,13 +17,6 @@ const V4 = '198.51.100.10';
 const V6 = '2001:db8:e::10';
 const CLIENT = { 4: 'seen from 192.0.2.10', 6: 'seen from 2001:db8:c::10' };
 
-/** Those that run in the VM too; tunnels.test.ts has each kind of tunnel there. */
-const IN_VM: ReadonlySet<string> = new Set([
-  'over WireGuard, dialled from behind a home router',
-  'by an IPv6-only pair',
-]);
-const tags = (name: string): { tags?: string[] } => (IN_VM.has(name) ? { tags: ['vm'] } : {});
-
 /** Every kind of port the documents forward, and where a server must hear it. */
 async function serveAll({ lab }: Story, host: string): Promise<void> {
   for (const port of [8080, 3002]) await lab.serve(host, { protocol: 'tcp', port });
@@ -92,7 +85,7 @@ describe('the client is seen by its own address, and answered', () => {
       },
     ],
   ] as const satisfies readonly (readonly [string, SlimEdgeOptions, Documents, Readonly<Record<string, string>>])[]) {
-    test(name, tags(name), async () => {
+    test(name, async () => {
       await using story = await startStory(slimEdge(topology));
       const text = documents(parts);
       await story.apply(text);
@@ -142,7 +135,7 @@ describe('hosts that check the reverse path strictly', () => {
       'pod',
     ],
   ] as const satisfies readonly (readonly [string, SlimEdgeOptions, Documents, string])[])
-    test(`are passed over ${name}, and check as before afterwards`, tags(name), async () => {
+    test(`are passed over ${name}, and check as before afterwards`, async () => {
       await using story = await startStory(slimEdge(topology), async (lab) => {
         for (const host of ['edge', 'node'])
           for (const setting of ['all.rp_filter', 'default.rp_filter', 'all.src_valid_mark'])

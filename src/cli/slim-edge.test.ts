@@ -13,9 +13,7 @@ sysctl -q -w net.ipv4.conf.eth0.rp_filter=2 net.ipv4.conf.all.rp_filter=1`;
 
 const ports = ['{ protocol: TCP, port: 80, targetPort: 8080 }', '{ protocol: UDP, port: 30000-30010 }'];
 
-test('plan, apply, status, apply again, destroy: the path is made, nothing is written twice, and all is as it was', {
-  tags: ['vm'],
-}, async () => {
+test('plan, apply, status, apply again, destroy: the path is made, nothing is written twice, and all is as it was', async () => {
   await using cli = await startCliLab();
   for (const host of ['edge', 'node']) await cli.lab.host(host).run(['sh', '-ec', foreign]);
   const file = await cli.documents('edge.yaml', slimEdgeDocuments({ ports }));
