@@ -39,6 +39,8 @@ run() (
 )
 # By way of a pipe: on a terminal the tools would draw.
 run 2>&1 | cat
+# What a program died of that no test meant to die.
+dmesg | grep -E 'segfault at|traps: |[Oo]ut of memory'
 [ ! -e /run/status ] || echo "the VM ends: $(cat /run/status)"
 sync
 echo o >/proc/sysrq-trigger

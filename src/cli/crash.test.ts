@@ -1,12 +1,15 @@
 /** Killed between any two steps: the hosts take the change back by themselves, and the next apply or destroy need not wait for that. */
 
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { patient, type RunResult } from '../lab/index.ts';
 import { type CliLab, slimEdgeDocuments, startCliLab, withoutChance } from './testdata/cli-lab.ts';
 import { CLOUD_IMAGE, NFT } from './testdata/firewalls.ts';
 
 const src = new URL('..', import.meta.url).href;
+/** Our TypeScript as read before: as far-edge.ts has it. */
+const compiled = fileURLToPath(new URL('../../node_modules/.cache/far-worker', import.meta.url));
 
 interface Ending {
   /** After which step, of those whose names begin with `of` (of all unless given); 0: before keys are made. */
@@ -47,8 +50,9 @@ await carryOut(managed, plan, {
 }).catch((error) => { console.error(error.message); process.exit(1); });`;
 
 const runIn = (cli: CliLab, command: 'apply' | 'destroy', file: string, ending: Ending): Promise<RunResult> =>
-  cli.lab.run([process.execPath, '--input-type=module-typescript', '-e', program(command, file, ending)], {
+  cli.lab.run([process.execPath, '--input-type=module', '-e', program(command, file, ending)], {
     allowFailure: true,
+    env: { NODE_COMPILE_CACHE: compiled },
   });
 
 /** What a host waits for a word of us. */
