@@ -9,7 +9,7 @@ TOOLS = PATH="$(CURDIR)/.toolchain/node_modules/.bin:$(CURDIR)/node_modules/.bin
 # Whoever owns the checkout builds in it. Another (sudo make install) takes the build that stands there, so nothing in it becomes root's.
 OWN_BUILD = $(if $(filter $(shell id -u),$(shell stat -c %u .)),build)
 
-.PHONY: help build test test-kernel test-machines test-small test-boot demo lint format reference bench soak chaos fuzz mutate healthy faults package install uninstall clean toolchain
+.PHONY: help build test test-kernel test-small test-boot demo lint format reference bench soak chaos fuzz mutate healthy faults package install uninstall clean toolchain
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -31,15 +31,10 @@ test: toolchain build $(FUZZ_AGENT) ## all tests, on this machine's kernel; FILE
 # What runs there is said where it is written: tests with the tag vm, or vm-only. FILES of one's own run whole.
 IN_VM = --tags-filter 'vm || vm-only' $$(grep -rlE "'vm(-only)?'" --include='*.test.ts' src)
 
-test-kernel: toolchain build $(if $(FILES),,test-machines) ## those tagged vm, on a stock Debian kernel with its own WireGuard, in a VM; FILES='src/net' for others
+test-kernel: toolchain build $(if $(FILES),,test-small test-boot) ## those tagged vm, on a stock Debian kernel with its own WireGuard, in a VM; FILES='src/net' for others
 	@sh scripts/packages.sh test
 	@sh scripts/vm.sh vitest run --configLoader native --reporter verbose --hideSkippedTests --reporter ./scripts/totals.ts \
 	  $(or $(FILES),$(IN_VM))
-
-# Each leaves one core idle for much of its time.
-test-machines: toolchain build
-	@sh scripts/packages.sh test
-	@$(MAKE) --no-print-directory -j2 test-small test-boot
 
 test-small: toolchain build ## an edge of 512 MB, in a VM: 50,000 forwards and 100,000 connections
 	@sh scripts/packages.sh test

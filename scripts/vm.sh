@@ -21,11 +21,6 @@ refuse() { echo "$1" >&2; exit 2; }
 [ $# -gt 0 ] || refuse 'vm.sh COMMAND...'
 [ "$(uname -m)" = x86_64 ] || refuse "The kernel in the VM is an amd64 one and shares this machine's programs; this is $(uname -m)."
 
-# Of two that begin side by side one installs and unpacks.
-mkdir -p node_modules/.cache
-exec 9>node_modules/.cache/vm.lock
-flock 9
-
 # What is missing is installed as root or by sudo, and said, as packages.sh does for the tests.
 missing=''
 while read -r command package why; do
@@ -78,7 +73,6 @@ END
 choose unpacked || choose fetch from_apt || refresh || choose fetch from_apt || choose fetch from_pool || refuse "\
 None of the kernels locked in scripts/vm.sh is to be had any more: lock newer ones (apt-cache show linux-image-amd64 names the package)."
 modules=$cache/lib/modules/$release
-exec 9>&-
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
