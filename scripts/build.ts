@@ -18,7 +18,10 @@ const drawing: Plugin = {
 // One file each: what only a rarer command imports dynamically lies in the same file and runs when first asked for.
 // Identifiers keep their names, for stack traces. CommonJS packages (commander) call `require`, which an ES module has not.
 const { outputFiles, metafile } = await build({
-  entryPoints: { sallyport: 'src/cli/main.ts', drawing: 'src/cli/drawing/index.ts', traffic: 'src/lab/traffic.ts' },
+  entryPoints: {
+    ...{ sallyport: 'src/cli/main.ts', wireguard: 'src/cli/main-wireguard.ts' },
+    ...{ drawing: 'src/cli/drawing/index.ts', traffic: 'src/lab/traffic.ts' },
+  },
   plugins: [drawing],
   outdir: dist,
   write: false,

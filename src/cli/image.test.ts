@@ -1,6 +1,15 @@
 /** The container image, as far as it can be known without building it, and the pod of `generate nlb` in it: its own arguments, rights and mounts. */
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -57,6 +66,24 @@ test('the program is one file: it runs from an empty folder, with Node and nothi
     encoding: 'utf8',
   });
   expect(said.trim()).toBe(JSON.parse(readFileSync(inCheckout('package.json'), 'utf8')).version);
+});
+
+describe('what stays resident in a pod', () => {
+  const help = (file: string): string =>
+    execFileSync(process.execPath, [inCheckout(file), 'wireguard', 'run', '--help'], { encoding: 'utf8' });
+  test('is a file of its own, small, that answers as the whole program does', () => {
+    expect(help('bin/sallyport')).toBe(help('dist/sallyport.js'));
+    const [own, whole] = ['dist/wireguard.js', 'dist/sallyport.js'].map((file) => statSync(inCheckout(file)).size);
+    expect(own).toBeLessThan((whole ?? 0) / 4);
+  });
+
+  test("answers without HTTP's client", () => {
+    const ask = `import { nodeHttp, nodeHttps } from '${inCheckout('src/cli/http.ts')}';
+nodeHttp().createServer(); nodeHttps().createServer();
+console.log(process.moduleLoadList.filter((name) => name.includes('undici')).length);`;
+    const argv = ['--experimental-strip-types', '--no-warnings', '--input-type=module', '-e', ask];
+    expect(execFileSync(process.execPath, argv, { encoding: 'utf8' })).toBe('0\n');
+  });
 });
 
 describe('a root of the named packages', () => {

@@ -1,19 +1,15 @@
 /** The commands, their flags and help. Each command's own file is loaded only when that command runs. */
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
-import { wantsColor } from './color.ts';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { runProgram } from './command-line.ts';
 import type { AdoptFlags } from './commands/host-adopt.ts';
 import type { PrepareFlags } from './commands/host-prepare.ts';
-
 import type { RotateFlags } from './commands/tunnel-rotate.ts';
-
 import type { DrawingFormat } from './drawing/index.ts';
-import { DONE, FAILED, REFUSED } from './exit.ts';
-import { reportFailure } from './failure.ts';
-import { guardStreams, openOutput, outputFailure } from './output.ts';
+import { REFUSED } from './exit.ts';
+import { guardStreams } from './output.ts';
 import { generate } from './program-generate.ts';
 import { wireguard } from './program-wireguard.ts';
-import { type Action, type CommonFlags, collect, portNumber, type Running, time } from './program-words.ts';
-import { sallyportVersion } from './version.ts';
+import { type CommonFlags, collect, portNumber, type Running, time } from './program-words.ts';
 
 /** Commands of design.md that later work brings: not in help, named when typed. */
 const later: readonly (readonly string[])[] = [
@@ -27,48 +23,14 @@ const ADOPT = 'take over rules that somebody made by hand, where the documents s
 
 /** Runs one command line (without node and the script) and gives its exit status. Never throws. */
 export async function runCommandLine(argv: readonly string[]): Promise<number> {
-  guardStreams();
   const asked = later.find((words) => words.every((word, index) => argv[index] === word));
-  if (asked !== undefined) {
-    process.stderr.write(`not yet supported: ${asked.join(' ')}\n`);
-    return REFUSED;
-  }
-  let status = DONE;
-  /** Wraps a command's body: opens its output, and turns whatever it throws into words and a status. */
-  const running =
-    <Flags>(action: Action<Flags>) =>
-    async (flags: Flags & CommonFlags): Promise<void> => {
-      const color = flags.color !== false && wantsColor(process.env, process.stdout.isTTY === true);
-      const output = openOutput(isDrawing(flags.output) ? 'text' : (flags.output ?? 'text'), color);
-      try {
-        status = await action(output, flags);
-      } catch (error) {
-        status = await reportFailure(output, error);
-      }
-      const unwritten = outputFailure();
-      if (unwritten === undefined) return;
-      output.say(`sallyport: the result could not be written: ${unwritten.message}`);
-      status = FAILED;
-    };
-  const program = buildProgram(running);
-  try {
-    await program.parseAsync(argv, { from: 'user' });
-  } catch (error) {
-    if (!(error instanceof CommanderError)) throw error;
-    return error.exitCode === 0 ? DONE : REFUSED;
-  }
-  return status;
+  if (asked === undefined) return await runProgram(argv, addCommands);
+  guardStreams();
+  process.stderr.write(`not yet supported: ${asked.join(' ')}\n`);
+  return REFUSED;
 }
 
-/** Those a command makes itself; what else it has to say is text. */
-const isDrawing = (format: CommonFlags['output']): format is DrawingFormat => format === 'svg' || format === 'html';
-
-function buildProgram(running: Running): Command {
-  const program = new Command('sallyport')
-    .description('The path between the Internet and a self-hosted cluster: declared, proven, kernel-fast.')
-    .version(sallyportVersion(), '-V, --version')
-    .showHelpAfterError('(see sallyport --help)')
-    .exitOverride();
+function addCommands(program: Command, running: Running): void {
   init(program, running);
   withFiles(program.command('validate').description('check the documents: schema, references, conflicts')).action(
     running(async (output, flags) => (await import('./commands/validate.ts')).validate(output, flags)),
@@ -150,7 +112,6 @@ function buildProgram(running: Running): Command {
   host(program, running);
   tunnel(program, running);
   lab(program, running);
-  return program;
 }
 
 /** What lets a plan pass, or not, whose promises are not all proven. */

@@ -2,6 +2,7 @@
 import type { Server } from 'node:http';
 import { type Endpoint, isAddress, printAddress, printEndpoint } from '../../net/index.ts';
 import { CommandFailure } from '../exit.ts';
+import { nodeHttp } from '../http.ts';
 import { printMetrics, readinessOf, type Standing } from './metrics.ts';
 
 /** Whoever asks and then says nothing is not waited for, in milliseconds. */
@@ -9,12 +10,13 @@ const PATIENCE_MS = 5_000;
 
 /** Answers until it is closed. Throws a CommandFailure where it cannot listen there. */
 export async function listen(at: Endpoint, standing: () => Standing): Promise<Server> {
-  // Node's HTTP brings a client of another kind with it (undici): 25 ms at the start of every command, and 5 MiB.
-  const { createServer } = await import('node:http');
-  const server = createServer({ requestTimeout: PATIENCE_MS, headersTimeout: PATIENCE_MS }, (request, response) => {
-    const answer = answerTo(request.method ?? '', request.url ?? '', standing);
-    response.writeHead(answer.status, { 'content-type': answer.type, 'cache-control': 'no-store' }).end(answer.text);
-  });
+  const server = nodeHttp().createServer(
+    { requestTimeout: PATIENCE_MS, headersTimeout: PATIENCE_MS },
+    (request, response) => {
+      const answer = answerTo(request.method ?? '', request.url ?? '', standing);
+      response.writeHead(answer.status, { 'content-type': answer.type, 'cache-control': 'no-store' }).end(answer.text);
+    },
+  );
   server.maxConnections = 64;
   const host = isAddress(at.host) ? printAddress(at.host) : at.host;
   await new Promise<void>((resolve, reject) => {

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { type Endpoint, isAddress, parseEndpoint, printAddress, printEndpoint } from '../../net/index.ts';
 import { CommandFailure, UsageError } from '../exit.ts';
+import { nodeHttp, nodeHttps } from '../http.ts';
 import { family } from '../run/metrics.ts';
 import type { Watched } from './health.ts';
 
@@ -46,11 +47,10 @@ export async function serveHealth(
     ...{ maxHeaderSize: MOST_BYTES, connectionsCheckingInterval: 1_000 },
   };
   const onRequest = (request: IncomingMessage, response: ServerResponse): void => answer(request, response, watched());
-  // Not at the start of every command: see listen.ts.
   const server: Server =
     scheme === 'https'
-      ? (await import('node:https')).createServer({ ...options, ...pair(tls) }, onRequest)
-      : (await import('node:http')).createServer(options, onRequest);
+      ? nodeHttps().createServer({ ...options, ...pair(tls) }, onRequest)
+      : nodeHttp().createServer(options, onRequest);
   server.maxConnections = MOST_CONNECTIONS;
   const open = (): Promise<void> =>
     new Promise((resolve, reject) => {
