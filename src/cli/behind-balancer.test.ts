@@ -68,10 +68,23 @@ chmod 755 /run/aged-wg; mount --bind /run/aged-wg "$real"; exec "$@"`,
   'sh',
 ];
 
+/** Checks of the balancer that the pod refused, since this was first asked. */
+async function refusedChecks(): Promise<number> {
+  const count = `table inet checks { chain out { type filter hook output priority 0; tcp sport ${HEALTH_PORT} tcp flags & rst == rst counter; }; }`;
+  const listed = await onTunnel(lab, POD.name, `nft list table inet checks 2>/dev/null || nft '${count}'`);
+  return Number(/packets (\d+)/.exec(listed)?.[1] ?? 0);
+}
+
 test('the balancer takes a pod out whose tunnel is not well, and back in', async () => {
   await passesTo();
+  await refusedChecks();
+  await waitFor('checks that are refused', async () => (await refusedChecks()) > 2);
   const running = await run('pod');
+  const refused = await refusedChecks();
   await passesTo(POD);
+  // Within one interval: of either family at most one check more finds it closed, and the first that does not brings it in.
+  expect((await refusedChecks()) - refused).toBeLessThanOrEqual(2);
+  await onTunnel(lab, POD.name, 'nft delete table inet checks');
   await dial(lab, 6);
   await waitFor('the client through the tunnel, by IPv6', reached);
   await dial(lab);

@@ -1,5 +1,5 @@
 /** `wireguard run` in a pod, on a real kernel: probers on its subnet and beyond a router are answered while all it sends itself goes by the tunnel. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
@@ -166,6 +166,24 @@ describe('again', () => {
     await waitFor('the old one again', async () => !(await onTunnel(lab, 'pod', 'wg show wg0 peers')).includes(other));
     expect(await handshake()).toBe(first);
     expect(await onTunnel(lab, 'pod', 'ip route show table 51820')).not.toContain('10.99');
+  });
+
+  test('a Secret is taken up as the kubelet exchanges it: by one link to a whole folder', async () => {
+    const secret = join(folder, 'secret');
+    const lay = (name: string, text: string): void => {
+      mkdirSync(join(secret, name), { recursive: true });
+      writeFileSync(join(secret, name, 'wg0.conf'), text, { mode: 0o600 });
+      symlinkSync(name, join(secret, '..data_tmp'));
+      renameSync(join(secret, '..data_tmp'), join(secret, '..data'));
+    };
+    lay('..1', written());
+    symlinkSync('..data/wg0.conf', join(secret, 'wg0.conf'));
+    const { said, end } = await start(['run', join(secret, 'wg0.conf'), '--interval', '200ms'], 'wg0 is up');
+    const other = (await lab.host('pod').run(['sh', '-c', 'wg genkey | wg pubkey'])).stdout.trim();
+    lay('..2', `${written()}[Peer]\nPublicKey = ${other}\nAllowedIPs = 10.99.0.0/16\n`);
+    await waitFor('the new peer', async () => said().includes('in force'));
+    expect(await onTunnel(lab, 'pod', 'wg show wg0 peers')).toContain(other);
+    expect(await end('SIGTERM')).toBe(0);
   });
 
   test('a link that another made is left alone, and named', async () => {
