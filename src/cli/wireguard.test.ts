@@ -1,4 +1,5 @@
 /** `wireguard run` in a pod, on a real kernel: probers on its subnet and beyond a router are answered while all it sends itself goes by the tunnel. */
+import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -340,13 +341,25 @@ describe('health', () => {
       `head -c 1000000 /dev/zero | curl -s -m 3 -o /dev/null -w '%{http_code}' --data-binary @- http://${POD[4]}:8080/`,
     ];
     expect((await lab.host('prober').run(big, { allowFailure: true })).stdout).toBe('413');
-    const idle = await Promise.all(Array.from({ length: 20 }, () => lab.host('prober').spawn(['python3', '-c', IDLE])));
+    await using idle = await lab.host('prober').spawn(['python3', '-c', IDLE]);
+    const tell = async (count: number): Promise<void> => {
+      idle.stdin.write(`${count}\n`);
+      await once(idle.stdout, 'data');
+    };
+    await tell(100);
     expect((await ask('/readyz')).status).toBe('200');
-    for (const each of idle) await each[Symbol.asyncDispose]();
-  });
+    // More than it takes: it lets nobody in any more, until those who say nothing are sent away.
+    await tell(60);
+    expect((await ask('/readyz')).status).toBe('000');
+    await waitFor('an answer again', async () => (await ask('/readyz')).status === '200');
+  }, 40_000);
 });
 
-const IDLE = `import socket, time
-s = [socket.create_connection(("${POD[4]}", 8080)) for _ in range(5)]
-for each in s: each.send(b"GET / HT")
-time.sleep(60)`;
+const IDLE = `import socket, sys
+s = []
+for line in sys.stdin:
+    for _ in range(int(line)):
+        s.append(socket.create_connection(("${POD[4]}", 8080)))
+        try: s[-1].send(b"GET / HT")
+        except OSError: pass
+    print("open", flush=True)`;
