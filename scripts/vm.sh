@@ -20,6 +20,9 @@ limit=${VM_TIMEOUT:-60m}   # the whole run: what hangs must end
 refuse() { echo "$1" >&2; exit 2; }
 [ $# -gt 0 ] || refuse 'vm.sh COMMAND...'
 [ "$(uname -m)" = x86_64 ] || refuse "The kernel in the VM is an amd64 one and shares this machine's programs; this is $(uname -m)."
+case $PWD/ in
+  /run/* | /tmp/*) refuse "The VM has a /run and a /tmp of its own: $PWD is not seen in it. Use a checkout elsewhere." ;;
+esac
 
 # What is missing is installed as root or by sudo, and said, as packages.sh does for the tests.
 missing=''
