@@ -130,7 +130,7 @@ describe('the tunnel is no side door', () => {
       expect(Number(/counter packets (\d+).* drop/.exec(counted)?.[1])).toBeGreaterThan(0);
     });
 
-  test('an edge taken over reaches the declared ports of the node and nothing else', { tags: ['vm'] }, async () => {
+  test('an edge taken over reaches the declared ports of the node and nothing else', async () => {
     await using story = await startStory(slimEdge({ nas: true }));
     const { lab } = story;
     await story.apply(text);
